@@ -1,0 +1,275 @@
+"""The backward pass: visit the recorded ops from the youngest to the oldest, and hand gradients down.
+
+Every node carries the number of the moment it ran (`order`), and an op runs after those whose results it
+uses. So "youngest first" is an order in which each node comes after all its users, when its gradient is
+complete. There is no recursion: a chain of 100,000 ops is a list of 100,000 nodes.
+"""
+
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd.function import AnomalyError, Function, has_nan
+from minigrad.autograd.modes import modes
+from minigrad.autograd.tensor import Tensor, raw
+
+_by_age = attrgetter("order")
+
+
+def backward(
+    output: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
+) -> None:
+    """`Tensor.backward`: gradients of `output` are added to the `.grad` of every leaf below it."""
+    _run([output], [gradient], None, retain_graph, create_graph, "backward")
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor, ...]:
+    """The gradients of `outputs` with respect to `inputs`; no `.grad` is touched.
+
+    grad_inputs[j] = Σ_i (∂outputs[i] / ∂inputs[j])ᵀ · grad_outputs[i]
+
+    Args:
+        outputs: one tensor, or several, whose gradients are added up.
+        inputs: the tensors to differentiate by; they may lie in the middle of the graph.
+        grad_outputs: for each output a tensor of its shape; None stands for 1 for a one-element output.
+        retain_graph: keep the graph for another pass. Default: `create_graph`.
+        create_graph: record this pass, so that the gradients can be differentiated again.
+        allow_unused: give None for an input that the outputs do not depend on, rather than raise.
+
+    Returns:
+        One gradient for each input, as a tuple (also for a single input, as in PyTorch).
+
+    Raises:
+        RuntimeError: an input is unused, the graph was freed, a gradient has the wrong shape, ...
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor(3.0, requires_grad=True)
+        >>> (dx,) = mg.grad(x**3, x, create_graph=True)
+        >>> mg.grad(dx, x)[0].item()  # (x³)″ = 6x
+        18.0
+    """
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    if grad_outputs is None:
+        grad_outputs = [None] * len(outputs)
+    elif isinstance(grad_outputs, Tensor | np.ndarray):
+        grad_outputs = [grad_outputs]
+    if len(grad_outputs) != len(outputs):
+        raise ValueError(f"grad: {len(outputs)} outputs, but {len(grad_outputs)} grad_outputs")
+    for i, x in enumerate(inputs):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"grad: inputs[{i}] must be a Tensor, not {type(x).__name__}")
+        if not x.requires_grad:
+            raise RuntimeError(
+                f"grad: inputs[{i}] does not require a gradient; make it with requires_grad=True before it is used"
+            )
+    found = _run(outputs, list(grad_outputs), inputs, retain_graph, create_graph, "grad")
+    if not allow_unused:
+        for i, g in enumerate(found):
+            if g is None:
+                raise RuntimeError(
+                    f"grad: inputs[{i}] (shape {inputs[i].shape}) was not used to compute the outputs. If that is "
+                    "meant to be so, pass allow_unused=True, which gives None for it."
+                )
+    return tuple(found)
+
+
+def _run(
+    outputs: list[Tensor],
+    gradients: list[Any],
+    inputs: list[Tensor] | None,
+    retain_graph: bool | None,
+    create_graph: bool,
+    caller: str,
+) -> list[Any]:
+    if retain_graph is None:
+        retain_graph = create_graph
+
+    # What each node has been sent so far: one slot for each of its outputs.
+    pending: dict[Any, list[Any]] = {}
+    given: set[int] = set()  # arrays that the user holds already: his gradients, and each .grad handed out
+    for i, (output, gradient) in enumerate(zip(outputs, gradients, strict=True)):
+        gradient = _starting_gradient(output, gradient, i, caller)
+        gradient = gradient if create_graph else gradient.data
+        given.add(id(raw(gradient)))
+        _send(pending, output.grad_fn or output, output.output_index, gradient)
+
+    nodes = _reachable(pending)
+    wanted = targets = None
+    if inputs is not None:
+        targets = {(x.grad_fn or x, x.output_index): None for x in inputs}
+        wanted = _leading_to(nodes, {node for node, _ in targets})
+    before = modes.grad, modes.create_graph, modes.wanted
+    modes.grad, modes.create_graph, modes.wanted = create_graph, create_graph, wanted
+    try:
+        for node in reversed(nodes):
+            grads = pending.pop(node, None)
+            if grads is None or (wanted is not None and node not in wanted):
+                continue
+            if node.hooks:
+                _run_hooks(node, grads)
+            if targets is not None:
+                for i, g in enumerate(grads):
+                    if (node, i) in targets:
+                        targets[node, i] = g
+            if isinstance(node, Tensor):
+                if targets is None:
+                    _accumulate(node, grads[0], create_graph, given)
+                continue
+            results = node.backward(*_fill_in(node, grads, create_graph))
+            if type(results) is not tuple:
+                results = (results,)
+            _check(node, results)
+            if not retain_graph:
+                node.release()
+            for edge, g in zip(node.edges, results, strict=False):
+                if edge is not None and g is not None and (wanted is None or edge[0] in wanted):
+                    _send(pending, edge[0], edge[1], _fit(node, edge, g))
+    finally:
+        modes.grad, modes.create_graph, modes.wanted = before
+
+    if targets is None or inputs is None:
+        return []
+    return [_as_result(targets[x.grad_fn or x, x.output_index], given) for x in inputs]
+
+
+def _starting_gradient(output: Tensor, gradient: Any, i: int, caller: str) -> Tensor:
+    if not isinstance(output, Tensor):
+        raise TypeError(f"{caller}: outputs[{i}] must be a Tensor, not {type(output).__name__}")
+    if not output.requires_grad:
+        raise RuntimeError(
+            f"{caller}: the tensor (shape {output.shape}) does not require a gradient and has no graph. Was it "
+            "computed inside no_grad(), detached, or made of tensors without requires_grad=True?"
+        )
+    if gradient is None:
+        if output.data.size != 1:
+            raise RuntimeError(
+                f"{caller}: without a gradient to start from, the output must have one element, and it has shape "
+                f"{output.shape}. Pass a tensor of that shape, or reduce the output first (.sum(), .mean())."
+            )
+        return Tensor._of(np.ones_like(output.data))
+    if not isinstance(gradient, Tensor):
+        gradient = Tensor._of(np.asarray(gradient))
+    if gradient.shape != output.shape:
+        raise RuntimeError(f"{caller}: the gradient has shape {gradient.shape}, and the tensor {output.shape}")
+    if gradient.dtype != output.dtype:
+        if gradient.requires_grad:
+            raise RuntimeError(f"{caller}: the gradient is {gradient.dtype}, and the tensor {output.dtype}")
+        gradient = Tensor._of(gradient.data.astype(output.dtype))
+    return gradient
+
+
+def _send(pending: dict[Any, list[Any]], node: Any, index: int, g: Any) -> None:
+    slots = pending.get(node)
+    if slots is None:
+        slots = pending[node] = [None] * (len(node.outputs) if isinstance(node, Function) else 1)
+    # A sum is a new array, never `+=`: the same array may have been sent to somebody else as well.
+    slots[index] = g if slots[index] is None else slots[index] + g
+
+
+def _reachable(roots: Iterable[Any]) -> list[Any]:
+    """All nodes below the roots, oldest first."""
+    seen = set(roots)
+    stack = list(seen)
+    while stack:
+        for edge in stack.pop().edges:
+            if edge is not None and edge[0] not in seen:
+                seen.add(edge[0])
+                stack.append(edge[0])
+    return sorted(seen, key=_by_age)
+
+
+def _leading_to(nodes: list[Any], targets: set[Any]) -> set[Any]:
+    """Those of `nodes` (oldest first) through which a gradient reaches a target."""
+    wanted = set()
+    for node in nodes:
+        if node in targets or any(edge is not None and edge[0] in wanted for edge in node.edges):
+            wanted.add(node)
+    return wanted
+
+
+def _fill_in(node: Function, grads: list[Any], create_graph: bool) -> list[Any]:
+    """Outputs that nobody used have gradient zero."""
+    for i, g in enumerate(grads):
+        if g is None:
+            shape, dtype = node.outputs[i]
+            zeros = np.zeros(shape, dtype)
+            grads[i] = Tensor._of(zeros) if create_graph else zeros
+    return grads
+
+
+def _check(node: Function, results: tuple[Any, ...]) -> None:
+    if len(results) != len(node.edges):
+        raise RuntimeError(
+            f"{node.name}.backward returned {len(results)} gradients for {len(node.edges)} inputs; return one for "
+            "each input, and None where there is none"
+        )
+    if modes.anomaly:
+        for i, g in enumerate(results):
+            if g is not None and has_nan(raw(g)):
+                raise AnomalyError(
+                    f"{node.name} made a NaN in the backward pass, in the gradient of its input {i}. The forward "
+                    f"pass called it at\n{node.where or '  (unknown: it ran outside detect_anomaly)'}"
+                )
+
+
+def _fit(node: Function, edge: tuple[Any, int], g: Any) -> Any:
+    """Check a rule's result against the input that it belongs to."""
+    target, index = edge
+    if isinstance(target, Tensor):
+        shape, dtype = target.data.shape, target.data.dtype
+    else:
+        shape, dtype = target.outputs[index]
+    if g.shape != shape:
+        i = node.edges.index(edge)
+        raise RuntimeError(f"{node.name}.backward: the gradient of input {i} has shape {g.shape}, the input {shape}")
+    return g if g.dtype == dtype else g.astype(dtype)
+
+
+def _run_hooks(node: Any, grads: list[Any]) -> None:
+    for index, hooks in node.hooks.items():
+        for hook in list(hooks):
+            g = grads[index]
+            if g is None:
+                break
+            is_array = not isinstance(g, Tensor)
+            result = hook(Tensor._of(np.array(g)) if is_array else g)
+            if result is not None:
+                if result.shape != g.shape:
+                    raise RuntimeError(f"a hook changed a gradient of shape {g.shape} into one of shape {result.shape}")
+                grads[index] = raw(result) if is_array else result
+
+
+def _accumulate(leaf: Tensor, g: Any, create_graph: bool, given: set[int]) -> None:
+    if leaf.grad is None:
+        leaf.grad = _as_result(g, given)
+    elif create_graph or leaf.grad.requires_grad:
+        leaf.grad = leaf.grad + g
+    else:
+        leaf.grad.data += g
+        leaf.grad.version[0] += 1
+
+
+def _as_result(g: Any, given: set[int]) -> Any:
+    """A gradient to hand to the user: memory of its own, so that changing it in place changes nothing else."""
+    if g is None:
+        return None
+    if isinstance(g, Tensor):  # the pass is being recorded: the copy must be, too
+        g = g.clone() if g.data.base is not None or id(g.data) in given else g
+        given.add(id(g.data))
+        return g
+    g = np.asarray(g)
+    if g.base is not None or id(g) in given or not g.flags.writeable:
+        g = g.copy()
+    given.add(id(g))
+    return Tensor._of(g)

@@ -1,0 +1,255 @@
+"""`Function`: one differentiable operation, and the node that it leaves in the graph.
+
+Write an op as a class with two methods, `forward` on arrays and `backward` from the gradient of the
+output to the gradients of the inputs::
+
+    class Cube(mg.Function):
+        def forward(self, x):
+            self.save_for_backward(x)
+            return x**3
+
+        def backward(self, grad):
+            (x,) = self.saved
+            return 3 * x**2 * grad
+
+    y = Cube()(x)           # options, if the op has any, are arguments of the class
+
+**One rule serves every order of derivative.** In an ordinary backward pass `grad` and `self.saved` are
+NumPy arrays, and the rule is plain arithmetic. With `create_graph=True` the engine calls the very same
+rule with Tensors, so the rule itself is recorded, and can be differentiated again. That is why a rule
+uses operators and the functions of `minigrad.ops`, which accept both, and never `np.exp(x)` or the like.
+
+What `forward` computes on the way (a mean, a mask) may be kept as an attribute of `self`, but only where
+the rule may rightly take it for a constant: a mask, an index. A mean is *not* a constant; a rule that took
+it for one would have a correct gradient and a silently wrong second derivative.
+"""
+
+import itertools
+import linecache
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd.modes import modes
+from minigrad.autograd.tensor import Tensor
+
+_PACKAGE = str(Path(__file__).resolve().parent.parent)
+_clock = itertools.count()  # numbers the nodes: a node is always younger than those it depends on
+
+
+class Function:
+    """One application of an op: calls `forward`, and records itself if a gradient may be wanted.
+
+    Attributes:
+        edges: for each input, where its gradient goes: `(node, output_index)`, with the leaf tensor itself
+            standing for a node at the end of the graph; None where no gradient is wanted.
+        outputs: shape and dtype of each output.
+        order: when it ran. Going from the youngest node to the oldest visits each after all its users.
+    """
+
+    edges: tuple[tuple[Any, int] | None, ...] = ()
+    outputs: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...] = ()
+    order = -1
+    is_view = False
+    """True if the output may share memory with the first input: then they share a version counter too."""
+    hooks: "dict[int, list[Any]] | None" = None
+    where: str | None = None
+
+    _saved: "tuple[Any, ...] | None" = ()
+    _sources: "list[int] | tuple[()]" = ()
+    _versions: "list[Any] | tuple[()]" = ()
+
+    # -- to be written by each op --------------------------------------------------------------------
+
+    def forward(self, *arrays: Any) -> Any:
+        """Arrays in, an array out (or a tuple of arrays). Must not change its inputs."""
+        raise NotImplementedError(f"{self.name} has no forward")
+
+    def backward(self, *grads: Any) -> Any:
+        """The gradient of each output in, the gradient of each input out (None: no gradient)."""
+        raise NotImplementedError(f"{self.name} has no derivative: it defines no backward")
+
+    # -- for use inside forward and backward ---------------------------------------------------------
+
+    def save_for_backward(self, *arrays: Any) -> None:
+        """Keep these inputs or outputs for `backward`; everything else is freed after `forward`."""
+        self._saved = arrays
+
+    @property
+    def saved(self) -> tuple[Any, ...]:
+        """What `forward` saved: arrays, or Tensors of the graph in a backward pass that is recorded."""
+        if self._saved is None:
+            raise RuntimeError(
+                f"{self.name}: its saved values were freed by an earlier backward pass. To go backward "
+                "through a graph twice, call backward(retain_graph=True) the first time."
+            )
+        for counter, version in self._versions:
+            if counter[0] != version:
+                raise RuntimeError(
+                    f"{self.name}: a value that it needs for its gradient was changed in place after the "
+                    f"forward pass (version {counter[0]}, expected {version}). Change a copy instead, "
+                    "x.clone(), or make the change before the value is used."
+                )
+        return tuple(map(self._as_tensor, self._saved, self._sources)) if modes.create_graph else self._saved
+
+    def needs(self, i: int) -> bool:
+        """Is the gradient of input `i` wanted? A costly rule asks before it computes."""
+        edge = self.edges[i]
+        return edge is not None and (modes.wanted is None or edge[0] in modes.wanted)
+
+    @property
+    def name(self) -> str:
+        return type(self).__name__
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+    # -- the machinery -------------------------------------------------------------------------------
+
+    def __call__(self, *inputs: Any) -> Any:
+        """Apply the op. Tensors in, Tensor out. With plain arrays only, it computes and records nothing."""
+        arrays = []
+        any_tensor = tracked = False
+        for x in inputs:
+            if isinstance(x, Tensor):
+                any_tensor = True
+                if x.requires_grad:
+                    tracked = True
+                x = x.data
+            arrays.append(x)
+        try:
+            out = self.forward(*arrays)
+        except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
+            raise _explain(error, self, arrays) from error
+        if not any_tensor:
+            return out
+        if modes.anomaly:
+            self._look_for_nan(arrays, out)
+        tracked = tracked and modes.grad
+        if type(out) is not tuple:
+            result = self._wrap(out, arrays)
+            if self.is_view:
+                result.version = inputs[0].version
+            if tracked:
+                self._record(inputs, arrays, (result,))
+                result.grad_fn = self
+                result.requires_grad = True
+            return result
+        results = tuple([self._wrap(o, arrays) for o in out])
+        if self.is_view:
+            for result in results:
+                result.version = inputs[0].version
+        if tracked:
+            self._record(inputs, arrays, results)
+            for i, result in enumerate(results):
+                if result.data.dtype.kind == "f":  # indices that come along have no gradient
+                    result.grad_fn = self
+                    result.output_index = i
+                    result.requires_grad = True
+        return results
+
+    def _wrap(self, out: Any, arrays: list[Any]) -> Tensor:
+        if not isinstance(out, np.ndarray):
+            array = np.asarray(out)  # NumPy turns 0-d results into scalars
+            if self._saved:
+                self._saved = tuple([array if s is out else s for s in self._saved])
+            return Tensor._of(array)
+        for a in arrays:
+            if out is a:  # two tensors never share one array object: saved values are told apart by identity
+                return Tensor._of(out.view())
+        return Tensor._of(out)
+
+    def _record(self, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]) -> None:
+        edges = []
+        for x in inputs:
+            if isinstance(x, Tensor) and x.requires_grad:
+                edges.append((x.grad_fn or x, x.output_index))
+            else:
+                edges.append(None)
+        self.edges = tuple(edges)
+        self.outputs = tuple([(r.data.shape, r.data.dtype) for r in results])
+        self.order = next(_clock)
+        if self._saved:
+            self._note_sources(inputs, arrays, results)
+
+    def _note_sources(self, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]) -> None:
+        """Remember which input (i) or output (~i) each saved array is, and its version as of now."""
+        sources, versions = [], []
+        for array in self._saved or ():
+            for i, candidate in enumerate(arrays):
+                if candidate is array:
+                    sources.append(i)
+                    if isinstance(inputs[i], Tensor):
+                        versions.append((inputs[i].version, inputs[i].version[0]))
+                    break
+            else:
+                for i, result in enumerate(results):
+                    if result.data is array:
+                        sources.append(~i)
+                        versions.append((result.version, result.version[0]))
+                        break
+                else:
+                    raise RuntimeError(
+                        f"{self.name}: save_for_backward takes inputs and outputs of forward, and got an "
+                        f"array of shape {np.shape(array)} that is neither. If the rule may treat it as a "
+                        "constant (a mask, an index), keep it as an attribute; otherwise let the rule compute "
+                        "it again from the inputs, or its second derivative would be wrong."
+                    )
+        self._sources, self._versions = sources, versions
+
+    def _as_tensor(self, array: Any, source: int) -> Any:
+        edge = self.edges[source] if source >= 0 else (self, ~source)
+        if edge is None:
+            return Tensor._of(array) if isinstance(array, np.ndarray) else array
+        node, index = edge
+        if isinstance(node, Tensor):
+            return node
+        tensor = Tensor._of(array)
+        tensor.grad_fn, tensor.output_index, tensor.requires_grad = node, index, True
+        return tensor
+
+    def release(self) -> None:
+        """Let go of what was saved. The engine calls this as soon as the rule has run."""
+        if self._saved:
+            self._saved = None
+
+    def _look_for_nan(self, arrays: list[Any], out: Any) -> None:
+        self.where = _calling_line()
+        for o in out if type(out) is tuple else (out,):
+            if has_nan(o) and not any(has_nan(a) for a in arrays):
+                shapes = ", ".join(str(np.shape(a)) for a in arrays)
+                raise AnomalyError(
+                    f"{self.name} made a NaN out of inputs without one (shapes {shapes}), in the forward pass at\n"
+                    f"{self.where}"
+                )
+
+
+class AnomalyError(RuntimeError):
+    """A NaN was born inside `detect_anomaly()`; the message names the op and the line that called it."""
+
+
+def has_nan(array: Any) -> bool:
+    """Does a float array hold a NaN?"""
+    array = np.asarray(array)
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())
+
+
+def _calling_line() -> str:
+    """The innermost line of the program outside this package, like a traceback would show it."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    return f'  File "{file}", line {line}, in {frame.f_code.co_name}\n    {linecache.getline(file, line).strip()}'
+
+
+def _explain(error: Exception, op: Function, arrays: list[Any]) -> Exception:
+    """The same kind of error, naming the op and the shapes of its inputs."""
+    message = str(error)
+    if message.startswith(op.name):
+        return error
+    inputs = ", ".join(f"{a.dtype}{list(a.shape)}" if isinstance(a, np.ndarray) else repr(a) for a in arrays)
+    kind = type(error) if type(error) in (ValueError, TypeError, IndexError) else ValueError
+    return kind(f"{op.name}: {message} (inputs: {inputs})")

@@ -1,0 +1,85 @@
+"""Switches that change how ops run, one set per thread: `no_grad`, `enable_grad`, `composed`, `detect_anomaly`.
+
+Each is a context manager and a decorator::
+
+    with mg.no_grad():
+        y = model(x)            # nothing is recorded
+
+    @mg.no_grad()
+    def predict(x): ...
+"""
+
+import threading
+from contextlib import ContextDecorator
+from typing import Any
+
+
+class _Modes(threading.local):
+    """The switches themselves. `threading.local` gives every thread its own, with these defaults."""
+
+    grad = True  # record ops, so that backward() can find them?
+    composed = False  # run fused norms as the small ops they are made of?
+    anomaly = False  # look for the op that gives birth to a NaN?
+    create_graph = False  # is a backward pass running that is itself recorded?
+    wanted: "set[Any] | None" = None  # in mg.grad: the nodes that lead to the inputs asked for
+
+
+modes = _Modes()
+
+
+class _Switch(ContextDecorator):
+    """Sets one mode on entry and puts back what was there on exit, also when an error passes through."""
+
+    def __init__(self, mode: str, value: Any):
+        self._mode, self._value = mode, value
+        self._before: list[Any] = []  # a stack: the same object may be entered again inside itself
+
+    def _recreate_cm(self) -> "_Switch":
+        # A decorated function may run in several threads at once: each call gets its own stack.
+        return _Switch(self._mode, self._value)
+
+    def __enter__(self) -> "_Switch":
+        self._before.append(getattr(modes, self._mode))
+        setattr(modes, self._mode, self._value)
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        setattr(modes, self._mode, self._before.pop())
+
+
+def no_grad() -> _Switch:
+    """Within it, ops are computed and not recorded: no graph, no memory kept for a backward pass."""
+    return _Switch("grad", False)
+
+
+def enable_grad() -> _Switch:
+    """Within it, ops are recorded again, also inside a `no_grad`."""
+    return _Switch("grad", True)
+
+
+def set_grad_enabled(mode: bool) -> _Switch:
+    """`enable_grad()` if `mode` is true, else `no_grad()`."""
+    return _Switch("grad", bool(mode))
+
+
+def is_grad_enabled() -> bool:
+    """Are ops of this thread being recorded?"""
+    return modes.grad
+
+
+def composed() -> _Switch:
+    """Within it, fused ops run in their composed form: small ops, as the paper writes them.
+
+    The numbers agree; the graph shows every step. It is slower, and it is each fused op's oracle.
+    """
+    return _Switch("composed", True)
+
+
+def detect_anomaly() -> _Switch:
+    """Within it, the first op that makes a NaN out of numbers stops the program and names its line.
+
+    It watches the forward pass (0/0, log of a negative number, ∞−∞) and the backward pass (the slope of
+    √x at 0 times 0), and in both it reports the line of *your* code that called the op. Slow: for finding
+    a fault, not for training. PyTorch's mode of the same name watches the backward pass only.
+    """
+    return _Switch("anomaly", True)

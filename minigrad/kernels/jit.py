@@ -1,0 +1,69 @@
+"""How a NumPy loop becomes a kernel: compiled once, cached on disk, in a serial and a parallel form.
+
+A kernel is written as a loop over *tasks*::
+
+    @kernel
+    def double(x, y):
+        for row in prange(x.shape[0]):     # rows are independent: any order, any thread
+            for j in range(x.shape[1]):
+                y[row, j] = 2 * x[row, j]
+
+    double(x.size, x, y)                   # first argument: how many elements it will touch
+
+The same source is compiled twice, each form when it is first called. Waking a second thread costs
+microseconds even where the loop itself needs less, so the parallel form starts only where the work
+pays for it. A reduction across tasks writes one partial result per task and adds them in task order
+afterwards: the answer then has the same bits on one thread and on sixty-four.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from numba import njit, prange
+
+__all__ = ["FASTMATH", "PARALLEL_FROM", "inline", "kernel", "prange"]
+
+# Sums may be reordered into SIMD lanes and fused into multiply-adds. `nnan` and `ninf` are left out on
+# purpose: they would let the compiler assume that NaN and infinity never occur, and so lose them.
+FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
+
+PARALLEL_FROM = 1 << 17
+"""A kernel that touches at least this many elements runs on all threads."""
+
+# A small function that kernels call: it is compiled into its callers.
+inline = njit(fastmath=FASTMATH, cache=True, nogil=True, inline="never")
+
+_launch = threading.Lock()
+_forked = False
+
+
+def _after_fork() -> None:
+    # OpenMP threads do not survive fork(), and starting new ones in the child aborts it.
+    global _forked
+    _forked = True
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function`; the result takes the amount of work first, then the function's arguments."""
+    options: dict[str, Any] = {"fastmath": FASTMATH, "cache": True, "nogil": True}
+    serial = njit(**options)(function)
+    parallel = njit(parallel=True, **options)(function)
+
+    def launch(work: int, *args: Any) -> Any:
+        if work < PARALLEL_FROM or _forked or numba.get_num_threads() == 1:
+            return serial(*args)
+        with _launch:  # some of Numba's threading layers die when two threads launch at once
+            return parallel(*args)
+
+    launch.__name__ = function.__name__
+    launch.__doc__ = function.__doc__
+    launch.serial = serial  # type: ignore[attr-defined]
+    launch.parallel = parallel  # type: ignore[attr-defined]
+    return launch

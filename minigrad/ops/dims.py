@@ -1,0 +1,39 @@
+"""Axes as arguments: one spelling inside, both spellings outside."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+
+def accepts_dim(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function with an `axis` argument be called with PyTorch's `dim=` as well (and keepdims/keepdim)."""
+
+    @wraps(function)
+    def accepting(*args: Any, **options: Any) -> Any:
+        if options:
+            if "dim" in options:
+                options["axis"] = options.pop("dim")
+            if "keepdims" in options:
+                options["keepdim"] = options.pop("keepdims")
+        return function(*args, **options)
+
+    return accepting
+
+
+def normalize_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
+    """`axis` (None: all; a number; several) as a tuple of numbers from 0 to ndim − 1, in order.
+
+    Raises:
+        IndexError: an axis that the array does not have.
+        ValueError: an axis named twice.
+    """
+    if axis is None:
+        return tuple(range(ndim))
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    for a in axes:
+        if not -ndim <= a < ndim:
+            raise IndexError(f"{op}: axis {a} is out of range for a tensor with {ndim} axes")
+    found = tuple(sorted(a % ndim for a in axes))
+    if len(set(found)) != len(found):
+        raise ValueError(f"{op}: axis {axis} names an axis twice")
+    return found

@@ -1,0 +1,256 @@
+"""Elementwise ops: arithmetic, exponentials, comparisons, and the broadcasting that goes with them."""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Function
+
+# -- types and shapes of operands -------------------------------------------------------------------------
+
+
+class Cast(Function):
+    """The same values in another dtype."""
+
+    def __init__(self, dtype: Any):
+        self.dtype = np.dtype(dtype)
+
+    def forward(self, x: Any) -> Any:
+        self.original = x.dtype
+        return x.astype(self.dtype)
+
+    def backward(self, g: Any) -> Any:
+        return cast(g, self.original)
+
+
+def cast(x: Any, dtype: Any) -> Any:
+    """`x` as another dtype; `x` itself if it has that dtype already."""
+    return x if x.dtype == np.dtype(dtype) else Cast(dtype)(x)
+
+
+def result_dtype(x: Any, y: Any) -> "np.dtype[Any]":
+    """The dtype of an op on x and y, by PyTorch's rules.
+
+    bool < integer < float decides first, so int64 + float32 is float32 (NumPy: float64). Within a kind, a
+    tensor with axes decides over a 0-d one, and both over a Python number.
+    """
+
+    def rank(a: Any) -> tuple[int, int]:
+        if not hasattr(a, "dtype"):
+            return ("bif".index(np.asarray(a).dtype.kind), 0)
+        return ("bif".index("i" if a.dtype.kind == "u" else a.dtype.kind), 2 if a.ndim else 1)
+
+    def dtype(a: Any) -> Any:
+        if hasattr(a, "dtype"):
+            return a.dtype
+        return np.float32 if isinstance(a, float) else np.asarray(a).dtype
+
+    (kind_x, weight_x), (kind_y, weight_y) = rank(x), rank(y)
+    if kind_x != kind_y:
+        return np.dtype(dtype(x) if kind_x > kind_y else dtype(y))
+    if weight_x != weight_y:
+        return np.dtype(dtype(x) if weight_x > weight_y else dtype(y))
+    return np.promote_types(dtype(x), dtype(y))
+
+
+def operands(x: Any, y: Any, divide: bool = False) -> tuple[Any, Any]:
+    """Bring two operands to one dtype; with `divide`, to a floating-point one.
+
+    In the usual cases, two float tensors of one dtype or a float tensor and a number, nothing happens.
+    """
+    x_number, y_number = isinstance(x, float | int), isinstance(y, float | int)
+    if not x_number and not hasattr(x, "dtype"):
+        x = np.asarray(x)
+    if not y_number and not hasattr(y, "dtype"):
+        y = np.asarray(y)
+    if y_number or x_number:
+        array, number = (x, y) if y_number else (y, x)
+        if not hasattr(array, "dtype") or array.dtype.kind == "f":
+            return x, y
+        if not divide and not isinstance(number, float) and array.dtype.kind != "b":
+            return x, y
+    elif x.dtype == y.dtype and (not divide or x.dtype.kind == "f"):
+        return x, y
+    dtype = result_dtype(x, y)
+    if divide and dtype.kind != "f":
+        dtype = np.dtype(np.float32)
+    return (x if x_number else cast(x, dtype)), (y if y_number else cast(y, dtype))
+
+
+class SumTo(Function):
+    """Add up the axes along which `shape` was broadcast: the transpose of `Expand`."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = shape
+
+    def forward(self, x: Any) -> Any:
+        self.original = x.shape
+        extra = x.ndim - len(self.shape)
+        axes = tuple(range(extra)) + tuple(
+            extra + i for i, n in enumerate(self.shape) if n == 1 and x.shape[extra + i] != 1
+        )
+        return x.sum(axis=axes, keepdims=True).reshape(self.shape)
+
+    def backward(self, g: Any) -> Any:
+        return expand(g, self.original)
+
+
+def sum_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """Undo broadcasting: the sum of `x` over every axis that `shape` lacks or has with length 1."""
+    return x if x.shape == shape else SumTo(shape)(x)
+
+
+class Expand(Function):
+    """Repeat along new axes and axes of length 1, without copying."""
+
+    is_view = True
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = shape
+
+    def forward(self, x: Any) -> Any:
+        self.original = np.shape(x)
+        return np.broadcast_to(x, self.shape)
+
+    def backward(self, g: Any) -> Any:
+        return sum_to(g, self.original)
+
+
+def expand(x: Any, *shape: Any) -> Any:
+    """Broadcast `x` to `shape` without copying; −1 keeps a length.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.tensor([[1.0], [2.0]]).expand(2, 3).tolist()
+        [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
+    """
+    shape = shape[0] if len(shape) == 1 and not isinstance(shape[0], int | np.integer) else shape
+    extra = len(shape) - x.ndim
+    sizes = tuple(x.shape[i - extra] if n == -1 and i >= extra else int(n) for i, n in enumerate(shape))
+    return x if x.shape == sizes else Expand(sizes)(x)
+
+
+class Clone(Function):
+    """A copy; the gradient passes."""
+
+    def forward(self, x: Any) -> Any:
+        return x.copy()
+
+    def backward(self, g: Any) -> Any:
+        return g
+
+
+def clone(x: Any) -> Any:
+    """A copy of the values, through which gradients flow."""
+    return Clone()(x)
+
+
+# -- arithmetic -------------------------------------------------------------------------------------------
+
+
+class Add(Function):
+    """z = x + y:  ∂z/∂x = 1,  ∂z/∂y = 1."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.shapes = np.shape(x), np.shape(y)
+        return x + y
+
+    def backward(self, g: Any) -> Any:
+        x_shape, y_shape = self.shapes
+        return sum_to(g, x_shape) if self.needs(0) else None, sum_to(g, y_shape) if self.needs(1) else None
+
+
+class Sub(Function):
+    """z = x − y:  ∂z/∂x = 1,  ∂z/∂y = −1."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.shapes = np.shape(x), np.shape(y)
+        return x - y
+
+    def backward(self, g: Any) -> Any:
+        x_shape, y_shape = self.shapes
+        return sum_to(g, x_shape) if self.needs(0) else None, sum_to(-g, y_shape) if self.needs(1) else None
+
+
+class Mul(Function):
+    """z = x · y:  ∂z/∂x = y,  ∂z/∂y = x."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.save_for_backward(x, y)
+        return x * y
+
+    def backward(self, g: Any) -> Any:
+        x, y = self.saved
+        gx = sum_to(g * y, np.shape(x)) if self.needs(0) else None
+        gy = sum_to(g * x, np.shape(y)) if self.needs(1) else None
+        return gx, gy
+
+
+class Div(Function):
+    """z = x / y:  ∂z/∂x = 1/y,  ∂z/∂y = −x/y²."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.save_for_backward(x, y)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return x / y
+
+    def backward(self, g: Any) -> Any:
+        x, y = self.saved
+        gx = sum_to(g / y, np.shape(x)) if self.needs(0) else None
+        gy = sum_to(-g * x / (y * y), np.shape(y)) if self.needs(1) else None
+        return gx, gy
+
+
+class Neg(Function):
+    """z = −x."""
+
+    def forward(self, x: Any) -> Any:
+        return -x
+
+    def backward(self, g: Any) -> Any:
+        return -g
+
+
+def add(x: Any, y: Any) -> Any:
+    """x + y, with broadcasting."""
+    return Add()(*operands(x, y))
+
+
+def sub(x: Any, y: Any) -> Any:
+    """x − y, with broadcasting."""
+    return Sub()(*operands(x, y))
+
+
+def mul(x: Any, y: Any) -> Any:
+    """x · y, elementwise, with broadcasting."""
+    return Mul()(*operands(x, y))
+
+
+def div(x: Any, y: Any) -> Any:
+    """x / y, elementwise, with broadcasting. Integers are divided as float32."""
+    return Div()(*operands(x, y, divide=True))
+
+
+def neg(x: Any) -> Any:
+    """−x."""
+    return Neg()(x)
+
+
+class Exp(Function):
+    """y = eˣ:  ∂y/∂x = y."""
+
+    def forward(self, x: Any) -> Any:
+        y = np.exp(x)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, g: Any) -> Any:
+        (y,) = self.saved
+        return g * y
+
+
+def exp(x: Any) -> Any:
+    """eˣ, elementwise."""
+    return Exp()(x)
+
+
