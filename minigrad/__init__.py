@@ -12,5 +12,6 @@ from minigrad.autograd import (
     no_grad,
     set_grad_enabled,
 )
+from minigrad.ops.random import get_rng_state, manual_seed, set_rng_state
 
 __version__ = "0.1.0"
