@@ -12,6 +12,38 @@ from minigrad.autograd import (
     no_grad,
     set_grad_enabled,
 )
+from minigrad.ops.creation import (
+    arange,
+    as_tensor,
+    bernoulli,
+    empty,
+    empty_like,
+    eye,
+    float32,
+    float64,
+    from_numpy,
+    full,
+    full_like,
+    int32,
+    int64,
+    linspace,
+    normal,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    tensor,
+    uint8,
+    zeros,
+    zeros_like,
+)
 from minigrad.ops.random import get_rng_state, manual_seed, set_rng_state
 
 __version__ = "0.1.0"
+
+# Last, because from here on these names mean dtypes in this file, as `mg.bool` and `mg.float` do outside it.
+float, double, int, long, bool = float32, float64, int32, int64, ops.creation.boolean

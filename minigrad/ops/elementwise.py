@@ -28,6 +28,36 @@ def cast(x: Any, dtype: Any) -> Any:
     return x if x.dtype == np.dtype(dtype) else Cast(dtype)(x)
 
 
+def to(x: Any, dtype: Any) -> Any:
+    """`x` as another dtype, or as the dtype of another tensor; `x` itself where nothing changes."""
+    return cast(x, dtype.dtype if hasattr(dtype, "dtype") else dtype)
+
+
+def to_float(x: Any) -> Any:
+    """`x` as float32."""
+    return cast(x, np.float32)
+
+
+def to_double(x: Any) -> Any:
+    """`x` as float64."""
+    return cast(x, np.float64)
+
+
+def to_int(x: Any) -> Any:
+    """`x` as int32, cut towards zero."""
+    return cast(x, np.int32)
+
+
+def to_long(x: Any) -> Any:
+    """`x` as int64, cut towards zero."""
+    return cast(x, np.int64)
+
+
+def to_bool(x: Any) -> Any:
+    """Which elements of `x` are not 0?"""
+    return cast(x, np.bool_)
+
+
 def result_dtype(x: Any, y: Any) -> "np.dtype[Any]":
     """The dtype of an op on x and y, by PyTorch's rules.
 

@@ -27,6 +27,12 @@ class Methods:
     def __rmatmul__(self, other):
         return linalg.matmul(other, self)
 
+    to = elementwise.to
+    float = elementwise.to_float
+    double = elementwise.to_double
+    int = elementwise.to_int
+    long = elementwise.to_long
+    bool = elementwise.to_bool
     add = elementwise.add
     sub = elementwise.sub
     mul = elementwise.mul
