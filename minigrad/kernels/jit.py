@@ -30,11 +30,14 @@ __all__ = ["FASTMATH", "PARALLEL_FROM", "inline", "kernel", "prange"]
 # purpose: they would let the compiler assume that NaN and infinity never occur, and so lose them.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
+# error_model="numpy": x / 0 is inf or NaN, as in NumPy. Numba's default raises ZeroDivisionError, and the test
+# for zero in every division keeps the loop from being turned into SIMD instructions (five times slower).
+
 PARALLEL_FROM = 1 << 17
 """A kernel that touches at least this many elements runs on all threads."""
 
 # A small function that kernels call: it is compiled into its callers.
-inline = njit(fastmath=FASTMATH, cache=True, nogil=True, inline="never")
+inline = njit(fastmath=FASTMATH, error_model="numpy", cache=True, nogil=True, inline="never")
 
 _launch = threading.Lock()
 _forked = False
@@ -52,7 +55,7 @@ if hasattr(os, "register_at_fork"):
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function`; the result takes the amount of work first, then the function's arguments."""
-    options: dict[str, Any] = {"fastmath": FASTMATH, "cache": True, "nogil": True}
+    options: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "cache": True, "nogil": True}
     serial = njit(**options)(function)
     parallel = njit(parallel=True, **options)(function)
 
