@@ -1,0 +1,265 @@
+"""How weights start. Every function fills a tensor in place and returns it; the names are PyTorch's.
+
+A layer y = W x with n inputs adds up n products, so Var(y) = n · Var(w) · E[x²]. To keep the signal as large
+from layer to layer, Var(w) should be about 1/n: `xavier_*` balances the forward pass (fan_in inputs) with the
+backward pass (fan_out), and `kaiming_*` adds the factor 2 that makes up for relu, which halves E[x²].
+
+The random numbers come from the generator that `mg.manual_seed` seeds.
+"""
+
+import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Tensor, no_grad
+from minigrad.ops.random import generator
+
+__all__ = [
+    "calculate_gain",
+    "constant_",
+    "dirac_",
+    "eye_",
+    "fan_in_and_fan_out",
+    "kaiming_normal_",
+    "kaiming_uniform_",
+    "lecun_normal_",
+    "normal_",
+    "ones_",
+    "orthogonal_",
+    "sparse_",
+    "trunc_normal_",
+    "uniform_",
+    "xavier_normal_",
+    "xavier_uniform_",
+    "zeros_",
+]
+
+
+def _fills(draw: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Make a function that computes values into one that writes them into the tensor, outside the graph."""
+
+    @wraps(draw)
+    def fill(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"init.{draw.__name__}: expected a Tensor to fill, got a {type(tensor).__name__}")
+        values = draw(tensor, *args, **kwargs)
+        if tensor.numel():
+            with no_grad():
+                tensor.copy_(values)
+        return tensor
+
+    return fill
+
+
+def fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    """The number of inputs that one output adds up, and of outputs that one input reaches.
+
+    For a Linear weight (out, in) they are in and out; for a convolution (out, in, *kernel) each is
+    multiplied by the number of kernel positions.
+    """
+    if tensor.ndim < 2:
+        raise ValueError(
+            f"fan_in_and_fan_out: needs a weight with at least 2 axes (out, in, ...), and this one has shape "
+            f"{tensor.shape}"
+        )
+    positions = math.prod(tensor.shape[2:])
+    return tensor.shape[1] * positions, tensor.shape[0] * positions
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor by which a layer before `nonlinearity` should scale its weights.
+
+    1 for linear, conv*, sigmoid; 5/3 for tanh; √2 for relu; √(2 / (1 + slope²)) for leaky_relu, with
+    `param` the slope (0.01 by default); 3/4 for selu.
+    """
+    if nonlinearity == "leaky_relu":
+        slope = 0.01 if param is None else param
+        return math.sqrt(2 / (1 + slope**2))
+    gains = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2), "selu": 0.75}
+    for axes in (1, 2, 3):
+        gains[f"conv{axes}d"] = gains[f"conv_transpose{axes}d"] = 1.0
+    if nonlinearity not in gains:
+        raise ValueError(
+            f"calculate_gain: unknown nonlinearity {nonlinearity!r}; known are leaky_relu, {', '.join(gains)}"
+        )
+    return gains[nonlinearity]
+
+
+# -- plain distributions ----------------------------------------------------------------------------------
+
+
+@_fills
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Any:
+    """Fill with numbers drawn evenly from [a, b)."""
+    return generator().uniform(a, b, tensor.shape)
+
+
+@_fills
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Any:
+    """Fill from the normal distribution N(mean, std²)."""
+    return generator().normal(mean, std, tensor.shape)
+
+
+@_fills
+def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Any:
+    """Fill from N(mean, std²) restricted to [a, b]. As in PyTorch, a and b are values, not multiples of std.
+
+    The numbers are drawn by rejection (Robert 1995, "Simulation of truncated normal variables"): propose,
+    and accept with the probability that makes the accepted ones follow the density.
+    """
+    if not a < b:
+        raise ValueError(f"trunc_normal_: the interval [a, b] = [{a}, {b}] is empty")
+    low, high = (a - mean) / std, (b - mean) / std
+    inside = 0.5 * (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2)))
+    draw = generator()
+    accepted = np.empty(0)
+    if inside < 0.2:
+        # A narrow interval, or one in a tail: few normal numbers would fall in. Propose evenly over it, and
+        # accept in proportion to the density. `peak` is where that is largest; farther out than `reach`, it
+        # is less than 1e-17 of that.
+        peak = min(max(0.0, low), high)
+        reach = math.sqrt(peak**2 + 80)
+        low, high = max(low, -reach), min(high, reach)
+    while accepted.size < tensor.numel():
+        n = int(1.5 * (tensor.numel() - accepted.size)) + 16
+        if inside < 0.2:
+            z = draw.uniform(low, high, n)
+            z = z[draw.uniform(size=n) < np.exp((peak**2 - z**2) / 2)]
+        else:
+            z = draw.normal(size=n)
+            z = z[(z >= low) & (z <= high)]
+        accepted = np.concatenate([accepted, z])
+    values = mean + std * accepted[: tensor.numel()].reshape(tensor.shape)
+    return np.clip(values, a, b)
+
+
+@_fills
+def constant_(tensor: Tensor, val: float) -> Any:
+    """Fill with one value."""
+    return val
+
+
+@_fills
+def ones_(tensor: Tensor) -> Any:
+    """Fill with 1."""
+    return 1
+
+
+@_fills
+def zeros_(tensor: Tensor) -> Any:
+    """Fill with 0."""
+    return 0
+
+
+@_fills
+def eye_(tensor: Tensor) -> Any:
+    """Fill a matrix with the identity: a Linear layer that keeps as many inputs as it can."""
+    if tensor.ndim != 2:
+        raise ValueError(f"eye_: needs a matrix, and this tensor has shape {tensor.shape}")
+    return np.eye(*tensor.shape)
+
+
+@_fills
+def dirac_(tensor: Tensor, groups: int = 1) -> Any:
+    """Fill a convolution's weight so that it passes its input channels on, as many as it can.
+
+    Each group of output channels does so with the input channels of its own.
+    """
+    if not 3 <= tensor.ndim <= 5:
+        raise ValueError(f"dirac_: needs a convolution weight with 3 to 5 axes, and this one has shape {tensor.shape}")
+    out_channels, in_channels, *kernel = tensor.shape
+    if out_channels % groups:
+        raise ValueError(f"dirac_: {out_channels} output channels are not divisible by groups={groups}")
+    values = np.zeros(tensor.shape)
+    centre = tuple(n // 2 for n in kernel)
+    per_group = out_channels // groups
+    for group in range(groups):
+        for channel in range(min(per_group, in_channels)):
+            values[(group * per_group + channel, channel, *centre)] = 1
+    return values
+
+
+# -- variances that keep the signal -----------------------------------------------------------------------
+
+
+def _fan(tensor: Tensor, mode: str, who: str) -> int:
+    fan_in, fan_out = fan_in_and_fan_out(tensor)
+    modes = {"fan_in": fan_in, "fan_out": fan_out}
+    if mode not in modes:
+        raise ValueError(f"{who}: mode must be 'fan_in' or 'fan_out', not {mode!r}")
+    return modes[mode]
+
+
+@_fills
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Any:
+    """Fill from U(−b, b) with b = gain · √(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    bound = gain * math.sqrt(6 / max(sum(fan_in_and_fan_out(tensor)), 1))
+    return generator().uniform(-bound, bound, tensor.shape)
+
+
+@_fills
+def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Any:
+    """Fill from N(0, gain² · 2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
+    std = gain * math.sqrt(2 / max(sum(fan_in_and_fan_out(tensor)), 1))
+    return generator().normal(0, std, tensor.shape)
+
+
+@_fills
+def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Any:
+    """Fill from U(−b, b) with b = gain · √(3 / fan) (He et al. 2015).
+
+    Args:
+        tensor: the weight.
+        a: the slope of the leaky relu that follows (0: relu).
+        mode: "fan_in" keeps the size of activations in the forward pass, "fan_out" that of gradients.
+        nonlinearity: decides the gain, see `calculate_gain`.
+    """
+    fan = max(_fan(tensor, mode, "kaiming_uniform_"), 1)
+    bound = calculate_gain(nonlinearity, a) * math.sqrt(3 / fan)
+    return generator().uniform(-bound, bound, tensor.shape)
+
+
+@_fills
+def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Any:
+    """Fill from N(0, gain² / fan) (He et al. 2015). The arguments are those of `kaiming_uniform_`."""
+    fan = max(_fan(tensor, mode, "kaiming_normal_"), 1)
+    return generator().normal(0, calculate_gain(nonlinearity, a) / math.sqrt(fan), tensor.shape)
+
+
+@_fills
+def lecun_normal_(tensor: Tensor) -> Any:
+    """Fill from N(0, 1 / fan_in) (LeCun et al. 1998): for selu networks that normalize themselves."""
+    return generator().normal(0, 1 / math.sqrt(max(_fan(tensor, "fan_in", "lecun_normal_"), 1)), tensor.shape)
+
+
+@_fills
+def orthogonal_(tensor: Tensor, gain: float = 1) -> Any:
+    """Fill with gain times a random matrix whose rows, or columns if there are fewer, are orthonormal.
+
+    The matrix is Q of the QR decomposition of a normal one, and R's diagonal is made positive: then Q is
+    evenly distributed over all orthogonal matrices (Saxe et al. 2014; Mezzadri 2007). Axes after the first
+    count as one.
+    """
+    if tensor.ndim < 2:
+        raise ValueError(f"orthogonal_: needs a tensor with at least 2 axes, and this one has shape {tensor.shape}")
+    rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
+    if rows * columns == 0:
+        return 0
+    q, r = np.linalg.qr(generator().normal(size=(max(rows, columns), min(rows, columns))))
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+    return gain * (q.T if rows < columns else q).reshape(tensor.shape)
+
+
+@_fills
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Any:
+    """Fill a matrix from N(0, std²), and set the fraction `sparsity` of each column to 0 (Martens 2010)."""
+    if tensor.ndim != 2:
+        raise ValueError(f"sparse_: needs a matrix, and this tensor has shape {tensor.shape}")
+    rows, columns = tensor.shape
+    values = generator().normal(0, std, tensor.shape)
+    for column in range(columns):
+        values[generator().permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
+    return values

@@ -1,0 +1,585 @@
+"""`Module`: a part of a network, with its parameters, its buffers and its parts.
+
+A layer is a class with two methods: `__init__` makes the parameters and the parts, `forward` uses them::
+
+    class Affine(nn.Module):
+        def __init__(self, n):
+            super().__init__()
+            self.weight = nn.Parameter(np.ones(n, dtype=np.float32))   # learned
+            self.register_buffer("calls", mg.tensor(0))                # state that is not learned
+
+        def forward(self, x):
+            return x * self.weight
+
+Parameters, buffers and submodules are ordinary attributes, found as fast as any other. What makes them
+special is only that the module remembers their *names*: so it can list them, save them and load them.
+"""
+
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
+
+import numpy as np
+
+from minigrad.autograd import Function, Tensor, no_grad
+from minigrad.autograd.tensor import HookHandle, raw
+from minigrad.nn.parameter import Parameter
+
+IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
+
+
+class Module:
+    """The base class of all layers and networks.
+
+    Attributes:
+        training: True in training mode, False in evaluation mode. Dropout, batch norm and their like look
+            at it; `train()` and `eval()` set it for a module and everything in it.
+
+    Differences from PyTorch: calling a module without hooks is calling its `forward`, nothing more; and
+    `super().__init__()` may be forgotten.
+    """
+
+    training: bool = True
+
+    # Insertion order is the order of `parameters()`. A value says whether a buffer is saved; the others
+    # are not used. The objects themselves are in the instance's __dict__, and nowhere else.
+    _parameter_names: dict[str, None]
+    _buffer_names: dict[str, bool]
+    _module_names: dict[str, None]
+    _hooks: "_Hooks | None" = None
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        module = super().__new__(cls)
+        module.__dict__.update(_parameter_names={}, _buffer_names={}, _module_names={})
+        return module
+
+    def __init__(self) -> None:
+        pass
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes. To be written by each subclass."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward(self, ...)")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._hooks is None:
+            return self.forward(*args, **kwargs)
+        return self._hooks.call(self, args, kwargs)
+
+    # -- registration --------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Parameter):
+            self._register(name, self._parameter_names, None)
+        elif isinstance(value, Module):
+            self._register(name, self._module_names, None)
+        elif value is not None:
+            if name in self._parameter_names:
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a parameter and can only be replaced by a Parameter or None, not "
+                    f"by a {type(value).__name__}. To set its values: `with mg.no_grad(): module.{name}.copy_(values)`"
+                )
+            if name in self._module_names:
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a submodule and can only be replaced by a Module or None, not by "
+                    f"a {type(value).__name__}"
+                )
+            if name in self._buffer_names and not isinstance(value, Tensor):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a buffer and can only be replaced by a Tensor or None, not by "
+                    f"a {type(value).__name__}"
+                )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        object.__delattr__(self, name)
+        for names in (self._parameter_names, self._buffer_names, self._module_names):
+            names.pop(name, None)
+
+    def _register(self, name: str, names: dict[str, Any], value: Any) -> None:
+        if name not in names:
+            for others in (self._parameter_names, self._buffer_names, self._module_names):
+                others.pop(name, None)
+        names[name] = value
+
+    def _check_name(self, name: str, names: dict[str, Any], what: str) -> None:
+        if not isinstance(name, str):
+            raise TypeError(f"{type(self).__name__}: the name of a {what} must be a string, not {name!r}")
+        if not name or "." in name:
+            raise KeyError(
+                f"{type(self).__name__}: {name!r} cannot name a {what}: it must not be empty and have no dot"
+            )
+        if name not in names and (name in self.__dict__ or hasattr(type(self), name)):
+            raise KeyError(
+                f"{type(self).__name__}: a {what} cannot be named {name!r}, because the module has an attribute of "
+                "that name"
+            )
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Add a parameter under a name; None keeps the place (`bias=False`) without a parameter."""
+        self._check_name(name, self._parameter_names, "parameter")
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(
+                f"register_parameter({name!r}): expected a Parameter or None, got a {type(param).__name__}; wrap it: "
+                "nn.Parameter(x)"
+            )
+        self._register(name, self._parameter_names, None)
+        object.__setattr__(self, name, param)
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Add a tensor that belongs to the module's state and is not learned, such as a running mean.
+
+        Args:
+            name: it is then the attribute of that name.
+            tensor: its value; None keeps the place.
+            persistent: is it part of `state_dict()`?
+        """
+        self._check_name(name, self._buffer_names, "buffer")
+        if tensor is not None and not isinstance(tensor, Tensor):
+            raise TypeError(
+                f"register_buffer({name!r}): expected a Tensor or None, got a {type(tensor).__name__}; wrap it: "
+                "mg.tensor(x)"
+            )
+        self._register(name, self._buffer_names, persistent)
+        object.__setattr__(self, name, tensor)
+
+    def add_module(self, name: str, module: "Module | None") -> None:
+        """Add a submodule under a name that need not be a Python identifier ("0", "layer-1")."""
+        self._check_name(name, self._module_names, "submodule")
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(
+                f"{type(self).__name__}: submodule {name!r} must be a Module, not a {type(module).__name__}"
+                + (" (the class itself: did you forget the brackets?)" if isinstance(module, type) else "")
+            )
+        self._register(name, self._module_names, None)
+        object.__setattr__(self, name, module)
+
+    register_module = add_module
+
+    # -- walking over what there is ------------------------------------------------------------------
+
+    def named_children(self) -> "Iterator[tuple[str, Module]]":
+        """The submodules directly in this one, each once, with their names."""
+        seen = set()
+        for name in self._module_names:
+            module = self.__dict__[name]
+            if module is not None and module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> "Iterator[Module]":
+        """The submodules directly in this one, each once."""
+        return (module for _, module in self.named_children())
+
+    def named_modules(
+        self, memo: "set[Module] | None" = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> "Iterator[tuple[str, Module]]":
+        """This module (named "") and all modules in it at any depth, parents first."""
+        memo = set() if memo is None else memo
+        if self in memo:
+            return
+        if remove_duplicate:
+            memo.add(self)
+        yield prefix, self
+        for name in self._module_names:
+            module = self.__dict__[name]
+            if module is not None:
+                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+
+    def modules(self) -> "Iterator[Module]":
+        """This module and all modules in it at any depth, each once."""
+        return (module for _, module in self.named_modules())
+
+    def _named_tensors(
+        self, kind: str, prefix: str, recurse: bool, remove_duplicate: bool
+    ) -> "Iterator[tuple[str, Any]]":
+        seen = set()
+        modules = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate) if recurse else [(prefix, self)]
+        for path, module in modules:
+            for name in getattr(module, kind):
+                tensor = module.__dict__[name]
+                if tensor is None or tensor in seen:
+                    continue
+                if remove_duplicate:
+                    seen.add(tensor)
+                yield f"{path}.{name}" if path else name, tensor
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """All parameters with their dotted names. One that is shared appears once, under its first name."""
+        return self._named_tensors("_parameter_names", prefix, recurse, remove_duplicate)
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once: what an optimizer is given."""
+        return (parameter for _, parameter in self.named_parameters(recurse=recurse))
+
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """All buffers with their dotted names."""
+        return self._named_tensors("_buffer_names", prefix, recurse, remove_duplicate)
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """All buffers, each once."""
+        return (buffer for _, buffer in self.named_buffers(recurse=recurse))
+
+    def get_submodule(self, target: str) -> "Module":
+        """The module at a dotted path, such as "encoder.layers.0"; "" is this module."""
+        module = self
+        for depth, name in enumerate(target.split(".") if target else []):
+            child = module.__dict__.get(name) if name in module._module_names else None
+            if child is None:
+                known = ", ".join(module._module_names) or "none"
+                where = ".".join(target.split(".")[:depth]) or type(self).__name__
+                raise AttributeError(f"get_submodule({target!r}): {where} has no submodule {name!r} (it has: {known})")
+            module = child
+        return module
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter at a dotted path, such as "encoder.layers.0.norm1.weight"."""
+        return self._get_tensor(target, "_parameter_names", "parameter")
+
+    def get_buffer(self, target: str) -> Tensor:
+        """The buffer at a dotted path."""
+        return self._get_tensor(target, "_buffer_names", "buffer")
+
+    def _get_tensor(self, target: str, kind: str, what: str) -> Any:
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if name not in getattr(module, kind):
+            known = ", ".join(getattr(module, kind)) or "none"
+            raise AttributeError(
+                f"get_{what}({target!r}): {path or type(self).__name__} has no {what} {name!r} (it has: {known})"
+            )
+        return module.__dict__[name]
+
+    # -- doing something to all of it ----------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode (or, with False, evaluation mode) here and in every submodule."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Set evaluation mode: dropout passes everything on, batch norm uses its running statistics."""
+        return self.train(False)
+
+    def apply(self, fn: "Callable[[Module], Any]") -> Self:
+        """Call `fn(module)` for every submodule and then this module, for instance to initialize weights.
+
+        Example:
+            >>> import minigrad as mg
+            >>> net = mg.nn.Sequential(mg.nn.Linear(2, 2), mg.nn.Linear(2, 1))
+            >>> def zero_bias(module):
+            ...     if isinstance(module, mg.nn.Linear):
+            ...         mg.nn.init.zeros_(module.bias)
+            >>> net.apply(zero_bias)[1].bias.tolist()
+            [0.0]
+        """
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freeze (False) or unfreeze all parameters. Running statistics still move in training mode."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters; with `set_to_none=False`, fill them with zeros."""
+        for parameter in self.parameters():
+            if set_to_none:
+                parameter.grad = None
+            elif parameter.grad is not None:
+                parameter.grad = Tensor(np.zeros_like(parameter.grad.data))
+
+    def to(self, dtype: Any) -> Self:
+        """Convert all floating-point parameters and buffers, and the gradients, to float32 or float64.
+
+        The parameters stay the same objects, so an optimizer that holds them goes on working.
+        """
+        try:
+            dtype = np.dtype(dtype)
+        except TypeError as error:
+            raise TypeError(
+                f"Module.to: {dtype!r} is no dtype. minigrad computes on the CPU only, so there are no devices to move "
+                "to; pass mg.float32 or mg.float64"
+            ) from error
+        if dtype.kind != "f" or dtype.itemsize not in (4, 8):
+            raise TypeError(f"Module.to: parameters can be float32 or float64, not {dtype}")
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.dtype.kind == "f" and tensor.dtype != dtype:
+                tensor.data = tensor.data.astype(dtype)
+                tensor.version[0] += 1
+                if tensor.grad is not None:
+                    tensor.grad = Tensor(tensor.grad.data.astype(dtype))
+        return self
+
+    def float(self) -> Self:
+        """Convert to float32."""
+        return self.to(np.float32)
+
+    def double(self) -> Self:
+        """Convert to float64."""
+        return self.to(np.float64)
+
+    # -- saving and loading --------------------------------------------------------------------------
+
+    def state_dict(
+        self, destination: dict[str, Any] | None = None, prefix: str = "", keep_vars: bool = False
+    ) -> dict[str, Any]:
+        """All parameters and persistent buffers by dotted name. The tensors share memory with the module.
+
+        Because memory is shared, training goes on changing them: to keep a snapshot, `copy.deepcopy` it or
+        save it (`mg.save`).
+
+        Args:
+            destination: a dictionary to add to.
+            prefix: put in front of every name.
+            keep_vars: give the parameters themselves rather than detached tensors.
+        """
+        destination = {} if destination is None else destination
+        for name, tensor in self._state(prefix):
+            destination[name] = tensor if keep_vars else tensor.detach()
+        return destination
+
+    def _state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        """What `state_dict` holds. Shared parameters appear under each of their names, as in PyTorch."""
+        saved_buffers = [name for name, persistent in self._buffer_names.items() if persistent]
+        for name in (*self._parameter_names, *saved_buffers):
+            if self.__dict__[name] is not None:
+                yield prefix + name, self.__dict__[name]
+        for name in self._module_names:
+            if self.__dict__[name] is not None:
+                yield from self.__dict__[name]._state(f"{prefix}{name}.")
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+        """Copy values into the parameters and buffers, in place. Either all of it is loaded, or nothing.
+
+        Args:
+            state_dict: by name, tensors or arrays (PyTorch's CPU tensors are fine, too).
+            strict: raise if a name is missing, or unknown here.
+
+        Returns:
+            `(missing_keys, unexpected_keys)`; with `strict=False` they may have something in them.
+
+        Raises:
+            RuntimeError: listing all missing and unexpected names, and all shapes that do not fit. Shapes
+                must fit also with `strict=False`.
+        """
+        own = dict(self._state())
+        missing = [name for name in own if name not in state_dict]
+        unexpected = [name for name in state_dict if name not in own]
+        given = {name: np.asarray(raw(state_dict[name])) for name in own if name in state_dict}
+        problems = []
+        if strict and missing:
+            problems.append(f"missing: {', '.join(missing)}")
+        if strict and unexpected:
+            problems.append(f"unexpected: {', '.join(unexpected)}")
+        for name, array in given.items():
+            if array.shape != own[name].shape:
+                problems.append(f"shape of {name}: {array.shape} given, {own[name].shape} expected")
+            elif not np.can_cast(array.dtype, own[name].dtype, "same_kind"):
+                problems.append(f"dtype of {name}: {array.dtype} given, {own[name].dtype} expected")
+        if problems:
+            hint = "\n  (strict=False loads what is there and ignores the rest)" if strict else ""
+            raise RuntimeError(f"load_state_dict of {type(self).__name__}:\n  " + "\n  ".join(problems) + hint)
+        with no_grad():
+            for name, array in given.items():
+                own[name].copy_(array)
+        return IncompatibleKeys(missing, unexpected)
+
+    # -- hooks ---------------------------------------------------------------------------------------
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Call `hook(module, args)` before each forward; what it returns, if not None, replaces the arguments.
+
+        With `with_kwargs` it is `hook(module, args, kwargs)`, and returns `(args, kwargs)` or None.
+        The handle's `remove()` takes the hook off again.
+        """
+        return self._hook("pre", hook, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> HookHandle:
+        """Call `hook(module, args, output)` after each forward; what it returns, if not None, replaces the output.
+
+        With `with_kwargs` it is `hook(module, args, kwargs, output)`. The handle's `remove()` takes the hook
+        off again.
+
+        Example:
+            >>> import minigrad as mg
+            >>> layer = mg.nn.Linear(3, 2)
+            >>> handle = layer.register_forward_hook(lambda module, args, output: print(output.shape))
+            >>> y = layer(mg.zeros(5, 3))
+            (5, 2)
+            >>> handle.remove()
+        """
+        return self._hook("post", hook, prepend, with_kwargs)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> HookHandle:
+        """Call `hook(module, grad_input, grad_output)` when the gradients of the module's inputs are known.
+
+        Both are tuples, over the positional arguments and the outputs, with None where there is no gradient.
+        What the hook returns, if not None, replaces `grad_input`.
+        """
+        return self._hook("backward", hook, prepend, False)
+
+    def _hook(self, kind: str, hook: Callable[..., Any], prepend: bool, with_kwargs: bool) -> HookHandle:
+        if self._hooks is None:
+            self._hooks = _Hooks()
+        hooks = getattr(self._hooks, kind)
+        entry = (hook, with_kwargs)
+        hooks.insert(0 if prepend else len(hooks), entry)
+        return HookHandle(hooks, entry)
+
+    # -- what it looks like --------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What `repr` shows between the brackets. To be written by a subclass."""
+        return ""
+
+    def __repr__(self) -> str:
+        rows: list[tuple[str, str, str]] = []
+        _describe(self, "", 0, rows, set())
+        width = max(len(tree) for tree, _, _ in rows)
+        digits = max(len(count) for _, count, _ in rows)
+        lines = [f"{tree:<{width}}  {count:>{digits}}  {shapes}".rstrip() for tree, count, shapes in rows]
+        total = sum(p.numel() for p in self.parameters())
+        frozen = sum(p.numel() for p in self.parameters() if not p.requires_grad)
+        lines.append(f"total: {total:,} parameters" + (f", {frozen:,} of them frozen" if frozen else ""))
+        return "\n".join(lines)
+
+
+def _describe(
+    module: Module, name: str, depth: int, rows: list[tuple[str, str, str]], seen: set[Any]
+) -> None:
+    """Add the rows of a module's `repr`: the tree, the number of its own parameters, their shapes."""
+    shapes, count = [], 0
+    for parameter_name in module._parameter_names:
+        parameter = module.__dict__[parameter_name]
+        if parameter is None:
+            continue
+        notes = "×".join(map(str, parameter.shape)) or "scalar"
+        if parameter in seen:
+            notes += " (shared)"
+        else:
+            count += parameter.numel()
+        if not parameter.requires_grad:
+            notes += " (frozen)"
+        seen.add(parameter)
+        shapes.append(f"{parameter_name} {notes}")
+    indent = "  " * depth
+    label = f"{indent}({name}): " if name else indent
+    head = f"{label}{type(module).__name__}({module.extra_repr()}"
+    parts = [child for child in module._module_names if module.__dict__[child] is not None]
+    closing = "" if parts else ")"
+    rows.append((head + closing, f"{count:,}" if shapes else "", ", ".join(shapes)))
+    for child in parts:
+        _describe(module.__dict__[child], child, depth + 1, rows, seen)
+    if parts:
+        rows.append((f"{indent})", "", ""))
+
+
+class _Hooks:
+    """The hooks of one module, and how it is called when it has any."""
+
+    def __init__(self) -> None:
+        self.pre: list[tuple[Callable[..., Any], bool]] = []
+        self.post: list[tuple[Callable[..., Any], bool]] = []
+        self.backward: list[tuple[Callable[..., Any], bool]] = []
+
+    def call(self, module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        for hook, with_kwargs in list(self.pre):
+            result = hook(module, args, kwargs) if with_kwargs else hook(module, args)
+            if result is None:
+                continue
+            if with_kwargs:
+                args, kwargs = result
+            else:
+                args = result if isinstance(result, tuple) else (result,)
+        watch = _BackwardWatch(module, [hook for hook, _ in self.backward]) if self.backward else None
+        if watch is not None:
+            args = watch.inputs(args)
+        output = module.forward(*args, **kwargs)
+        if watch is not None:
+            output = watch.outputs(output)
+        for hook, with_kwargs in list(self.post):
+            result = hook(module, args, kwargs, output) if with_kwargs else hook(module, args, output)
+            if result is not None:
+                output = result
+        return output
+
+
+class _Tap(Function):
+    """y = x for several tensors at once; the gradients pass through a function of the user's."""
+
+    def __init__(self, see: Callable[..., Any]):
+        self.see = see
+
+    def forward(self, *arrays: Any) -> Any:
+        return arrays
+
+    def backward(self, *grads: Any) -> Any:
+        return self.see(grads)
+
+
+class _BackwardWatch:
+    """Runs backward hooks for one call of a module: taps its outputs, then its inputs."""
+
+    def __init__(self, module: Module, hooks: list[Callable[..., Any]]):
+        self.module, self.hooks = module, hooks
+        self.grad_output: tuple[Any, ...] = ()
+        self.input_places: list[int] = []
+        self.input_count = 0
+
+    def inputs(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        self.input_count = len(args)
+        args, self.input_places = self._tap(args, self._see_inputs)
+        return args
+
+    def outputs(self, output: Any) -> Any:
+        several = isinstance(output, tuple | list)
+        outputs = tuple(output) if several else (output,)
+        tapped, places = self._tap(outputs, lambda grads: self._see_outputs(grads, places, len(outputs)))
+        return type(output)(tapped) if several else tapped[0]
+
+    def _tap(self, values: tuple[Any, ...], see: Callable[..., Any]) -> tuple[tuple[Any, ...], list[int]]:
+        places = [i for i, x in enumerate(values) if isinstance(x, Tensor) and x.requires_grad]
+        if not places:
+            return values, places
+        tapped = _Tap(see)(*[values[i] for i in places])
+        result = list(values)
+        for i, x in zip(places, tapped, strict=True):
+            result[i] = x
+        return tuple(result), places
+
+    def _see_outputs(self, grads: tuple[Any, ...], places: list[int], count: int) -> tuple[Any, ...]:
+        self.grad_output = self._spread(grads, places, count)
+        if not self.input_places:  # no gradient will arrive there, so this is the last moment
+            self._run((None,) * self.input_count)
+        return grads
+
+    def _see_inputs(self, grads: tuple[Any, ...]) -> tuple[Any, ...]:
+        grad_input = self._run(self._spread(grads, self.input_places, self.input_count))
+        given = [grad_input[i] for i in self.input_places]
+        return tuple(raw(g) if not isinstance(old, Tensor) else g for g, old in zip(given, grads, strict=True))
+
+    def _run(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
+        for hook in self.hooks:
+            result = hook(self.module, grad_input, self.grad_output)
+            if result is not None:
+                grad_input = result if isinstance(result, tuple) else (result,)
+        return grad_input
+
+    @staticmethod
+    def _spread(grads: tuple[Any, ...], places: list[int], count: int) -> tuple[Any, ...]:
+        result: list[Any] = [None] * count
+        for i, g in zip(places, grads, strict=True):
+            result[i] = g if isinstance(g, Tensor) else Tensor(g)
+        return tuple(result)
