@@ -6,7 +6,9 @@ import numpy as np
 
 from minigrad.autograd import Tensor
 from minigrad.autograd.tensor import raw
+from minigrad.ops.activation import leaky_relu, log_softmax, relu, softmax, softmin
 from minigrad.ops.linalg import matmul
+from minigrad.ops.loss import cross_entropy, mse_loss, nll_loss
 from minigrad.ops.shape import transpose
 
 

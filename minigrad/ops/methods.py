@@ -5,7 +5,7 @@ function that is an attribute of a class is a method, and its first argument is 
 """
 
 from minigrad.autograd.tensor import Tensor
-from minigrad.ops import elementwise, linalg, reduction, shape
+from minigrad.ops import activation, elementwise, linalg, reduction, shape
 
 
 class Methods:
@@ -48,6 +48,9 @@ class Methods:
     permute = shape.permute
     transpose = shape.transpose
     matmul = linalg.matmul
+    relu = activation.relu
+    softmax = activation.softmax
+    log_softmax = activation.log_softmax
 
 
 for _name, _method in vars(Methods).items():

@@ -1,0 +1,331 @@
+"""Losses: how far predictions are from what they should be, as one number or one for each sample.
+
+Every loss takes `reduction`: "mean" (default), "sum", or "none" for the elements themselves.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Function
+from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.modes import modes
+from minigrad.autograd.tensor import raw
+from minigrad.kernels import loss as kernels
+from minigrad.ops.activation import check_float, log_softmax
+from minigrad.ops.elementwise import cast, operands
+from minigrad.ops.reduction import mean, sum
+from minigrad.ops.shape import permute, reshape
+
+
+def _check_reduction(reduction: str, op: str) -> None:
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f'{op}: reduction must be "mean", "sum" or "none", not {reduction!r}')
+
+
+def _reduce(losses: Any, reduction: str) -> Any:
+    """The mean, the sum, or the losses themselves. The mean of no losses at all is NaN, as in PyTorch."""
+    if reduction == "mean":
+        return mean(losses)
+    return sum(losses) if reduction == "sum" else losses
+
+
+def _check_pair(x: Any, target: Any, op: str) -> tuple[Any, Any]:
+    """Bring input and target to one dtype; warn if their shapes differ but broadcast, which is rarely meant."""
+    if x.shape != target.shape:
+        try:
+            np.broadcast_shapes(x.shape, target.shape)
+        except ValueError:
+            raise ValueError(
+                f"{op}: input has shape {x.shape}, and target {target.shape}: they must have the same shape"
+            ) from None
+        warnings.warn(
+            f"{op}: input has shape {x.shape}, and target {target.shape}. They are broadcast against each other, "
+            "which is likely not what you want: give both the same shape (target.reshape(input.shape)).",
+            stacklevel=3,
+        )
+    return operands(x, target, divide=True)
+
+
+# -- regression ---------------------------------------------------------------------------------------------
+
+
+class SquaredError(Function):
+    """z = (x − y)²:  ∂z/∂x = 2 (x − y),  ∂z/∂y = −2 (x − y). Both of one shape."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.save_for_backward(x, y)
+        d = x - y
+        return d * d
+
+    def backward(self, g: Any) -> Any:
+        x, y = self.saved
+        gx = 2 * (x - y) * g
+        return gx if self.needs(0) else None, -gx if self.needs(1) else None
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+    """The squared error (x − y)².
+
+    Args:
+        input, target: of one shape.
+        reduction: "mean", "sum" or "none".
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.mse_loss(mg.tensor([1.0, 2.0]), mg.tensor([1.0, 4.0])).item()
+        2.0
+    """
+    _check_reduction(reduction, "mse_loss")
+    x, y = _check_pair(input, target, "mse_loss")
+    if x.shape != y.shape:
+        d = x - y
+        return _reduce(d * d, reduction)
+    return _reduce(SquaredError()(x, y), reduction)
+
+
+# -- classification -----------------------------------------------------------------------------------------
+
+
+class NLL(Function):
+    """losses[n] = −weights[n] · x[n, target[n]], for x of shape (N, C). Linear in x.
+
+    A sample that is ignored has weight 0 and target 0, and loses 0 even if x is infinite there.
+    """
+
+    def __init__(self, target: Any, weights: Any, counts: Any):
+        self.target, self.weights, self.counts = target, weights, counts
+
+    def forward(self, x: Any) -> Any:
+        self.classes = x.shape[1]
+        picked = x[np.arange(len(self.target)), self.target]
+        return np.where(self.counts, -self.weights * picked, 0).astype(x.dtype, copy=False)
+
+    def backward(self, g: Any) -> Any:
+        return NLLBackward(self.target, self.weights, self.counts, self.classes)(g)
+
+
+class NLLBackward(Function):
+    """out[n, target[n]] = −weights[n] · g[n], and 0 elsewhere: the transpose of `NLL`."""
+
+    def __init__(self, target: Any, weights: Any, counts: Any, classes: int):
+        self.target, self.weights, self.counts, self.classes = target, weights, counts, classes
+
+    def forward(self, g: Any) -> Any:
+        out = np.zeros((len(self.target), self.classes), g.dtype)
+        out[np.arange(len(self.target)), self.target] = np.where(self.counts, -self.weights * g, 0)
+        return out
+
+    def backward(self, v: Any) -> Any:
+        return NLL(self.target, self.weights, self.counts)(v)
+
+
+class CrossEntropy(Function):
+    """−w log softmax(x)[target], for scores (N, C) and class numbers (N,), in one kernel each way."""
+
+    def __init__(self, target: Any, weight: Any, ignore_index: int, reduction: str):
+        self.target, self.weight, self.ignore_index, self.reduction = target, weight, ignore_index, reduction
+
+    def forward(self, x: Any) -> Any:
+        self.save_for_backward(x)
+        weight = np.empty(0, x.dtype) if self.weight is None else self.weight
+        p = np.empty(x.shape, x.dtype)
+        losses = np.empty(len(x), x.dtype)
+        x = np.ascontiguousarray(x)
+        loss_sum, weight_sum, bad = kernels.cross_entropy(x.size, x, self.target, weight, self.ignore_index, p, losses)
+        self.bad = bad
+        # The kernel of the backward pass may use these; the derivative of that pass goes back to x.
+        self.p, self.kernel_weight, self.scale = p, weight, 1.0
+        if self.reduction == "none":
+            return losses
+        if self.reduction == "sum":
+            return np.array(loss_sum, x.dtype)
+        if weight_sum == 0:  # every sample is ignored: 0/0
+            self.scale = float("nan")
+            return np.array(np.nan, x.dtype)
+        self.scale = 1 / weight_sum
+        return np.array(loss_sum / weight_sum, x.dtype)
+
+    def backward(self, g: Any) -> Any:
+        return fused_backward(self._composed, self._kernel, "CrossEntropyBackward", g, *self.saved)
+
+    def _kernel(self, g: Any, x: Any) -> Any:
+        out = np.empty(x.shape, x.dtype)
+        kernels.cross_entropy_backward(
+            x.size, g.ravel(), self.p, self.target, self.kernel_weight, self.ignore_index, self.scale, out
+        )
+        return (out,)
+
+    def _composed(self, x: Any) -> Any:
+        return _nll(log_softmax(x, 1), self.target, self.weight, self.ignore_index, self.reduction)
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Any:
+    """Softmax and negative log-likelihood in one: the loss for classification, from raw scores.
+
+    loss = −w[t] log softmax(x)[t] for a class number t, and −Σ_c w[c] t[c] log softmax(x)[c] for
+    probabilities t. The mean over class numbers is weighted: Σ losses / Σ w[t].
+
+    Args:
+        input: scores, (C,), (N, C) or (N, C, d1, ...).
+        target: class numbers (integers; the shape of input without C), or probabilities (floats; the shape
+            of input).
+        weight: a weight for each class, (C,); a constant.
+        ignore_index: samples with this class number neither lose nor count in the mean.
+        reduction: "mean", "sum" or "none".
+        label_smoothing: ε in [0, 1]: the true class has probability 1 − ε + ε/C, every other one ε/C.
+
+    Raises:
+        IndexError: a class number outside 0..C−1.
+        ValueError: shapes that do not fit.
+        TypeError: a target that is neither.
+
+    Source: label smoothing is section 7 of Szegedy et al., arXiv 1512.00567.
+
+    Example:
+        >>> import minigrad as mg
+        >>> scores = mg.tensor([[2.0, 0.0], [0.0, 2.0]])
+        >>> round(mg.nn.functional.cross_entropy(scores, mg.tensor([0, 0])).item(), 4)
+        1.1269
+    """
+    _check_reduction(reduction, "cross_entropy")
+    check_float(input, "cross_entropy")
+    if input.ndim == 0:
+        raise ValueError("cross_entropy: input is 0-d, and must have an axis of classes: (C,), (N, C) or (N, C, ...)")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, not {label_smoothing}")
+    if input.shape == np.shape(target):
+        return _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+    x, classes, w = _rows(input), *_class_weight(input, weight, "cross_entropy")
+    t, shape = _class_numbers(input, target, "cross_entropy")
+    if label_smoothing or modes.composed or not classes:
+        _check_classes(t, shape, classes, ignore_index, "cross_entropy")
+        losses = _smoothed(log_softmax(x, 1), t, w, ignore_index, reduction, label_smoothing)
+    else:
+        op = CrossEntropy(t, w, ignore_index, reduction)
+        losses = op(x)
+        if op.bad >= 0:
+            raise _no_class(t, shape, classes, op.bad, "cross_entropy")
+    return reshape(losses, shape) if reduction == "none" else losses
+
+
+def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Any:
+    """−w[t] x[t]: the negative log-likelihood of class numbers t, from log-probabilities x.
+
+    `cross_entropy(x, t)` is `nll_loss(log_softmax(x, 1), t)`; arguments and errors are the same as there.
+    """
+    _check_reduction(reduction, "nll_loss")
+    check_float(input, "nll_loss")
+    if input.ndim == 0:
+        raise ValueError("nll_loss: input is 0-d, and must have an axis of classes: (C,), (N, C) or (N, C, ...)")
+    x, classes, w = _rows(input), *_class_weight(input, weight, "nll_loss")
+    t, shape = _class_numbers(input, target, "nll_loss")
+    _check_classes(t, shape, classes, ignore_index, "nll_loss")
+    losses = _nll(x, t, w, ignore_index, reduction)
+    return reshape(losses, shape) if reduction == "none" else losses
+
+
+def _rows(x: Any) -> Any:
+    """Scores with the classes last and everything else one axis: (C,), (N, C), (N, C, d1, ...) → (M, C)."""
+    if x.ndim == 2:
+        return x
+    if x.ndim > 2:
+        x = permute(x, 0, *range(2, x.ndim), 1)
+    return reshape(x, (int(np.prod(x.shape[:-1])), x.shape[-1]))
+
+
+def _class_weight(x: Any, weight: Any, op: str) -> tuple[int, Any]:
+    """The number of classes, and the weight of each (None: all 1) as an array."""
+    classes = x.shape[1 if x.ndim > 1 else 0]
+    if weight is None:
+        return classes, None
+    if getattr(weight, "requires_grad", False):
+        raise ValueError(f"{op}: weight is a constant and gets no gradient: pass weight.detach()")
+    weight = np.ascontiguousarray(raw(weight), x.dtype)
+    if weight.shape != (classes,):
+        raise ValueError(f"{op}: weight has shape {weight.shape}, and must be ({classes},): one for each class")
+    return classes, weight
+
+
+def _class_numbers(x: Any, target: Any, op: str) -> tuple[Any, tuple[int, ...]]:
+    """Targets as one axis of int64, and their shape."""
+    target = np.asarray(raw(target))
+    expected = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
+    if target.dtype.kind not in "iu":
+        raise TypeError(
+            f"{op}: target is {target.dtype} of shape {target.shape}. It must be class numbers (integers of shape "
+            f"{expected}: target.long())" + (f" or probabilities of shape {x.shape}" if op == "cross_entropy" else "")
+        )
+    if target.shape != expected:
+        raise ValueError(f"{op}: target has shape {target.shape}, and must be {expected} for input of shape {x.shape}")
+    return np.ascontiguousarray(target, np.int64).reshape(-1), expected
+
+
+def _check_classes(target: Any, shape: tuple[int, ...], classes: int, ignore_index: int, op: str) -> None:
+    outside = (target != ignore_index) & ((target < 0) | (target >= classes))
+    if outside.any():
+        raise _no_class(target, shape, classes, int(outside.argmax()), op)
+
+
+def _no_class(target: Any, shape: tuple[int, ...], classes: int, position: int, op: str) -> IndexError:
+    at = tuple(int(i) for i in np.unravel_index(position, shape)) if shape else ()
+    return IndexError(f"{op}: target {int(target[position])} at position {at} is outside 0..{classes - 1}")
+
+
+def _smoothed(logp: Any, target: Any, weight: Any, ignore_index: int, reduction: str, epsilon: float) -> Any:
+    """(1 − ε) · nll_loss + ε/C · Σ_c −w[c] logp[c], for (N, C) and (N,)."""
+    losses = _nll(logp, target, weight, ignore_index, reduction)
+    if not epsilon:
+        return losses
+    counts = target != ignore_index
+    everywhere = sum(-logp if weight is None else -logp * weight, 1) * counts.astype(logp.dtype)
+    if reduction != "none":
+        everywhere = sum(everywhere)
+    if reduction == "mean":
+        total = counts.sum() if weight is None else weight[target[counts]].sum()
+        everywhere = _divide_or_nan(everywhere, float(total))
+    return (1 - epsilon) * losses + (epsilon / logp.shape[1]) * everywhere
+
+
+def _soft_cross_entropy(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str, epsilon: float) -> Any:
+    """Cross-entropy with a probability for each class."""
+    if not hasattr(target, "dtype"):
+        target = np.asarray(target, x.dtype)
+    if target.dtype.kind != "f":
+        raise TypeError(
+            f"cross_entropy: target has the shape of input, {x.shape}, and so must hold probabilities (floats), but "
+            f"is {target.dtype}. Class numbers have the shape of input without the axis of classes."
+        )
+    if ignore_index >= 0:
+        raise ValueError("cross_entropy: ignore_index has no meaning for probabilities; leave it out")
+    classes, w = _class_weight(x, weight, "cross_entropy")
+    shape = x.shape[:1] + x.shape[2:] if x.ndim > 1 else ()
+    x, target = _rows(x), _rows(cast(target, x.dtype))
+    if epsilon:
+        target = target * (1 - epsilon) + epsilon / classes
+    losses = -sum(log_softmax(x, 1) * (target if w is None else target * w), 1)
+    return reshape(losses, shape) if reduction == "none" else _reduce(losses, reduction)
+
+
+def _nll(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+    """`nll_loss` of log-probabilities (N, C) and checked targets (N,)."""
+    counts = target != ignore_index
+    target = np.where(counts, target, 0)
+    weights = counts.astype(x.dtype) if weight is None else weight[target] * counts
+    losses = NLL(target, weights, counts)(x)
+    if reduction != "mean":
+        return _reduce(losses, reduction)
+    return _divide_or_nan(sum(losses), float(weights.sum()))
+
+
+def _divide_or_nan(total: Any, count: float) -> Any:
+    """total / count; without samples NaN, whose gradient is 0: the samples that are ignored stay untouched."""
+    return total / count if count else total + float("nan")
