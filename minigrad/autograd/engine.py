@@ -126,7 +126,11 @@ def _run(
                 if targets is None:
                     _accumulate(node, grads[0], create_graph, given)
                 continue
-            results = node.backward(*_fill_in(node, grads, create_graph))
+            try:
+                results = node.backward(*_fill_in(node, grads, create_graph))
+            except Exception as error:
+                error.add_note(f"in {node.name}.backward")
+                raise
             if type(results) is not tuple:
                 results = (results,)
             _check(node, results)
@@ -135,12 +139,11 @@ def _run(
             for edge, g in zip(node.edges, results, strict=False):
                 if edge is not None and g is not None and (wanted is None or edge[0] in wanted):
                     _send(pending, edge[0], edge[1], _fit(node, edge, g))
+        if targets is None or inputs is None:
+            return []
+        return [_as_result(targets[x.grad_fn or x, x.output_index], given) for x in inputs]
     finally:
         modes.grad, modes.create_graph, modes.wanted = before
-
-    if targets is None or inputs is None:
-        return []
-    return [_as_result(targets[x.grad_fn or x, x.output_index], given) for x in inputs]
 
 
 def _starting_gradient(output: Tensor, gradient: Any, i: int, caller: str) -> Tensor:

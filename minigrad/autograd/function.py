@@ -162,6 +162,11 @@ class Function:
         return Tensor._of(out)
 
     def _record(self, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]) -> None:
+        if self.order >= 0:
+            raise RuntimeError(
+                f"{self.name}: this object has been applied before, and it remembers one application only. Make a "
+                f"new one for each: {self.name}(...)(x)"
+            )
         edges = []
         for x in inputs:
             if isinstance(x, Tensor) and x.requires_grad:

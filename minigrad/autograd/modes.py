@@ -9,8 +9,11 @@ Each is a context manager and a decorator::
     def predict(x): ...
 """
 
+import inspect
 import threading
+from collections.abc import Callable
 from contextlib import ContextDecorator
+from functools import wraps
 from typing import Any
 
 
@@ -38,6 +41,34 @@ class _Switch(ContextDecorator):
         # A decorated function may run in several threads at once: each call gets its own stack.
         return _Switch(self._mode, self._value)
 
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if not inspect.isgeneratorfunction(function):
+            return super().__call__(function)
+
+        # Calling a generator function runs none of its body. The mode is for the body, step by step, and between
+        # the steps the caller's mode holds.
+        @wraps(function)
+        def stepwise(*args: Any, **options: Any) -> Any:
+            generator = function(*args, **options)
+            step: Callable[[], Any] = lambda: next(generator)  # noqa: E731
+            while True:
+                try:
+                    with self._recreate_cm():
+                        value = step()
+                except StopIteration as stop:
+                    return stop.value
+                try:
+                    sent = yield value
+                except GeneratorExit:
+                    generator.close()
+                    raise
+                except BaseException as error:
+                    step = lambda error=error: generator.throw(error)  # noqa: E731
+                else:
+                    step = lambda sent=sent: generator.send(sent)  # noqa: E731
+
+        return stepwise
+
     def __enter__(self) -> "_Switch":
         self._before.append(getattr(modes, self._mode))
         setattr(modes, self._mode, self._value)
@@ -57,9 +88,25 @@ def enable_grad() -> _Switch:
     return _Switch("grad", True)
 
 
+class _SetGrad(_Switch):
+    """A switch that is thrown when it is made; leaving its block throws it back."""
+
+    def __init__(self, value: bool):
+        super().__init__("grad", value)
+        self._before.append(modes.grad)
+        modes.grad = value
+
+    def __enter__(self) -> "_SetGrad":
+        return self
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        self.__exit__()  # of a decorator, only the function's calls are meant
+        return super().__call__(function)
+
+
 def set_grad_enabled(mode: bool) -> _Switch:
-    """`enable_grad()` if `mode` is true, else `no_grad()`."""
-    return _Switch("grad", bool(mode))
+    """Record ops from here on, or don't; in a `with` statement, until its block ends."""
+    return _SetGrad(bool(mode))
 
 
 def is_grad_enabled() -> bool:

@@ -40,6 +40,7 @@ class Tensor(_Methods):
     output_index: int = 0
     requires_grad: bool = False
     hooks: "dict[int, list[Callable[[Tensor], Any]]] | None" = None
+    _retains_grad: bool = False
 
     # What the engine reads of a leaf, where a graph ends: it depends on nothing and is older than any op.
     edges = ()
@@ -220,14 +221,16 @@ class Tensor(_Methods):
         if owner.hooks is None:
             owner.hooks = {}
         hooks = owner.hooks.setdefault(self.output_index, [])
-        hooks.append(hook)
+        # What `retain_grad` keeps is what the hooks made of the gradient: its own hook stays the last.
+        hooks.insert(len(hooks) - self._retains_grad, hook)
         return HookHandle(hooks, hook)
 
     def retain_grad(self) -> None:
         """Give this tensor a `.grad` in backward though it is no leaf."""
-        if self.grad_fn is None or getattr(self, "_retains_grad", False):
+        if not self.requires_grad:
+            raise RuntimeError("retain_grad: this tensor requires no gradient, so there will be none to keep")
+        if self.grad_fn is None or self._retains_grad:
             return
-        self._retains_grad = True
         me = ref(self)  # weak: the graph must not keep its own outputs alive
 
         def keep(grad: "Tensor") -> None:
@@ -236,6 +239,7 @@ class Tensor(_Methods):
                 tensor.grad = grad if tensor.grad is None else tensor.grad + grad
 
         self.register_hook(keep)
+        self._retains_grad = True
 
     # -- changes in place ----------------------------------------------------------------------------
 
@@ -315,6 +319,7 @@ class HookHandle:
     def remove(self) -> None:
         if self._hook in self._hooks:
             self._hooks.remove(self._hook)
+        self._hooks = []  # removing twice must not take off the same hook where it was registered once more
 
     def __enter__(self) -> "HookHandle":
         return self

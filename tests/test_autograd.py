@@ -1,0 +1,1074 @@
+"""The engine: what backward and grad promise, at any order, and the errors that they give."""
+
+import copy
+import pickle
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+
+
+def leaf(*values: Any, dtype: str = "float64") -> mg.Tensor:
+    return mg.Tensor(np.array(values[0] if len(values) == 1 else values, dtype), requires_grad=True)
+
+
+def random(*shape: int, seed: int = 0, requires_grad: bool = True) -> mg.Tensor:
+    return mg.Tensor(np.random.default_rng(seed).standard_normal(shape), requires_grad=requires_grad)
+
+
+def derivatives(function: Any, at: float, orders: int) -> list[float]:
+    """f(x), f′(x), f″(x), ... by differentiating again and again."""
+    x = leaf(at)
+    found = [function(x)]
+    for _ in range(orders):
+        found.append(mg.grad(found[-1], x, create_graph=True)[0])
+    return [y.item() for y in found]
+
+
+class Cube(mg.Function):
+    def forward(self, x):
+        self.save_for_backward(x)
+        return x * x * x
+
+    def backward(self, g):
+        (x,) = self.saved
+        return 3 * x * x * g
+
+
+class Halves(mg.Function):
+    """Two outputs."""
+
+    def forward(self, x):
+        self.n = x.shape[0] // 2
+        return x[: self.n].copy(), x[self.n :].copy()
+
+    def backward(self, g1, g2):
+        self.seen = g1, g2
+        return mg.cat([g1, g2])
+
+
+# -- accumulation -----------------------------------------------------------------------------------------
+
+
+def test_a_tensor_used_twice_gets_both_gradients():
+    a, b = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    y = (a + a) * b + b + b  # the forks that defeat a naive traversal
+    y.backward(mg.Tensor(np.array([1.0, 10.0])))
+    np.testing.assert_allclose(a.grad.numpy(), [2 * 3, 2 * 4 * 10])
+    np.testing.assert_allclose(b.grad.numpy(), [2 * 1 + 2, (2 * 2 + 2) * 10])
+
+
+def test_a_tensor_used_a_thousand_times():
+    x = leaf([2.0, 3.0])
+    total = x * 0
+    for i in range(1000):
+        total = total + x * i
+    total.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), [499500.0, 499500.0])
+
+
+def test_diamonds_that_double_paths_take_linear_time():
+    x = leaf(1.0)
+    y = x
+    for _ in range(60):  # 2⁶⁰ paths
+        y = y + y
+    y.backward()
+    assert x.grad.item() == 2.0**60
+
+
+def test_backward_adds_to_grad_and_grad_leaves_it_alone():
+    x = leaf([1.0, 2.0])
+    (x * 3).sum().backward()
+    (x * 4).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [7, 7])
+    (g,) = mg.grad((x * 5).sum(), x)
+    np.testing.assert_array_equal(g.numpy(), [5, 5])
+    np.testing.assert_array_equal(x.grad.numpy(), [7, 7])
+
+
+def test_an_intermediate_result_may_be_used_after_the_output_was_made():
+    x = leaf(2.0)
+    y = x * x
+    z = y * 3
+    w = y * z  # y is older than z, and used by both
+    w.backward()
+    assert x.grad.item() == pytest.approx(3 * 4 * 2.0**3)
+
+
+def test_a_leaf_is_its_own_output():
+    x = leaf(2.0)
+    x.backward()
+    assert x.grad.item() == 1
+    assert mg.grad(x, x)[0].item() == 1
+
+
+# -- any order --------------------------------------------------------------------------------------------
+
+
+def test_fourth_derivative_of_sin():
+    found = derivatives(lambda x: x.sin(), 0.7, 4)
+    s, c = np.sin(0.7), np.cos(0.7)
+    np.testing.assert_allclose(found, [s, c, -s, -c, s], rtol=1e-14)
+
+
+def test_derivatives_of_x_to_the_x():
+    x = 1.3
+    found = derivatives(lambda x: x**x, x, 3)
+    f, u = x**x, np.log(x) + 1  # f′ = f·u,  f″ = f·(u² + 1/x),  f‴ = f·(u³ + 3u/x − 1/x²)
+    expected = [f, f * u, f * (u**2 + 1 / x), f * (u**3 + 3 * u / x - 1 / x**2)]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_sixth_derivative_of_exp_of_a_square():
+    # dⁿ/dxⁿ e^{x²} = Hₙ(x) e^{x²} with H₆(x) = 64x⁶ + 480x⁴ + 720x² + 120
+    x = 0.6
+    found = derivatives(lambda x: (x * x).exp(), x, 6)
+    assert found[6] == pytest.approx((64 * x**6 + 480 * x**4 + 720 * x**2 + 120) * np.exp(x * x), rel=1e-12)
+
+
+def test_tanh_whose_rule_saves_its_output():
+    x = 0.4
+    found = derivatives(lambda x: x.tanh(), x, 3)
+    t = np.tanh(x)
+    np.testing.assert_allclose(found[1:], [1 - t**2, -2 * t * (1 - t**2), (1 - t**2) * (6 * t**2 - 2)], rtol=1e-12)
+
+
+def test_gradient_of_a_gradient_norm():
+    x = leaf([1.0, -2.0, 0.5])
+    (g,) = mg.grad((x * x * x).sum(), x, create_graph=True)
+    (g * g).sum().backward()  # Σ 9x⁴ → 36x³
+    np.testing.assert_allclose(x.grad.numpy(), 36 * x.detach().numpy() ** 3)
+
+
+def test_backward_with_create_graph_gives_a_grad_that_can_be_differentiated():
+    x = leaf(3.0)
+    (x * x * x).backward(create_graph=True)
+    assert x.grad.requires_grad
+    (h,) = mg.grad(x.grad, x)
+    assert h.item() == pytest.approx(18.0)
+    assert x.grad.item() == pytest.approx(27.0)
+
+
+def test_create_graph_through_two_backward_calls_adds_recorded_gradients():
+    x = leaf(3.0)
+    (x * x).backward(create_graph=True)
+    (x * x * x).backward(create_graph=True)
+    assert x.grad.item() == pytest.approx(6 + 27)
+    assert mg.grad(x.grad, x)[0].item() == pytest.approx(2 + 18)
+
+
+def test_derivative_by_the_cotangent():
+    x, v = random(3), random(3, seed=1)
+    (g,) = mg.grad(x.exp(), x, v, create_graph=True)
+    (back,) = mg.grad(g.sum(), v)
+    np.testing.assert_allclose(back.numpy(), np.exp(x.detach().numpy()))
+
+
+def test_hessian_vector_products_agree_with_the_hessian():
+    x = random(4)
+    v = random(4, seed=1, requires_grad=False)
+    a = random(4, 4, seed=2, requires_grad=False)
+    y = (x * (a @ x)).sum().exp() * 0.01
+
+    (g,) = mg.grad(y, x, create_graph=True)
+    rows = [mg.grad(g, x, mg.Tensor(np.eye(4)[i]), retain_graph=True)[0].numpy() for i in range(4)]
+    (hv,) = mg.grad(g, x, v)
+    np.testing.assert_allclose(np.stack(rows), np.stack(rows).T, rtol=1e-12)
+    np.testing.assert_allclose(hv.numpy(), np.stack(rows) @ v.numpy(), rtol=1e-12)
+
+
+def test_create_graph_inside_no_grad_records():
+    x = leaf([3.0, 1.0])
+    v = leaf([1.0, 2.0])
+    y = (x * v).sum()
+    plain = x + 0  # its rule hands the cotangent through
+    with mg.no_grad():
+        (g,) = mg.grad(y, x, create_graph=True)
+        (h,) = mg.grad(plain, x, v, create_graph=True)
+    np.testing.assert_array_equal(mg.grad(g.sum(), v)[0].numpy(), [1, 1])
+    np.testing.assert_array_equal(mg.grad(h.sum(), v)[0].numpy(), [1, 1])
+
+
+# -- grad: inputs, outputs, unused ------------------------------------------------------------------------
+
+
+def test_grad_by_an_intermediate_result():
+    x = leaf([1.0, 2.0])
+    y = x * 3
+    z = (y * y).sum()
+    gy, gx = mg.grad(z, [y, x])
+    np.testing.assert_allclose(gy.numpy(), 2 * np.array([3.0, 6.0]))
+    np.testing.assert_allclose(gx.numpy(), 6 * np.array([3.0, 6.0]))
+
+
+def test_grad_by_the_output_itself():
+    x = leaf([1.0, 2.0])
+    y = x * 3
+    v = mg.Tensor(np.array([5.0, 6.0]))
+    np.testing.assert_array_equal(mg.grad(y, y, v)[0].numpy(), [5, 6])
+
+
+def test_grad_of_several_outputs_adds_up():
+    x = leaf([1.0, 2.0])
+    y, z = x * 2, x * x
+    (g,) = mg.grad([y, z], x, [mg.Tensor(np.array([1.0, 10.0])), mg.Tensor(np.array([100.0, 1000.0]))])
+    np.testing.assert_allclose(g.numpy(), [2 + 200, 20 + 4000])
+
+
+def test_grad_when_one_output_is_computed_from_another():
+    x = leaf(2.0)
+    y = x * x
+    z = y * y
+    (g,) = mg.grad([y, z], x)
+    assert g.item() == pytest.approx(2 * 2 + 4 * 8)
+
+
+def test_the_same_input_twice():
+    x = leaf([1.0, 2.0])
+    a, b = mg.grad((x * x).sum(), [x, x])
+    a.mul_(0)
+    np.testing.assert_allclose(b.numpy(), [2, 4])
+
+
+def test_unused_input():
+    x, unused = leaf([1.0]), leaf([1.0])
+    with pytest.raises(RuntimeError, match=r"grad: inputs\[1\].*allow_unused=True"):
+        mg.grad((x * 2).sum(), [x, unused])
+    g, none = mg.grad((x * 2).sum(), [x, unused], allow_unused=True)
+    assert none is None
+    assert g.item() == 2
+
+
+def test_an_op_is_not_asked_for_gradients_that_nobody_wants():
+    asked = []
+
+    class Product(mg.Function):
+        def forward(self, x, y):
+            self.save_for_backward(x, y)
+            return x * y
+
+        def backward(self, g):
+            x, y = self.saved
+            asked.append((self.needs(0), self.needs(1)))
+            return g * y, g * x
+
+    x, y = leaf(2.0), leaf(3.0)
+    mg.grad(Product()(x, y), x)
+    Product()(x, mg.Tensor(np.array(3.0))).backward()
+    Product()(x, y).backward()
+    assert asked == [(True, False), (True, False), (True, True)]
+
+
+def test_grad_does_not_run_rules_that_lead_nowhere():
+    class Untouchable(mg.Function):
+        def forward(self, x):
+            return x + 0
+
+        def backward(self, g):
+            raise AssertionError("this rule is not needed")
+
+    x, y = leaf(2.0), leaf(3.0)
+    (g,) = mg.grad(x * 2 + Untouchable()(y), x)
+    assert g.item() == 2
+
+
+def test_grad_asks_for_tensors_that_require_a_gradient():
+    x, plain = leaf(2.0), mg.Tensor(np.array(2.0))
+    with pytest.raises(RuntimeError, match=r"inputs\[0\] does not require a gradient"):
+        mg.grad(x * plain, plain)
+    with pytest.raises(TypeError, match=r"inputs\[0\] must be a Tensor, not float"):
+        mg.grad(x * 2, [2.0])
+    with pytest.raises(TypeError, match=r"outputs\[0\] must be a Tensor"):
+        mg.grad([np.zeros(1)], x)
+    with pytest.raises(ValueError, match="2 outputs, but 1 grad_outputs"):
+        mg.grad([x * 2, x * 3], x, [None])
+
+
+# -- where gradients start --------------------------------------------------------------------------------
+
+
+def test_backward_of_something_without_a_graph():
+    with pytest.raises(RuntimeError, match="does not require a gradient and has no graph"):
+        mg.Tensor(np.array(1.0)).backward()
+    x = leaf(1.0)
+    with mg.no_grad():
+        y = x * 2
+    with pytest.raises(RuntimeError, match="no_grad"):
+        y.backward()
+
+
+def test_backward_of_many_elements_needs_a_gradient():
+    with pytest.raises(RuntimeError, match=r"must have one element, and it has shape \(2,\)"):
+        (leaf([1.0, 2.0]) * 2).backward()
+
+
+def test_cotangent_of_the_wrong_shape():
+    y = leaf([1.0, 2.0]) * 2
+    with pytest.raises(RuntimeError, match=r"gradient has shape \(3,\), and the tensor \(2,\)"):
+        y.backward(mg.Tensor(np.ones(3)))
+    with pytest.raises(RuntimeError, match=r"gradient has shape \(1, 2\), and the tensor \(2,\)"):
+        mg.grad(y, y, mg.Tensor(np.ones((1, 2))))  # it would broadcast, and is wrong all the same
+
+
+def test_cotangent_of_another_dtype_is_converted():
+    x = leaf([1.0, 2.0], dtype="float32")
+    (x * 2).backward(mg.Tensor(np.array([1.0, 2.0])))
+    assert x.grad.dtype == np.float32
+    x.grad = None
+    (x * 2).backward(np.array([1, 2]))
+    np.testing.assert_array_equal(x.grad.numpy(), [2, 4])
+
+
+def test_one_element_of_any_shape_needs_no_gradient():
+    x = leaf([[2.0]])
+    (x * x).backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [[4.0]])
+
+
+def test_empty_tensors_go_backward():
+    x = mg.Tensor(np.zeros((0, 3)), requires_grad=True)
+    (x * 2).sum().backward()
+    assert x.grad.shape == (0, 3)
+
+
+def test_integers_have_no_gradient():
+    with pytest.raises(TypeError, match=r"only floating-point.*int64.*x\.float\(\)"):
+        mg.Tensor(np.arange(3), requires_grad=True)
+    with pytest.raises(TypeError, match="only floating-point"):
+        mg.Tensor(np.array([True])).requires_grad_()
+    x = leaf([1.0, 2.0])
+    assert not (x > 1).requires_grad
+    assert not x.astype("int64").requires_grad
+
+
+def test_only_leaves_can_be_switched_off():
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    with pytest.raises(RuntimeError, match=r"requires_grad_\(False\) on the output of Mul.*detach"):
+        y.requires_grad_(False)
+    x.requires_grad_(False)
+    assert not (x * 2).requires_grad
+
+
+def test_gradients_have_the_dtype_of_their_tensor():
+    x, y = leaf([1.0, 2.0], dtype="float32"), leaf([3.0, 4.0])
+    (x * y).sum().backward()
+    assert x.grad.dtype == np.float32
+    assert y.grad.dtype == np.float64
+
+
+# -- graphs that were freed -------------------------------------------------------------------------------
+
+
+def test_second_backward_through_a_freed_graph():
+    x = leaf([1.0, 2.0])
+    y = x.exp().sum()
+    y.backward()
+    with pytest.raises(RuntimeError, match=r"Exp: .*freed.*retain_graph=True"):
+        y.backward()
+
+
+def test_retain_graph_allows_it():
+    x = leaf([1.0, 2.0])
+    y = x.exp().sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * np.exp([1.0, 2.0]))
+    with pytest.raises(RuntimeError, match="freed"):
+        y.backward()
+
+
+def test_create_graph_retains_unless_told_otherwise():
+    x = leaf([1.0, 2.0])
+    y = x.exp().sum()
+    mg.grad(y, x, create_graph=True)
+    mg.grad(y, x, create_graph=True, retain_graph=False)
+    with pytest.raises(RuntimeError, match="freed"):
+        mg.grad(y, x)
+
+
+def test_two_outputs_of_one_graph():
+    x = leaf([1.0, 2.0])
+    e = x.exp()
+    a, b = e.sum(), (e * 2).sum()
+    a.backward()
+    with pytest.raises(RuntimeError, match="freed"):
+        b.backward()
+
+
+# -- changes in place -------------------------------------------------------------------------------------
+
+
+def changes(x: mg.Tensor) -> dict[str, Any]:
+    def by_index():
+        x[0] = 5.0
+
+    def through_detach():
+        x.detach().add_(1.0)
+
+    def through_a_view():
+        with mg.no_grad():
+            x.reshape(-1)[0:1].mul_(2.0)
+
+    def through_a_view_of_detach():
+        x.detach().reshape(-1, 1).transpose(0, 1).fill_(0.0)
+
+    return {
+        "by index": by_index,
+        "add_": lambda: x.add_(1.0),
+        "sub_": lambda: x.sub_(1.0),
+        "mul_": lambda: x.mul_(2.0),
+        "div_": lambda: x.div_(2.0),
+        "copy_": lambda: x.copy_(mg.Tensor(np.zeros(x.shape))),
+        "zero_": lambda: x.zero_(),
+        "fill_": lambda: x.fill_(3.0),
+        "clamp_": lambda: x.clamp_(0.0, 0.5),
+        "through detach": through_detach,
+        "through a view": through_a_view,
+        "through a view of detach": through_a_view_of_detach,
+    }
+
+
+@pytest.mark.parametrize("how", changes(leaf([1.0])).keys())
+def test_a_change_of_a_saved_value_is_noticed(how):
+    x = leaf([0.5, 1.5])
+    y = (x * x).sum()
+    with mg.no_grad():
+        changes(x)[how]()
+    with pytest.raises(RuntimeError, match=r"Mul: .*changed in place.*clone"):
+        y.backward()
+
+
+def test_a_change_of_a_saved_output_is_noticed():
+    x = leaf([0.5, 1.5])
+    y = x.exp()
+    y.detach().zero_()
+    with pytest.raises(RuntimeError, match=r"Exp: .*changed in place"):
+        y.sum().backward()
+
+
+def test_a_change_of_a_constant_operand_is_noticed():
+    x, c = leaf([0.5, 1.5]), mg.Tensor(np.array([1.0, 2.0]))
+    y = (x * c).sum()
+    c.add_(1)
+    with pytest.raises(RuntimeError, match=r"Mul: .*changed in place"):
+        y.backward()
+
+
+def test_a_change_of_something_that_no_rule_needs_is_allowed():
+    x, c = leaf([0.5, 1.5]), mg.Tensor(np.array([1.0, 2.0]))
+    y = (x + c).sum()
+    c.add_(1)
+    y.backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [1, 1])
+
+
+def test_a_change_of_a_clone_is_allowed():
+    x = leaf([0.5, 1.5])
+    y = (x * x).sum()
+    x.detach().clone().zero_()
+    y.backward()
+    np.testing.assert_allclose(x.grad.numpy(), [1, 3])
+
+
+def test_a_leaf_that_requires_a_gradient_is_not_changed_unnoticed():
+    x = leaf([0.5, 1.5])
+    for change in changes(x).values():
+        if change.__name__ == "<lambda>" or change.__name__ == "by_index":
+            with pytest.raises(RuntimeError, match=r"a leaf that requires a gradient cannot be changed in place"):
+                change()
+    with pytest.raises(RuntimeError, match=r"the output of <Mul>"):
+        (x * 2).add_(1)
+    np.testing.assert_array_equal(x.detach().numpy(), [0.5, 1.5])
+
+
+def test_writing_a_tensor_with_a_gradient_into_another_is_refused():
+    x = leaf([0.5, 1.5])
+    with pytest.raises(RuntimeError, match="its gradient would be lost"):
+        mg.zeros(2)[:] = x
+
+
+# -- no_grad, enable_grad, detach -------------------------------------------------------------------------
+
+
+def test_no_grad_records_nothing():
+    x = leaf([1.0, 2.0])
+    with mg.no_grad():
+        assert not mg.is_grad_enabled()
+        y = x * 2
+    assert mg.is_grad_enabled()
+    assert y.grad_fn is None
+    assert not y.requires_grad
+
+
+def test_modes_nest_and_survive_errors():
+    x = leaf([1.0])
+    with mg.no_grad():
+        with mg.enable_grad():
+            assert (x * 2).requires_grad
+            with mg.no_grad():
+                assert not (x * 2).requires_grad
+            assert (x * 2).requires_grad
+        assert not (x * 2).requires_grad
+    with pytest.raises(KeyError), mg.no_grad():
+        raise KeyError
+    assert mg.is_grad_enabled()
+
+
+def test_one_switch_may_be_entered_inside_itself():
+    switch = mg.no_grad()
+    with switch:
+        with mg.enable_grad(), switch:
+            assert not mg.is_grad_enabled()
+        assert not mg.is_grad_enabled()
+    assert mg.is_grad_enabled()
+
+
+def test_no_grad_as_a_decorator():
+    x = leaf([1.0])
+
+    @mg.no_grad()
+    def twice(x):
+        """Its docstring."""
+        return x * 2
+
+    assert twice.__name__ == "twice"
+    assert twice.__doc__ == "Its docstring."
+    for _ in range(2):
+        assert not twice(x).requires_grad
+        assert mg.is_grad_enabled()
+
+
+def test_no_grad_on_a_generator_function_holds_inside_it_only():
+    x = leaf([1.0])
+
+    @mg.no_grad()
+    def steps():
+        sent = yield (x * 2).requires_grad
+        yield (x * sent).requires_grad
+        return (x * 3).requires_grad
+
+    generator = steps()
+    assert next(generator) is False
+    assert mg.is_grad_enabled()  # between the steps the caller's mode holds
+    assert generator.send(3.0) is False
+    assert mg.is_grad_enabled()
+    with pytest.raises(StopIteration) as stop:
+        next(generator)
+    assert stop.value.value is False
+    assert mg.is_grad_enabled()
+
+
+def test_set_grad_enabled_works_at_once_and_as_a_block():
+    try:
+        mg.set_grad_enabled(False)
+        assert not mg.is_grad_enabled()
+    finally:
+        mg.set_grad_enabled(True)
+    assert mg.is_grad_enabled()
+    for mode in (True, False):
+        with mg.set_grad_enabled(mode):
+            assert mg.is_grad_enabled() is mode
+        assert mg.is_grad_enabled()
+
+    @mg.set_grad_enabled(False)
+    def enabled():
+        return mg.is_grad_enabled()
+
+    assert mg.is_grad_enabled()
+    assert not enabled()
+    assert mg.is_grad_enabled()
+
+
+def test_detach_cuts_the_graph_and_shares_memory():
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    d = y.detach()
+    assert not d.requires_grad
+    assert d.is_leaf
+    assert np.shares_memory(d.numpy(), y.data)
+    (y * d).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * d.numpy())  # d counts as a constant
+
+
+def test_numpy_of_a_tensor_in_the_graph():
+    with pytest.raises(RuntimeError, match=r"t\.detach\(\)\.numpy\(\)"):
+        leaf([1.0]).numpy()
+
+
+def test_backward_works_inside_no_grad():
+    x = leaf([1.0, 2.0])
+    y = (x * x).sum()
+    with mg.no_grad():
+        y.backward()
+    np.testing.assert_allclose(x.grad.numpy(), [2, 4])
+    assert not x.grad.requires_grad
+
+
+# -- hooks and retain_grad --------------------------------------------------------------------------------
+
+
+def test_a_hook_on_a_leaf_sees_the_whole_gradient_once():
+    x = leaf([1.0, 2.0])
+    seen = []
+    x.register_hook(lambda g: seen.append(g.numpy().copy()))
+    (x * 2 + x * 3).sum().backward()
+    assert len(seen) == 1
+    np.testing.assert_array_equal(seen[0], [5, 5])
+
+
+def test_a_hook_may_replace_the_gradient():
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    y.register_hook(lambda g: g * 10)
+    y.register_hook(lambda g: g + 1)  # in the order of registration
+    (y * 3).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [62, 62])
+
+
+def test_a_removed_hook_does_not_run():
+    x = leaf([1.0])
+    seen = []
+    first, second = x.register_hook(seen.append), x.register_hook(seen.append)
+    first.remove()
+    first.remove()  # twice is harmless, and does not take the other one off
+    x.sum().backward()
+    assert len(seen) == 1
+    second.remove()
+    with x.register_hook(seen.append):
+        x.sum().backward()
+    x.sum().backward()
+    assert len(seen) == 2
+
+
+def test_a_hook_may_remove_itself():
+    x = leaf([1.0])
+    seen = []
+
+    def once(g):
+        seen.append(g)
+        handle.remove()
+
+    handle = x.register_hook(once)
+    other = []
+    x.register_hook(other.append)
+    x.sum().backward()
+    x.sum().backward()
+    assert (len(seen), len(other)) == (1, 2)
+
+
+def test_hooks_act_before_grad_reads_its_inputs():
+    x = leaf([1.0])
+    y = x * 2
+    y.register_hook(lambda g: g * 10)
+    gy, gx = mg.grad((y * 3).sum(), [y, x])
+    assert gy.item() == 30
+    assert gx.item() == 60
+
+
+def test_hooks_get_tensors_of_the_graph_when_the_pass_is_recorded():
+    x = leaf(2.0)
+    y = x * x
+    y.register_hook(lambda g: g * x)
+    (g,) = mg.grad(y, x, create_graph=True)  # 2x·x
+    assert g.item() == pytest.approx(8)
+    assert mg.grad(g, x)[0].item() == pytest.approx(8)  # 4x
+
+
+def test_a_hook_that_changes_its_argument_harms_nobody():
+    x, y = leaf([1.0]), leaf([1.0])
+    z = x + y  # both get the same array
+    x.register_hook(lambda g: g.zero_() and None)
+    z.sum().backward()
+    assert y.grad.item() == 1
+
+
+def test_a_hook_that_returns_the_wrong_shape():
+    x = leaf([1.0, 2.0])
+    x.register_hook(lambda g: g.sum())
+    with pytest.raises(RuntimeError, match=r"a hook changed a gradient of shape \(2,\) into one of shape \(\)"):
+        (x * 2).sum().backward()
+
+
+def test_a_hook_where_no_gradient_flows():
+    with pytest.raises(RuntimeError, match="requires no gradient"):
+        mg.Tensor(np.array(1.0)).register_hook(print)
+
+
+def test_an_error_in_a_hook_passes_through_and_leaves_the_modes_alone():
+    x = leaf([1.0])
+    y = x * 2
+
+    def fail(g):
+        raise KeyError("from the hook")
+
+    y.register_hook(fail)
+    with pytest.raises(KeyError, match="from the hook"):
+        y.sum().backward()
+    assert mg.is_grad_enabled()
+    z = x * x
+    z.sum().backward()  # and the next pass is an ordinary one
+    assert not x.grad.requires_grad
+
+
+def test_retain_grad():
+    x = leaf([1.0, 2.0])
+    y = x * 2
+    y.retain_grad()
+    y.retain_grad()  # twice is harmless
+    (y * y).sum().backward(retain_graph=True)
+    np.testing.assert_allclose(y.grad.numpy(), [4, 8])
+    (y * 1).sum().backward()
+    np.testing.assert_allclose(y.grad.numpy(), [5, 9])
+    x.retain_grad()  # a leaf keeps its gradient anyway
+    assert (x * 2).grad is None
+
+
+def test_retain_grad_keeps_what_the_hooks_made_of_it():
+    y = leaf([1.0, 2.0]) * 2
+    y.retain_grad()
+    y.register_hook(lambda g: g * 10)
+    y.sum().backward()
+    np.testing.assert_allclose(y.grad.numpy(), [10, 10])
+
+
+def test_retain_grad_where_no_gradient_flows():
+    with pytest.raises(RuntimeError, match="requires no gradient"):
+        mg.Tensor(np.array(1.0)).retain_grad()
+
+
+# -- what belongs to whom ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_two_leaves_never_share_the_memory_of_their_gradients(create_graph):
+    x, y = leaf([1.0, 2.0]), leaf([3.0, 4.0])
+    (x + y).backward(mg.Tensor(np.array([1.0, 2.0])), create_graph=create_graph)
+    assert not np.shares_memory(x.grad.data, y.grad.data)
+    a, b = mg.grad(x + y, [x, y], mg.Tensor(np.array([1.0, 2.0])), create_graph=create_graph)
+    assert not np.shares_memory(a.data, b.data)
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_the_users_gradient_is_not_kept(create_graph):
+    x = leaf([1.0, 2.0])
+    v = mg.Tensor(np.array([1.0, 2.0]))
+    (x + 0).backward(v, create_graph=create_graph)
+    x.backward(v, create_graph=create_graph)
+    assert not np.shares_memory(x.grad.data, v.data)
+    (g,) = mg.grad(x, x, v, create_graph=create_graph)
+    assert not np.shares_memory(g.data, v.data)
+    np.testing.assert_array_equal(v.numpy(), [1, 2])
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.sum(),
+        lambda x: x.reshape(-1).sum(),
+        lambda x: x.expand(3, 2, 2).sum(),
+        lambda x: x.transpose(0, 1).sum(),
+    ],
+)
+def test_gradients_can_be_written_to(view):
+    x, y = leaf([[1.0, 2.0], [3.0, 4.0]]), leaf([[1.0, 2.0], [3.0, 4.0]])
+    (view(x) + view(y)).backward()
+    expected = y.grad.numpy().copy()
+    x.grad.mul_(0)
+    np.testing.assert_array_equal(y.grad.numpy(), expected)
+    assert x.grad.numpy().flags.writeable
+
+
+def test_incoming_cotangents_are_not_modified():
+    x = leaf([1.0, 2.0])
+    v = np.array([1.0, 2.0])
+    y = (x + x) + x * 3
+    y.backward(mg.Tensor(v))
+    y = (x + x) + x * 3
+    y.backward(mg.Tensor(v))
+    np.testing.assert_array_equal(v, [1, 2])
+
+
+def test_a_leaf_can_be_copied_and_pickled():
+    x = leaf([1.0, 2.0])
+    (x * x).sum().backward()
+    for twin in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+        assert twin.requires_grad
+        np.testing.assert_array_equal(twin.data, x.data)
+        twin.detach().zero_()
+        np.testing.assert_array_equal(x.detach().numpy(), [1, 2])
+
+
+# -- ops of one's own -------------------------------------------------------------------------------------
+
+
+def test_an_op_of_ones_own_at_every_order():
+    x = random(3)
+    assert mg.autograd.gradcheck(lambda x: Cube()(x), x)
+    assert mg.autograd.gradgradcheck(lambda x: Cube()(x), x)
+    assert derivatives(lambda x: Cube()(x), 2.0, 3) == pytest.approx([8, 12, 12, 6])
+
+
+def test_a_rule_gets_zeros_for_outputs_that_nobody_used():
+    x = leaf([1.0, 2.0, 3.0, 4.0])
+    op = Halves()
+    first, second = op(x)
+    (first * 5).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [5, 5, 0, 0])
+    np.testing.assert_array_equal(op.seen[1], [0, 0])
+    assert second.requires_grad
+
+
+def test_several_outputs_at_second_order():
+    x = random(4)
+    function = lambda x: (lambda a, b: a * a * b)(*Halves()(x))  # noqa: E731
+    assert mg.autograd.gradcheck(function, x)
+    assert mg.autograd.gradgradcheck(function, x)
+    assert mg.autograd.gradgradcheck(lambda x: Halves()(x * x)[1], x)
+
+
+def test_grad_by_one_of_several_outputs():
+    x = leaf([1.0, 2.0, 3.0, 4.0])
+    first, second = Halves()(x)
+    a, b = mg.grad((first * second).sum(), [second, first])
+    np.testing.assert_array_equal(a.numpy(), [1, 2])
+    np.testing.assert_array_equal(b.numpy(), [3, 4])
+
+
+def test_an_integer_output_has_no_gradient():
+    class Sorted(mg.Function):
+        def forward(self, x):
+            self.order_of = np.argsort(x)
+            return x[self.order_of], self.order_of
+
+        def backward(self, g, _):
+            return g[np.argsort(self.order_of)]
+
+    x = leaf([3.0, 1.0, 2.0])
+    values, indices = Sorted()(x)
+    assert values.requires_grad
+    assert not indices.requires_grad
+    (values * mg.Tensor(np.array([1.0, 10.0, 100.0]))).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [100, 1, 10])
+
+
+def test_a_rule_of_the_wrong_shape_names_its_op():
+    class Flattening(Cube):
+        def backward(self, g):
+            return g.sum()
+
+    with pytest.raises(RuntimeError, match=r"Flattening\.backward: the gradient of input 0 has shape \(\), the input"):
+        Flattening()(leaf([1.0, 2.0])).sum().backward()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_a_rule_with_the_wrong_number_of_gradients(count):
+    class Miscounting(mg.Function):
+        def forward(self, x, y):
+            return x + y
+
+        def backward(self, g):
+            return (g,) * count
+
+    x, y = leaf([1.0]), leaf([2.0])
+    with pytest.raises(RuntimeError, match=rf"Miscounting\.backward returned {count} gradients for 2 inputs"):
+        Miscounting()(x, y).sum().backward()
+
+
+def test_saving_an_intermediate_value_is_refused():
+    class Caching(mg.Function):
+        def forward(self, x):
+            root = np.sqrt(x)
+            self.save_for_backward(root)
+            return root + 1
+
+    with pytest.raises(RuntimeError, match=r"Caching: save_for_backward takes inputs and outputs"):
+        Caching()(leaf([1.0, 2.0]))
+
+
+def test_an_op_without_a_rule():
+    class OneWay(mg.Function):
+        def forward(self, x):
+            return x + 1
+
+    with pytest.raises(NotImplementedError, match="OneWay has no derivative"):
+        OneWay()(leaf([1.0])).sum().backward()
+    with pytest.raises(NotImplementedError, match="Nothing has no forward"):
+        type("Nothing", (mg.Function,), {})()(leaf([1.0]))
+
+
+def test_an_op_object_is_for_one_call():
+    cube = Cube()
+    x, y = leaf([1.0]), leaf([2.0])
+    cube(x)
+    with pytest.raises(RuntimeError, match=r"Cube: .*Cube\(\.\.\.\)\(x\)"):
+        cube(y)
+
+
+def test_errors_in_forward_name_the_op_and_the_shapes():
+    class Joined(mg.Function):
+        def forward(self, x, y):
+            return np.concatenate([x, y])
+
+    with pytest.raises(ValueError, match=r"Joined: .*float64\[1, 2\], float64\[2\]"):
+        Joined()(leaf([[1.0, 2.0]]), leaf([1.0, 2.0]))
+    with pytest.raises(ValueError, match=r"Add: .*\[2\].*\[3\]"):
+        leaf([1.0, 2.0]) + leaf([1.0, 2.0, 3.0])
+
+
+def test_errors_in_a_rule_name_the_op():
+    class Clumsy(Cube):
+        def backward(self, g):
+            return g + np.zeros(7)
+
+    with pytest.raises(ValueError) as error:
+        Clumsy()(leaf([1.0, 2.0])).sum().backward()
+    assert any("Clumsy.backward" in note for note in error.value.__notes__)
+
+
+def test_an_op_on_arrays_only_computes():
+    y = Cube()(np.array([1.0, 2.0]))
+    assert isinstance(y, np.ndarray)
+    np.testing.assert_array_equal(y, [1, 8])
+
+
+def test_an_output_that_is_the_input_itself():
+    class Same(mg.Function):
+        def forward(self, x):
+            self.save_for_backward(x)
+            return x
+
+        def backward(self, g):
+            return g
+
+    x = leaf([1.0, 2.0])
+    y = Same()(x)
+    assert y is not x
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [2, 4])
+
+
+# -- anomaly mode -----------------------------------------------------------------------------------------
+
+
+def test_anomaly_mode_names_the_line_where_a_nan_was_born():
+    x = leaf([1.0, -1.0])
+    with mg.detect_anomaly(), pytest.raises(mg.autograd.AnomalyError) as error:
+        y = x * 2
+        z = y.log()  # the culprit
+        z.sum()
+    assert "Log" in str(error.value)
+    assert "forward pass" in str(error.value)
+    assert "z = y.log()  # the culprit" in str(error.value)
+    assert __file__ in str(error.value)
+
+
+def test_anomaly_mode_looks_at_the_backward_pass():
+    x = leaf([0.0, 4.0])
+    with mg.detect_anomaly():
+        y = (x * 0).sqrt()  # infinite slope
+        z = (y * 0).sum()
+        with pytest.raises(mg.autograd.AnomalyError) as error:
+            z.backward()
+    message = str(error.value)
+    assert "Sqrt" in message
+    assert "backward pass" in message
+    assert "y = (x * 0).sqrt()  # infinite slope" in message
+
+
+def test_anomaly_mode_does_not_blame_an_op_for_a_nan_that_came_in():
+    x = leaf([np.nan, 1.0])
+    with mg.detect_anomaly():
+        assert np.isnan((x * 2).data[0])
+
+
+def test_without_anomaly_mode_nan_passes():
+    with np.errstate(invalid="ignore"):
+        y = leaf([-1.0]).log()
+    assert np.isnan(y.item())
+
+
+# -- threads ----------------------------------------------------------------------------------------------
+
+
+def in_threads(*functions: Any) -> list[Any]:
+    results: list[Any] = [None] * len(functions)
+    errors: list[BaseException] = []
+
+    def call(i, function):
+        try:
+            results[i] = function()
+        except BaseException as error:  # handed to the main thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=call, args=pair) for pair in enumerate(functions)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
+
+
+def test_no_grad_is_for_its_own_thread():
+    x = leaf([1.0])
+    entered, looked = threading.Event(), threading.Event()
+
+    def without():
+        with mg.no_grad():
+            entered.set()
+            assert looked.wait(10)
+            return (x * 2).requires_grad
+
+    def ordinary():
+        assert entered.wait(10)
+        recorded = (x * 2).requires_grad
+        looked.set()
+        return recorded
+
+    assert in_threads(without, ordinary) == [False, True]
+
+
+def test_one_decorated_function_in_two_threads():
+    x = leaf([1.0])
+    inside, go = threading.Barrier(2), threading.Event()
+
+    @mg.no_grad()
+    def slow(wait):
+        inside.wait(10)
+        if wait:
+            assert go.wait(10)
+        return (x * 2).requires_grad
+
+    def first():
+        result = slow(False)
+        go.set()
+        return result, mg.is_grad_enabled()
+
+    def second():
+        result = slow(True)
+        return result, mg.is_grad_enabled()
+
+    assert in_threads(first, second) == [(False, True), (False, True)]
+
+
+def test_two_threads_train_independently():
+    def train(seed):
+        w = random(4, 4, seed=seed)
+        for _ in range(50):
+            w.grad = None
+            y = w @ w
+            (g,) = mg.grad((y * y).sum(), w, create_graph=True)
+            ((g * g).sum() * 1e-4 + (y * y).sum()).backward()
+            with mg.no_grad():
+                w.sub_(w.grad, alpha=1e-3)
+        return w.detach().numpy()
+
+    alone = [train(0), train(1)]
+    together = in_threads(lambda: train(0), lambda: train(1))
+    for a, b in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(a, b)
