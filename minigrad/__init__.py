@@ -13,6 +13,34 @@ from minigrad.autograd import (
     set_grad_enabled,
 )
 from minigrad.ops.activation import log_softmax, relu, softmax
+from minigrad.ops.compare import (
+    allclose,
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    clip,
+    eq,
+    equal,
+    ge,
+    gt,
+    isclose,
+    isfinite,
+    isinf,
+    isnan,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    lt,
+    masked_fill,
+    maximum,
+    minimum,
+    nan_to_num,
+    ne,
+    where,
+)
 from minigrad.ops.creation import (
     arange,
     as_tensor,
@@ -42,9 +70,67 @@ from minigrad.ops.creation import (
     zeros,
     zeros_like,
 )
+from minigrad.ops.elementwise import (
+    add,
+    clone,
+    div,
+    floor_divide,
+    lerp,
+    mul,
+    neg,
+    remainder,
+    sub,
+)
+from minigrad.ops.linalg import (
+    matmul,
+)
+from minigrad.ops.power import (
+    pow,
+    square,
+)
 from minigrad.ops.random import get_rng_state, manual_seed, set_rng_state
+from minigrad.ops.reduction import (
+    mean,
+    sum,
+)
+from minigrad.ops.shape import (
+    permute,
+    reshape,
+    transpose,
+)
+from minigrad.ops.unary import (
+    abs,
+    acos,
+    asin,
+    atan,
+    ceil,
+    cos,
+    cosh,
+    erf,
+    erfc,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    log,
+    log1p,
+    log2,
+    log10,
+    reciprocal,
+    round,
+    rsqrt,
+    sigmoid,
+    sign,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+    trunc,
+)
 
 __version__ = "0.1.0"
 
 # Last, because from here on these names mean dtypes in this file, as `mg.bool` and `mg.float` do outside it.
 float, double, int, long, bool = float32, float64, int32, int64, ops.creation.boolean
+clamp = clip

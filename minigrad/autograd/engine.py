@@ -22,7 +22,8 @@ def backward(
     output: Tensor, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
 ) -> None:
     """`Tensor.backward`: gradients of `output` are added to the `.grad` of every leaf below it."""
-    _run([output], [gradient], None, retain_graph, create_graph, "backward")
+    with np.errstate(all="ignore"):  # the slope of √x at 0 is ∞, which is no cause for a warning
+        _run([output], [gradient], None, retain_graph, create_graph, "backward")
 
 
 def grad(
@@ -73,7 +74,8 @@ def grad(
             raise RuntimeError(
                 f"grad: inputs[{i}] does not require a gradient; make it with requires_grad=True before it is used"
             )
-    found = _run(outputs, list(grad_outputs), inputs, retain_graph, create_graph, "grad")
+    with np.errstate(all="ignore"):
+        found = _run(outputs, list(grad_outputs), inputs, retain_graph, create_graph, "grad")
     if not allow_unused:
         for i, g in enumerate(found):
             if g is None:

@@ -54,6 +54,8 @@ class Function:
     order = -1
     is_view = False
     """True if the output may share memory with the first input: then they share a version counter too."""
+    differentiable = True
+    """False for an op whose result has no gradient (a comparison, an index): it is never recorded."""
     hooks: "dict[int, list[Any]] | None" = None
     where: str | None = None
 
@@ -127,7 +129,7 @@ class Function:
             return out
         if modes.anomaly:
             self._look_for_nan(arrays, out)
-        tracked = tracked and modes.grad
+        tracked = tracked and self.differentiable and modes.grad
         if type(out) is not tuple:
             result = self._wrap(out, arrays)
             if self.is_view:

@@ -8,9 +8,10 @@ from minigrad.autograd import Function
 from minigrad.autograd.modes import modes
 from minigrad.kernels import activation as kernels
 from minigrad.ops.dims import accepts_dim, normalize_axes
-from minigrad.ops.elementwise import cast, exp
+from minigrad.ops.elementwise import cast
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import reshape
+from minigrad.ops.unary import exp
 
 
 def check_float(x: Any, op: str) -> None:

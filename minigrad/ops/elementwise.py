@@ -14,6 +14,7 @@ class Cast(Function):
 
     def __init__(self, dtype: Any):
         self.dtype = np.dtype(dtype)
+        self.differentiable = self.dtype.kind == "f"
 
     def forward(self, x: Any) -> Any:
         self.original = x.dtype
@@ -89,6 +90,10 @@ def operands(x: Any, y: Any, divide: bool = False) -> tuple[Any, Any]:
     In the usual cases, two float tensors of one dtype or a float tensor and a number, nothing happens.
     """
     x_number, y_number = isinstance(x, float | int), isinstance(y, float | int)
+    if isinstance(x, np.float64):  # a Python float by descent, but NumPy would let it decide the dtype
+        x = float(x)
+    if isinstance(y, np.float64):
+        y = float(y)
     if not x_number and not hasattr(x, "dtype"):
         x = np.asarray(x)
     if not y_number and not hasattr(y, "dtype"):
@@ -266,21 +271,46 @@ def neg(x: Any) -> Any:
     return Neg()(x)
 
 
-class Exp(Function):
-    """y = eˣ:  ∂y/∂x = y."""
+# -- whole numbers ----------------------------------------------------------------------------------------
 
-    def forward(self, x: Any) -> Any:
-        y = np.exp(x)
-        self.save_for_backward(y)
-        return y
+
+class FloorDivide(Function):
+    """z = ⌊x / y⌋, a step function: its slope is 0."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.shapes = np.shape(x), np.shape(y)
+        with np.errstate(all="ignore"):
+            return np.floor_divide(x, y)
 
     def backward(self, g: Any) -> Any:
-        (y,) = self.saved
-        return g * y
+        return sum_to(g * 0.0, self.shapes[0]), sum_to(g * 0.0, self.shapes[1])
 
 
-def exp(x: Any) -> Any:
-    """eˣ, elementwise."""
-    return Exp()(x)
+class Remainder(Function):
+    """z = x − y ⌊x / y⌋:  ∂z/∂x = 1,  ∂z/∂y = −⌊x / y⌋ (the floor is constant almost everywhere)."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.save_for_backward(x, y)
+        with np.errstate(all="ignore"):
+            return np.remainder(x, y)
+
+    def backward(self, g: Any) -> Any:
+        x, y = self.saved
+        gx = sum_to(g, np.shape(x)) if self.needs(0) else None
+        gy = sum_to(-g * floor_divide(x, y), np.shape(y)) if self.needs(1) else None
+        return gx, gy
 
 
+def floor_divide(x: Any, y: Any) -> Any:
+    """⌊x / y⌋, rounded towards −∞ as in Python. `x // y`."""
+    return FloorDivide()(*operands(x, y))
+
+
+def remainder(x: Any, y: Any) -> Any:
+    """x − y ⌊x / y⌋, which has the sign of y, as in Python. `x % y`."""
+    return Remainder()(*operands(x, y))
+
+
+def lerp(x: Any, end: Any, weight: Any) -> Any:
+    """x + weight · (end − x): from `x` (weight 0) straight to `end` (weight 1)."""
+    return add(x, mul(weight, sub(end, x)))

@@ -4,49 +4,155 @@ A list of names, for people and type checkers to read. Importing it hands the fu
 function that is an attribute of a class is a method, and its first argument is the tensor.
 """
 
+from typing import Any
+
 from minigrad.autograd.tensor import Tensor
-from minigrad.ops import activation, elementwise, linalg, reduction, shape
+from minigrad.ops import activation, compare, elementwise, linalg, power, reduction, shape, unary
 
 
 class Methods:
+    # -- operators ---------------------------------------------------------------------------------------
+
     __add__ = elementwise.add
     __radd__ = elementwise.add
     __sub__ = elementwise.sub
     __mul__ = elementwise.mul
     __rmul__ = elementwise.mul
     __truediv__ = elementwise.div
-    __neg__ = elementwise.neg
+    __floordiv__ = elementwise.floor_divide
+    __mod__ = elementwise.remainder
+    __pow__ = power.pow
     __matmul__ = linalg.matmul
+    __neg__ = elementwise.neg
+    __abs__ = unary.abs
+    __round__ = unary.round
+    __eq__ = compare.eq
+    __ne__ = compare.ne
+    __lt__ = compare.lt
+    __le__ = compare.le
+    __gt__ = compare.gt
+    __ge__ = compare.ge
+    __and__ = __rand__ = compare.bitwise_and
+    __or__ = __ror__ = compare.bitwise_or
+    __xor__ = __rxor__ = compare.bitwise_xor
+    __invert__ = compare.bitwise_not
 
-    def __rsub__(self, other):
+    def __pos__(self) -> Any:
+        return self
+
+    def __rsub__(self, other: Any) -> Any:
         return elementwise.sub(other, self)
 
-    def __rtruediv__(self, other):
+    def __rtruediv__(self, other: Any) -> Any:
         return elementwise.div(other, self)
 
-    def __rmatmul__(self, other):
+    def __rfloordiv__(self, other: Any) -> Any:
+        return elementwise.floor_divide(other, self)
+
+    def __rmod__(self, other: Any) -> Any:
+        return elementwise.remainder(other, self)
+
+    def __rpow__(self, other: Any) -> Any:
+        return power.pow(other, self)
+
+    def __rmatmul__(self, other: Any) -> Any:
         return linalg.matmul(other, self)
 
-    to = elementwise.to
+    # -- dtypes ------------------------------------------------------------------------------------------
+
+    astype = elementwise.cast
+    type_as = to = elementwise.to
     float = elementwise.to_float
     double = elementwise.to_double
     int = elementwise.to_int
     long = elementwise.to_long
     bool = elementwise.to_bool
+
+    # -- elementwise -------------------------------------------------------------------------------------
+
     add = elementwise.add
     sub = elementwise.sub
     mul = elementwise.mul
     div = elementwise.div
-    exp = elementwise.exp
     neg = elementwise.neg
-    astype = elementwise.cast
+    floor_divide = elementwise.floor_divide
+    remainder = elementwise.remainder
+    lerp = elementwise.lerp
     clone = elementwise.clone
     expand = elementwise.expand
+    pow = power.pow
+    square = power.square
+    exp = unary.exp
+    exp2 = unary.exp2
+    expm1 = unary.expm1
+    log = unary.log
+    log2 = unary.log2
+    log10 = unary.log10
+    log1p = unary.log1p
+    sqrt = unary.sqrt
+    rsqrt = unary.rsqrt
+    reciprocal = unary.reciprocal
+    abs = unary.abs
+    sin = unary.sin
+    cos = unary.cos
+    tan = unary.tan
+    asin = unary.asin
+    acos = unary.acos
+    atan = unary.atan
+    sinh = unary.sinh
+    cosh = unary.cosh
+    tanh = unary.tanh
+    sigmoid = unary.sigmoid
+    erf = unary.erf
+    erfc = unary.erfc
+    sign = unary.sign
+    floor = unary.floor
+    ceil = unary.ceil
+    trunc = unary.trunc
+    round = unary.round
+
+    # -- comparisons, and choices by them ----------------------------------------------------------------
+
+    eq = compare.eq
+    ne = compare.ne
+    lt = compare.lt
+    le = compare.le
+    gt = compare.gt
+    ge = compare.ge
+    logical_and = compare.logical_and
+    logical_or = compare.logical_or
+    logical_xor = compare.logical_xor
+    logical_not = compare.logical_not
+    isnan = compare.isnan
+    isinf = compare.isinf
+    isfinite = compare.isfinite
+    isclose = compare.isclose
+    allclose = compare.allclose
+    equal = compare.equal
+    maximum = compare.maximum
+    minimum = compare.minimum
+    clip = compare.clip
+    clamp = compare.clip
+    masked_fill = compare.masked_fill
+    nan_to_num = compare.nan_to_num
+
+    def where(self, condition: Any, other: Any) -> Any:
+        """This tensor where `condition` is true, and `other` elsewhere."""
+        return compare.where(condition, self, other)
+
+    # -- reductions --------------------------------------------------------------------------------------
+
     sum = reduction.sum
     mean = reduction.mean
+
+    # -- shape -------------------------------------------------------------------------------------------
+
     reshape = shape.reshape
     permute = shape.permute
     transpose = shape.transpose
+
+    # -- linear algebra ----------------------------------------------------------------------------------
+
     matmul = linalg.matmul
     relu = activation.relu
     softmax = activation.softmax

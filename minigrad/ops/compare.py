@@ -1,0 +1,288 @@
+"""Comparisons, logic, and ops that choose between values: where, maximum, clip.
+
+Which value is chosen is piecewise constant, so these ops keep the choice as a mask and send the gradient the
+way the value came.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Function, Tensor
+from minigrad.autograd.tensor import raw
+from minigrad.ops.elementwise import cast, operands, sum_to
+
+# -- comparisons and logic: no gradient -------------------------------------------------------------------
+
+
+class Predicate(Function):
+    """A NumPy function with truth values for results (or other values that have no gradient)."""
+
+    differentiable = False
+
+    def __init__(self, function: Any):
+        self.function = function
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    def forward(self, *arrays: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            return self.function(*arrays)
+
+
+def _comparable(x: Any) -> bool:
+    return isinstance(x, Tensor | np.ndarray | np.generic | float | int | list | tuple)
+
+
+def eq(x: Any, y: Any) -> Any:
+    """x = y, element by element."""
+    return Predicate(np.equal)(x, y) if _comparable(y) else NotImplemented
+
+
+def ne(x: Any, y: Any) -> Any:
+    """x ≠ y, element by element."""
+    return Predicate(np.not_equal)(x, y) if _comparable(y) else NotImplemented
+
+
+def lt(x: Any, y: Any) -> Any:
+    """x < y, element by element."""
+    return Predicate(np.less)(x, y)
+
+
+def le(x: Any, y: Any) -> Any:
+    """x ≤ y, element by element."""
+    return Predicate(np.less_equal)(x, y)
+
+
+def gt(x: Any, y: Any) -> Any:
+    """x > y, element by element."""
+    return Predicate(np.greater)(x, y)
+
+
+def ge(x: Any, y: Any) -> Any:
+    """x ≥ y, element by element."""
+    return Predicate(np.greater_equal)(x, y)
+
+
+def logical_and(x: Any, y: Any) -> Any:
+    """Are both x and y other than 0?"""
+    return Predicate(np.logical_and)(x, y)
+
+
+def logical_or(x: Any, y: Any) -> Any:
+    """Is x or y (or both) other than 0?"""
+    return Predicate(np.logical_or)(x, y)
+
+
+def logical_xor(x: Any, y: Any) -> Any:
+    """Is exactly one of x and y other than 0?"""
+    return Predicate(np.logical_xor)(x, y)
+
+
+def logical_not(x: Any) -> Any:
+    """Is x 0?"""
+    return Predicate(np.logical_not)(x)
+
+
+def bitwise_and(x: Any, y: Any) -> Any:
+    """x & y: logical for booleans, bit by bit for integers."""
+    return Predicate(np.bitwise_and)(x, y)
+
+
+def bitwise_or(x: Any, y: Any) -> Any:
+    """x | y: logical for booleans, bit by bit for integers."""
+    return Predicate(np.bitwise_or)(x, y)
+
+
+def bitwise_xor(x: Any, y: Any) -> Any:
+    """x ^ y: logical for booleans, bit by bit for integers."""
+    return Predicate(np.bitwise_xor)(x, y)
+
+
+def bitwise_not(x: Any) -> Any:
+    """~x: logical for booleans, bit by bit for integers."""
+    return Predicate(np.invert)(x)
+
+
+def isnan(x: Any) -> Any:
+    """Which elements are NaN?"""
+    return Predicate(np.isnan)(x)
+
+
+def isinf(x: Any) -> Any:
+    """Which elements are ∞ or −∞?"""
+    return Predicate(np.isinf)(x)
+
+
+def isfinite(x: Any) -> Any:
+    """Which elements are neither infinite nor NaN?"""
+    return Predicate(np.isfinite)(x)
+
+
+def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+    """|x − y| ≤ atol + rtol · |y|, element by element."""
+
+    def isclose(x: Any, y: Any) -> Any:
+        return np.isclose(x, y, rtol, atol, equal_nan)
+
+    return Predicate(isclose)(x, y)
+
+
+def allclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+    """Is |x − y| ≤ atol + rtol · |y| everywhere?"""
+    return bool(np.allclose(raw(x), raw(y), rtol, atol, equal_nan))
+
+
+def equal(x: Any, y: Any) -> bool:
+    """Have x and y the same shape and the same values?"""
+    return np.array_equal(raw(x), raw(y))
+
+
+# -- choosing ---------------------------------------------------------------------------------------------
+
+
+class Where(Function):
+    """z = x where the mask is true, else y: each gets the gradient where it was chosen."""
+
+    def forward(self, mask: Any, x: Any, y: Any) -> Any:
+        self.mask, self.shapes = mask, (np.shape(x), np.shape(y))
+        return np.where(mask, x, y)
+
+    def backward(self, g: Any) -> Any:
+        gx = sum_to(where(self.mask, g, 0.0), self.shapes[0]) if self.needs(1) else None
+        gy = sum_to(where(self.mask, 0.0, g), self.shapes[1]) if self.needs(2) else None
+        return None, gx, gy
+
+
+def where(condition: Any, x: Any = None, y: Any = None) -> Any:
+    """`x` where `condition` is true, and `y` elsewhere, with broadcasting; x and y may be numbers.
+
+    With a condition only: the indices where it is true, one tensor for each axis.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([-1.0, 2.0])
+        >>> mg.where(x > 0, x, 0.0)
+        tensor([0., 2.])
+    """
+    if x is None and y is None:
+        return tuple(Tensor(index) for index in np.nonzero(raw(condition)))
+    mask = raw(condition)
+    if getattr(mask, "dtype", None) != np.bool_:
+        if hasattr(mask, "dtype"):
+            raise TypeError(f"where: the condition must be boolean, not {mask.dtype}: write e.g. x != 0")
+        mask = np.asarray(mask, np.bool_)
+    x, y = operands(x, y)
+    if isinstance(x, float | int) and isinstance(y, float | int):  # nothing to tell the dtype: as in mg.tensor
+        kind = np.float32 if isinstance(x, float) or isinstance(y, float) else np.int64
+        x, y = np.asarray(x, kind), np.asarray(y, kind)
+    # Given as it came: a Tensor condition makes the result a Tensor.
+    return Where()(condition if isinstance(condition, Tensor) else mask, x, y)
+
+
+def masked_fill(x: Any, mask: Any, value: Any) -> Any:
+    """`value` where `mask` is true, and `x` elsewhere."""
+    return where(mask, cast(value, x.dtype) if hasattr(value, "dtype") else value, x)
+
+
+class Maximum(Function):
+    """z = max(x, y): the larger one gets the gradient; where they are equal, each gets half."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.shapes = np.shape(x), np.shape(y)
+        self.lost, self.won, self.tie = x < y, x > y, x == y
+        return np.maximum(x, y)
+
+    def backward(self, g: Any) -> Any:
+        # x gets the gradient where it has not lost, y where x has not won: both get it where one is NaN.
+        shared = where(self.tie, g / 2, g) if self.tie.any() else g
+        gx = sum_to(where(self.lost, 0.0, shared), self.shapes[0]) if self.needs(0) else None
+        gy = sum_to(where(self.won, 0.0, shared), self.shapes[1]) if self.needs(1) else None
+        return gx, gy
+
+
+def maximum(x: Any, y: Any) -> Any:
+    """The larger of x and y, element by element. NaN if either is. At ties each gets half the gradient."""
+    return Maximum()(*operands(x, y))
+
+
+def minimum(x: Any, y: Any) -> Any:
+    """The smaller of x and y, element by element. NaN if either is. At ties each gets half the gradient."""
+    return Minimum()(*operands(x, y))
+
+
+class Minimum(Maximum):
+    """z = min(x, y): the smaller one gets the gradient; where they are equal, each gets half."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.shapes = np.shape(x), np.shape(y)
+        self.lost, self.won, self.tie = x > y, x < y, x == y
+        return np.minimum(x, y)
+
+
+class Clip(Function):
+    """z = min(max(x, low), high): x gets the gradient where low ≤ x ≤ high, else the bound that was hit."""
+
+    def forward(self, x: Any, low: Any, high: Any) -> Any:
+        self.shapes = np.shape(x), np.shape(low), np.shape(high)
+        z, inside = x, True
+        self.at_low = self.at_high = False
+        if low is not None:
+            z, inside = np.maximum(z, low), x >= low
+            self.at_low = x < low
+        if high is not None:
+            z, inside = np.minimum(z, high), inside & (x <= high)
+            self.at_high = x > high
+            if low is not None:  # where low > high, the result is high
+                self.at_low, self.at_high = self.at_low & (low < high), self.at_high | (high < low)
+        self.inside = inside
+        return z
+
+    def backward(self, g: Any) -> Any:
+        masks = self.inside, self.at_low, self.at_high
+        return tuple(
+            sum_to(where(mask, g, 0.0), shape) if self.needs(i) else None
+            for i, (mask, shape) in enumerate(zip(masks, self.shapes, strict=True))
+        )
+
+
+def clip(x: Any, min: Any = None, max: Any = None) -> Any:
+    """`x` limited to the range from `min` to `max`; either may be missing, a number or a tensor.
+
+    The gradient of x is kept where min ≤ x ≤ max, the bounds included, and is 0 outside. Where min > max the
+    result is max.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.tensor([-2.0, 0.5, 3.0]).clip(0, 1)
+        tensor([0. , 0.5, 1. ])
+    """
+    if min is None and max is None:
+        raise ValueError("clip: give at least one of min and max")
+    for bound in (min, max):
+        if bound is not None:
+            x, _ = operands(x, bound)
+    low = None if min is None else operands(x, min)[1]
+    high = None if max is None else operands(x, max)[1]
+    return Clip()(x, low, high)
+
+
+class NanToNum(Function):
+    """z = x with numbers for NaN and infinities, which get no gradient."""
+
+    def __init__(self, nan: float, posinf: float | None, neginf: float | None):
+        self.nan, self.posinf, self.neginf = nan, posinf, neginf
+
+    def forward(self, x: Any) -> Any:
+        self.finite = np.isfinite(x)
+        return np.nan_to_num(x, nan=self.nan, posinf=self.posinf, neginf=self.neginf)
+
+    def backward(self, g: Any) -> Any:
+        return where(self.finite, g, 0.0)
+
+
+def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """`x` with `nan` for NaN, and `posinf` and `neginf` for ∞ and −∞ (default: the largest finite numbers)."""
+    return NanToNum(nan, posinf, neginf)(x)
