@@ -57,13 +57,7 @@ def gradcheck(
         True
     """
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    checked = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
-    if not checked:
-        raise ValueError("gradcheck: none of the inputs requires a gradient, so there is nothing to check")
-    for i in checked:
-        if inputs[i].dtype != np.float64:
-            raise TypeError(f"gradcheck: inputs[{i}] is {inputs[i].dtype}; finite differences need float64")
-
+    checked = _checked(inputs, "gradcheck")
     rng = np.random.default_rng(seed)
     with enable_grad():
         outputs = _float_outputs(function(*inputs))
@@ -107,7 +101,7 @@ def gradgradcheck(
         True
     """
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    checked = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
+    checked = _checked(inputs, "gradgradcheck")
     rng = np.random.default_rng(seed + 1)
     with no_grad():
         shapes = [y.shape for y in _float_outputs(function(*inputs))]
@@ -119,6 +113,8 @@ def gradgradcheck(
             pairs = [
                 (y, v) for y, v in zip(_float_outputs(function(*xs)), vs, strict=True) if y.requires_grad
             ]
+            if not pairs:
+                raise GradcheckError("gradgradcheck: no output depends on the inputs by recorded ops")
             ys, used = zip(*pairs, strict=True)
             found = grad(ys, [xs[i] for i in checked], used, create_graph=True, allow_unused=True)
         return [g for g in found if g is not None]
@@ -132,6 +128,17 @@ def gradgradcheck(
         seed=seed,
         raise_exception=raise_exception,
     )
+
+
+def _checked(inputs: list[Any], caller: str) -> list[int]:
+    """Which inputs to check: those that require a gradient."""
+    checked = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
+    if not checked:
+        raise ValueError(f"{caller}: none of the inputs requires a gradient, so there is nothing to check")
+    for i in checked:
+        if inputs[i].dtype != np.float64:
+            raise TypeError(f"{caller}: inputs[{i}] is {inputs[i].dtype}; finite differences need float64")
+    return checked
 
 
 def _float_outputs(result: Any) -> list[Tensor]:
