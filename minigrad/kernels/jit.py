@@ -19,6 +19,7 @@ afterwards: the answer then has the same bits on one thread and on sixty-four.
 import os
 import threading
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 import numba
@@ -53,11 +54,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def _renamed(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    # Numba's cache on disk tells functions apart by their name, and not by their options: under one name,
+    # whichever form was compiled first would be loaded for both.
+    assert isinstance(function, FunctionType)
+    copy = FunctionType(function.__code__, function.__globals__, name, function.__defaults__, function.__closure__)
+    copy.__qualname__ = name
+    copy.__doc__ = function.__doc__
+    return copy
+
+
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function`; the result takes the amount of work first, then the function's arguments."""
     options: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "cache": True, "nogil": True}
     serial = njit(**options)(function)
-    parallel = njit(parallel=True, **options)(function)
+    parallel = njit(parallel=True, **options)(_renamed(function, function.__name__ + "_parallel"))
 
     def launch(work: int, *args: Any) -> Any:
         if work < PARALLEL_FROM or _forked or numba.get_num_threads() == 1:
