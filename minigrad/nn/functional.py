@@ -21,5 +21,4 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 def embedding(index: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """Row `index` of a table; no gradient flows to row `padding_idx`."""
     rows = np.eye(weight.shape[0], dtype=weight.dtype)
-    picked = matmul(Tensor(rows[raw(index)]), weight)
-    return picked
+    return matmul(Tensor(rows[raw(index)]), weight)

@@ -75,13 +75,14 @@ class Module:
         elif value is not None:
             if name in self._parameter_names:
                 raise TypeError(
-                    f"{type(self).__name__}.{name} is a parameter and can only be replaced by a Parameter or None, not "
-                    f"by a {type(value).__name__}. To set its values: `with mg.no_grad(): module.{name}.copy_(values)`"
+                    f"{type(self).__name__}.{name} is a parameter and can only be replaced by a Parameter or None, "
+                    f"not by a {type(value).__name__}. To set its values: "
+                    f"`with mg.no_grad(): module.{name}.copy_(values)`"
                 )
             if name in self._module_names:
                 raise TypeError(
-                    f"{type(self).__name__}.{name} is a submodule and can only be replaced by a Module or None, not by "
-                    f"a {type(value).__name__}"
+                    f"{type(self).__name__}.{name} is a submodule and can only be replaced by a Module or None, not "
+                    f"by a {type(value).__name__}"
                 )
             if name in self._buffer_names and not isinstance(value, Tensor):
                 raise TypeError(
@@ -305,8 +306,8 @@ class Module:
             dtype = np.dtype(dtype)
         except TypeError as error:
             raise TypeError(
-                f"Module.to: {dtype!r} is no dtype. minigrad computes on the CPU only, so there are no devices to move "
-                "to; pass mg.float32 or mg.float64"
+                f"Module.to: {dtype!r} is no dtype. minigrad computes on the CPU only, so there are no devices to "
+                "move to; pass mg.float32 or mg.float64"
             ) from error
         if dtype.kind != "f" or dtype.itemsize not in (4, 8):
             raise TypeError(f"Module.to: parameters can be float32 or float64, not {dtype}")
