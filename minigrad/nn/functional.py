@@ -21,4 +21,7 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 def embedding(index: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """Row `index` of a table; no gradient flows to row `padding_idx`."""
     rows = np.eye(weight.shape[0], dtype=weight.dtype)
-    return matmul(Tensor(rows[raw(index)]), weight)
+    fixed = np.zeros_like(rows)
+    if padding_idx is not None:
+        fixed[padding_idx], rows[padding_idx] = rows[padding_idx], 0
+    return matmul(Tensor(rows[raw(index)]), weight) + matmul(Tensor(fixed[raw(index)]), weight.detach())
