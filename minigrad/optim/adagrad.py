@@ -1,0 +1,64 @@
+"""Adagrad: steps divided by the root of the sum of all squared gradients so far."""
+
+from typing import Any
+
+from minigrad.autograd import Tensor
+from minigrad.kernels import optim as kernels
+from minigrad.optim.optimizer import Optimizer, buffer
+
+
+class Adagrad(Optimizer):
+    """Adagrad::
+
+        g ← g + weight_decay · p
+        s ← s + g²
+        p ← p − lr / (1 + (t − 1) · lr_decay) · g / (√s + eps)          in step t = 1, 2, ...
+
+    Args:
+        params: tensors, (name, tensor) pairs, or groups of them (see `Optimizer`).
+        lr: learning rate.
+        lr_decay: how fast the learning rate falls.
+        weight_decay: the strength of an L2 penalty.
+        initial_accumulator_value: what s starts from.
+        eps: added to the root, outside it.
+        maximize: ascend rather than descend.
+
+    Source: Duchi, Hazan and Singer, Adaptive subgradient methods for online learning and stochastic optimization,
+    JMLR 12, 2011.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        lr: float = 1e-2,
+        lr_decay: float = 0.0,
+        weight_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ):
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "lr_decay": lr_decay,
+                "weight_decay": weight_decay,
+                "initial_accumulator_value": initial_accumulator_value,
+                "eps": eps,
+                "maximize": maximize,
+            },
+        )
+
+    def check(self, group: dict[str, Any]) -> None:
+        any_size = (0.0, float("inf"))
+        self._check_range(
+            group, lr=any_size, lr_decay=any_size, weight_decay=any_size, initial_accumulator_value=any_size, eps=any_size
+        )
+
+    def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        t = state["step"] = state.get("step", 0) + 1
+        total = buffer(state, "sum", p, group["initial_accumulator_value"])
+        rate = group["lr"] / (1 + (t - 1) * group["lr_decay"])
+        sign = -1.0 if group["maximize"] else 1.0
+        kernels.adagrad(x.size, x, g, total, rate, float(group["eps"]), float(group["weight_decay"]), sign)
