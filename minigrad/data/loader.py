@@ -1,0 +1,141 @@
+"""`DataLoader`: a dataset in batches, in a new order each epoch that can be repeated."""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Tensor
+from minigrad.data.dataset import fetch
+from minigrad.data.transforms import Compose, Lambda, Transform
+from minigrad.ops import random
+
+
+class DataLoader:
+    """Batches of a dataset; each `for` loop over it is one epoch.
+
+    The order of an epoch depends on two numbers only, the seed and how many epochs came before. So epochs differ
+    from each other, a run with the same seed repeats them, and `state_dict()` is these two numbers.
+
+    Args:
+        dataset: anything with a length and samples by number; a `TensorDataset` is fastest.
+        batch_size: samples in a batch.
+        shuffle: visit the samples in a new random order each epoch.
+        sampler: an iterable of sample numbers, gone through anew each epoch, in place of `shuffle`.
+        collate_fn: makes a batch of a list of samples (default: `collate`, which stacks them).
+        drop_last: leave out the last batch if it is smaller than the others. A batch of one sample is an error in a
+            BatchNorm layer in training: this avoids it.
+        transform: applied to the inputs of each batch, that is to its first tensor: a function of an array, a
+            transform (see `minigrad.data.transforms`), or a list of them.
+        seed: of the order, and of random transforms. Default: a number drawn from the framework's random numbers
+            when the loader is made, so that `mg.manual_seed` decides it.
+        generator: a NumPy generator from which to draw the seed.
+
+    Attributes:
+        epoch: how many epochs were begun so far.
+
+    Raises:
+        ValueError: `batch_size` is below 1, both `shuffle` and `sampler` are given, or no batch would be left.
+
+    Differences from PyTorch: batches are loaded in this process (no workers); a batch of pairs is a tuple;
+    `transform` works on whole batches.
+
+    Example:
+        >>> import minigrad as mg
+        >>> data = mg.data.TensorDataset(mg.arange(10))
+        >>> loader = mg.data.DataLoader(data, batch_size=4, shuffle=True, seed=0)
+        >>> [len(x) for (x,) in loader]
+        [4, 4, 2]
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        batch_size: int = 1,
+        shuffle: bool = False,
+        sampler: Iterable[int] | None = None,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
+        drop_last: bool = False,
+        transform: Any = None,
+        seed: int | None = None,
+        generator: np.random.Generator | None = None,
+    ):
+        if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool) or batch_size < 1:
+            raise ValueError(f"DataLoader: batch_size must be an integer of at least 1, and is {batch_size!r}")
+        if sampler is not None and shuffle:
+            raise ValueError("DataLoader: the sampler decides the order, so shuffle must be False")
+        self.dataset, self.batch_size, self.drop_last = dataset, int(batch_size), drop_last
+        self.shuffle, self.sampler, self.collate_fn = shuffle, sampler, collate_fn
+        self.transform = _as_transform(transform)
+        self.epoch = 0
+        if seed is None and (shuffle or transform is not None):
+            seed = int((random.generator() if generator is None else generator).integers(2**63))
+        self.seed = seed
+        if drop_last and (sampler is None or hasattr(sampler, "__len__")) and len(self) == 0:
+            raise ValueError(
+                f"DataLoader: drop_last=True with batch_size={batch_size} leaves no batch of {self._count()} samples"
+            )
+
+    def _count(self) -> int:
+        if self.sampler is None:
+            return len(self.dataset)
+        if not hasattr(self.sampler, "__len__"):
+            raise TypeError(f"len() of a DataLoader whose sampler, a {type(self.sampler).__name__}, has no length")
+        return len(self.sampler)  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        """The number of batches in an epoch."""
+        n = self._count()
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def __iter__(self) -> Iterator[Any]:
+        # Not a generator itself: an epoch counts from the moment its loop starts, not from its first batch.
+        rng = np.random.default_rng(None if self.seed is None else [self.seed, self.epoch])
+        self.epoch += 1
+        if self.sampler is not None:
+            order = np.fromiter(self.sampler, np.int64)
+        else:
+            order = rng.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
+        return self._batches(order, rng)
+
+    def _batches(self, order: Any, rng: np.random.Generator) -> Iterator[Any]:
+        stop = len(order) - len(order) % self.batch_size if self.drop_last else len(order)
+        for start in range(0, stop, self.batch_size):
+            indices = order[start : start + self.batch_size]
+            if self.collate_fn is not None:
+                batch = self.collate_fn([self.dataset[int(i)] for i in indices])
+            else:
+                batch = fetch(self.dataset, indices)
+            if self.transform is not None:
+                batch = _transformed(batch, self.transform, rng)
+            yield batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seed and the number of epochs begun. Saved between two epochs, it continues with the next one."""
+        return {"seed": self.seed, "epoch": self.epoch}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue as the loader that gave `state_dict()` would."""
+        self.seed, self.epoch = state_dict["seed"], state_dict["epoch"]
+
+
+def _as_transform(transform: Any) -> Transform | None:
+    if transform is None or isinstance(transform, Transform):
+        return transform
+    if isinstance(transform, list | tuple):
+        return Compose(transform)
+    if callable(transform):
+        return Lambda(transform)
+    raise TypeError(f"DataLoader: transform must be a function or a list of them, not a {type(transform).__name__}")
+
+
+def _transformed(batch: Any, transform: Transform, rng: np.random.Generator) -> Any:
+    if isinstance(batch, Tensor):
+        return Tensor(transform(batch.data, rng))
+    if isinstance(batch, tuple | list) and batch and isinstance(batch[0], Tensor):
+        return (Tensor(transform(batch[0].data, rng)), *batch[1:])
+    raise TypeError(
+        "DataLoader: transform changes the first tensor of a batch, and this batch is "
+        f"{'empty' if isinstance(batch, tuple | list) and not batch else 'a ' + type(batch).__name__}; transform the "
+        "samples in the dataset or in collate_fn instead"
+    )

@@ -1,0 +1,31 @@
+"""Packages that only some features need: imported when they are used, with an error that says how to get them."""
+
+import importlib
+from types import ModuleType
+
+
+def require(module: str, *, extra: str, what: str, package: str | None = None) -> ModuleType:
+    """Import `module`, or say which extra to install.
+
+    Args:
+        module: what to import, such as "sklearn.datasets".
+        extra: the optional dependencies of minigrad that bring it, such as "lab".
+        what: what it is needed for, as the subject of a sentence: "the digits data".
+        package: the name under which it is installed, where that is not the module's.
+
+    Raises:
+        ImportError: it is not installed.
+
+    Example:
+        >>> require("math", extra="lab", what="this example").sqrt(9.0)
+        3.0
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        missing = (error.name or module).partition(".")[0]
+        if missing != module.partition(".")[0]:
+            raise  # it is there, and lacks something itself
+        raise ImportError(
+            f'{what} needs {package or missing}, which is not installed: pip install "minigrad[{extra}]"', name=missing
+        ) from error
