@@ -1,6 +1,6 @@
 """minigrad: reverse-mode autodiff small enough to read, and every normalization layer in it."""
 
-from minigrad import autograd, nn, ops
+from minigrad import autograd, data, nn, ops, optim
 from minigrad.autograd import (
     Function,
     Tensor,

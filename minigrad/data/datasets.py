@@ -51,10 +51,10 @@ def load(name: str, data_dir: str | Path | None = None, download: bool = True, s
     ================  =================================  ==================  ==============================
     name              input                              samples             where from
     ================  =================================  ==================  ==============================
-    digits            (1, 8, 8), scans of digits         1,437 + 360         scikit-learn, no download
+    digits            (1, 8, 8), scans of digits         1,438 + 359         scikit-learn, no download
     moons             (2,)                               800 + 200           drawn
-    spirals           (2,)                               800 + 200           drawn
-    blobs             (2,)                               800 + 200           drawn
+    spirals           (2,)                               799 + 201           drawn
+    blobs             (2,)                               799 + 201           drawn
     mnist             (1, 28, 28), scans of digits       60,000 + 10,000     a folder, or downloaded
     fashion-mnist     (1, 28, 28), photos of clothes     60,000 + 10,000     a folder, or downloaded
     cifar-10          (3, 32, 32), photos                50,000 + 10,000     a folder, or downloaded
@@ -105,7 +105,7 @@ def digits(seed: int = 0, test_fraction: float = 0.2) -> Splits:
     """1,797 scans of handwritten digits, 8×8 pixels, from scikit-learn: the UCI Optical Recognition set.
 
     Of each digit, the fraction `test_fraction` (rounded) is drawn for the test set; `seed` decides which. The
-    default leaves 1,437 samples for training and 360 for the test. Both stay in the original order.
+    default leaves 1,438 samples for training and 359 for the test. Both stay in the original order.
 
     Source: Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
     """
