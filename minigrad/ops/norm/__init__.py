@@ -1,0 +1,7 @@
+"""The normalizations as graph ops, one family a file. `common` holds what they share, and the idea behind it."""
+
+from minigrad.ops.norm.batch import batch_norm
+from minigrad.ops.norm.group import group_norm, instance_norm
+from minigrad.ops.norm.layer import layer_norm
+
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]

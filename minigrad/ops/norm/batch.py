@@ -1,0 +1,128 @@
+"""Batch normalization."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd.modes import modes
+from minigrad.autograd.tensor import raw
+from minigrad.ops.norm.common import (
+    ChannelNorm,
+    affine,
+    check_float,
+    check_parameter,
+    moments,
+    standardize,
+    update_running,
+)
+from minigrad.ops.shape import reshape
+
+
+def channel_axes(x: Any) -> tuple[int, ...]:
+    """Every axis but the channels', which is axis 1."""
+    return (0, *range(2, x.ndim))
+
+
+def per_channel(x: Any) -> tuple[int, ...]:
+    """The shape in which one number per channel broadcasts against x."""
+    return (1, -1) + (1,) * (x.ndim - 2)
+
+
+def batch_norm_composed(x: Any, gamma: Any, beta: Any, eps: float, given: Any = None) -> Any:
+    """Algorithm 1 of the paper: μ and σ² of the mini-batch, normalize, scale and shift."""
+    shape = per_channel(x)
+    mu, variance = moments(x, channel_axes(x)) if given is None else (reshape(s, shape) for s in given)
+    return affine(standardize(x, mu, variance, eps), gamma, beta, shape)
+
+
+def batch_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Normalize every channel by the statistics of the batch, or in evaluation by running averages of them.
+
+    y = (x − μ) / √(σ² + ε) · γ + β
+
+    The four decisions: (1) all elements of a channel, over the batch and over space, share statistics, (2) the mean
+    and the biased variance, (3) which standardize them; (4) γ and β, one of each for a channel, restore capacity.
+
+    Shapes:
+        input (N, C) or (N, C, *), output the same; everything else (C,).
+
+    Args:
+        input: x, floating-point.
+        running_mean, running_var: averages of μ and of the *unbiased* variance. With `training` they are updated in
+            place, running ← (1 − momentum) · running + momentum · new; without, they are used. Both or neither.
+        weight, bias: γ and β; None for 1 and 0.
+        training: use the batch's own statistics?
+        momentum: the weight of the new value.
+        eps: ε, under the root.
+
+    Raises:
+        ValueError: one value per channel in training, which has no variance; a shape that does not fit; no running
+            averages in evaluation.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    An empty batch leaves the running averages alone (PyTorch makes them NaN). Keras weighs the *old* value by
+    `momentum` (0.99, that is 0.01 here), has ε = 1e-3, and averages the biased variance; so does the paper's
+    population estimate use the unbiased one, as here.
+
+    Source: Ioffe & Szegedy, "Batch normalization", arXiv 1502.03167.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([[1.0, 10.0], [3.0, 30.0]])
+        >>> mg.nn.functional.batch_norm(x, training=True, eps=0.0).tolist()
+        [[-1.0, -1.0], [1.0, 1.0]]
+    """
+    op = "batch_norm"
+    check_float(op, input)
+    if input.ndim < 2:
+        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {input.shape}")
+    channels = input.shape[1]
+    why = f"the input's axis 1 has {channels} channels"
+    for name, values in (
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+        ("weight", weight),
+        ("bias", bias),
+    ):
+        check_parameter(op, name, values, (channels,), input, why)
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError(
+                f"{op}: without training, running_mean and running_var are needed; pass both, or training=True to "
+                "normalize by the batch's own statistics"
+            )
+        # A copy: the averages may move on before the backward pass.
+        given = np.array(raw(running_mean)), np.array(raw(running_var))
+        composed = partial(batch_norm_composed, eps=eps, given=given)
+        if modes.composed:
+            return composed(input, weight, bias)
+        return ChannelNorm(composed, eps, "BatchNorm", channels, given)(input, weight, bias)
+
+    n = input.shape[0] * int(np.prod(input.shape[2:]))
+    if n == 1:
+        raise ValueError(
+            f"{op}: training needs more than one value per channel, and the input has shape {input.shape}: the "
+            "variance of one value is 0. Use larger batches (drop_last=True drops a small last one), evaluation mode "
+            "(model.eval()), or layer_norm or group_norm, which need no batch"
+        )
+    if modes.composed:
+        mu, variance = moments(input, channel_axes(input))
+        y = affine(standardize(input, mu, variance, eps), weight, bias, per_channel(input))
+    else:
+        fused = ChannelNorm(partial(batch_norm_composed, eps=eps), eps, "BatchNorm", channels)
+        y = fused(input, weight, bias)
+        mu, variance = (fused.stats[0], fused.stats[3]) if n else (None, None)
+    if n:
+        update_running(op, running_mean, mu, momentum)
+        update_running(op, running_var, raw(variance) * (n / (n - 1)), momentum)
+    return y

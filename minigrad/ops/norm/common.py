@@ -1,0 +1,227 @@
+"""What the normalizations share: the composed steps, the two memory layouts, running averages, and checks.
+
+Every normalization makes four decisions (after Huang et al., "Normalization techniques in training DNNs",
+arXiv 2009.12836):
+
+1. **Which elements share statistics?** One channel of the whole batch, one sample, one group of channels, ...
+2. **Which statistic?** Mean and variance; others use the root mean square, a norm, a covariance.
+3. **How is it applied?** Standardize: subtract the mean, divide by the deviation.
+4. **How is capacity restored?** A learned scale γ and shift β, for each channel or for each element.
+
+The composed form of a method spells the decisions out with small Tensor ops: `moments` over the axes of decision
+1, `standardize`, `affine`. The fused form is `RowNorm` where a group is contiguous in memory, and `ChannelNorm`
+where it is strided. A method's file says which decisions it makes, and hands both forms to its users as one
+function.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Function, Tensor
+from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.tensor import raw
+from minigrad.kernels import norm as kernels
+from minigrad.ops.reduction import mean
+from minigrad.ops.shape import reshape
+from minigrad.ops.unary import sqrt
+
+# -- the composed form: the steps as the papers write them ---------------------------------------------------
+
+
+def moments(x: Any, axes: tuple[int, ...]) -> tuple[Any, Any]:
+    """μ and the biased variance σ² over `axes`, which stay as axes of length 1."""
+    mu = mean(x, axes, keepdim=True)
+    deviation = x - mu
+    return mu, mean(deviation * deviation, axes, keepdim=True)
+
+
+def standardize(x: Any, mu: Any, variance: Any, eps: float) -> Any:
+    """x̂ = (x − μ) / √(σ² + ε)."""
+    return (x - mu) / sqrt(variance + eps)
+
+
+def affine(x_hat: Any, gamma: Any, beta: Any, shape: tuple[int, ...]) -> Any:
+    """y = γ x̂ + β, with γ and β brought to a shape that broadcasts against x̂. Either may be None."""
+    y = x_hat if gamma is None else x_hat * reshape(gamma, shape)
+    return y if beta is None else y + reshape(beta, shape)
+
+
+# -- the fused form: one graph op for each memory layout -----------------------------------------------------
+
+
+class FusedNorm(Function):
+    """What both layouts share: (x, γ, β) → y, and a backward kernel whose own derivative is the composed form's.
+
+    Args:
+        composed: the same normalization by small ops, a function of x, γ and β.
+        eps: ε.
+        label: the name in graphs and errors.
+
+    Attributes:
+        stats: (4, groups), the statistics of the forward pass: the mean's high and low part, 1/√(σ² + ε), σ².
+    """
+
+    def __init__(self, composed: Callable[..., Any], eps: float, label: str):
+        self.composed, self.eps, self.label = composed, eps, label
+
+    @property
+    def name(self) -> str:
+        return self.label
+
+    def forward(self, x: Any, gamma: Any, beta: Any) -> Any:
+        self.save_for_backward(x, gamma, beta)
+        x = np.ascontiguousarray(x)
+        y = np.empty_like(x)
+        if x.size:
+            self.normalize(x, self.parameter(gamma, 1, x.dtype), self.parameter(beta, 0, x.dtype), y)
+        return y
+
+    def backward(self, g: Any) -> Any:
+        x, gamma, beta = self.saved
+        return fused_backward(self.composed, self.gradients, f"{self.label}Backward", g, x, gamma, beta)
+
+    def gradients(self, g: Any, x: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
+        x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
+        dx = np.empty_like(x)
+        dgamma, dbeta = np.zeros((2, self.parameters), x.dtype)
+        if x.size:
+            self.differentiate(g, x, self.parameter(gamma, 1, x.dtype), dx, dgamma, dbeta)
+        return (
+            dx if self.needs(0) else None,
+            dgamma.reshape(gamma.shape) if self.needs(1) else None,
+            dbeta.reshape(beta.shape) if self.needs(2) else None,
+        )
+
+    def parameter(self, values: Any, default: int, dtype: Any) -> Any:
+        """γ or β as a contiguous vector; 1 or 0 where there is none."""
+        if values is None:
+            return constant(default, self.parameters, dtype)
+        return np.ascontiguousarray(values).reshape(-1)
+
+    # -- what a layout adds --
+
+    parameters: int
+    """How many γ there are, and as many β."""
+
+    stats: Any = None
+
+    def normalize(self, x: Any, gamma: Any, beta: Any, y: Any) -> None:
+        """Write the output into `y`."""
+        raise NotImplementedError
+
+    def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
+        """Write the three gradients."""
+        raise NotImplementedError
+
+
+@lru_cache(maxsize=64)
+def constant(value: int, n: int, dtype: Any) -> Any:
+    """γ = 1 or β = 0, for layers without them. Kernels only read it."""
+    return np.full(n, value, dtype)
+
+
+class RowNorm(FusedNorm):
+    """A group is contiguous. The input is seen as rows of `length` elements, one group each.
+
+    Args:
+        length: elements in a group.
+        parameters: how many γ there are in all.
+        run: so many neighbouring elements share a γ and a β; 1 gives each element its own.
+    """
+
+    def __init__(
+        self, composed: Callable[..., Any], eps: float, label: str, length: int, parameters: int, run: int
+    ):
+        super().__init__(composed, eps, label)
+        self.length, self.parameters, self.run = length, parameters, run
+
+    def normalize(self, x: Any, gamma: Any, beta: Any, y: Any) -> None:
+        rows, out = x.reshape(-1, self.length), y.reshape(-1, self.length)
+        self.stats = stats = np.empty((4, len(rows)), x.dtype)
+        if self.run == 1:
+            kernels.rows_forward(x.size, rows, gamma, beta, self.eps, out, stats)
+        else:
+            runs = self.length // self.run
+            kernels.segments_forward(x.size, rows, gamma, beta, self.eps, out, stats, runs)
+
+    def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
+        rows, g, dx = x.reshape(-1, self.length), g.reshape(-1, self.length), dx.reshape(-1, self.length)
+        if self.run == 1:
+            chunks = kernels.row_chunks(len(rows), x.size)
+            partial = np.empty((chunks, 2, gamma.size), x.dtype)
+            kernels.rows_backward(x.size, g, rows, gamma, self.stats, dx, dgamma, dbeta, partial)
+        else:
+            partial = np.empty((2, len(rows), self.length // self.run))
+            kernels.segments_backward(x.size, g, rows, gamma, self.stats, dx, dgamma, dbeta, partial)
+
+
+class ChannelNorm(FusedNorm):
+    """A group is one channel, axis 1, of all samples. The input is seen as (N, C) or (N, C, S).
+
+    Args:
+        channels: how many channels.
+        given: None to normalize by the statistics of the input, or (mean, variance) to normalize by: constants,
+            one of each for a channel.
+    """
+
+    def __init__(self, composed: Callable[..., Any], eps: float, label: str, channels: int, given: Any = None):
+        super().__init__(composed, eps, label)
+        self.parameters, self.given = channels, given
+
+    def layout(self, x: Any) -> Any:
+        if x.ndim == 2:
+            return x
+        space = x.size // (x.shape[0] * self.parameters)
+        return x.reshape(-1, self.parameters, space) if space > 1 else x.reshape(-1, self.parameters)
+
+    def normalize(self, x: Any, gamma: Any, beta: Any, y: Any) -> None:
+        self.stats = stats = np.empty((4, self.parameters), x.dtype)
+        if self.given is not None:
+            mu, variance = self.given
+            stats[0], stats[1], stats[3] = mu, 0, variance
+            stats[2] = 1 / np.sqrt(np.asarray(variance, np.float64) + self.eps)
+        x, y = self.layout(x), self.layout(y)
+        forward = kernels.columns_forward if x.ndim == 2 else kernels.channels_forward
+        forward(x.size, x, gamma, beta, self.eps, y, stats, self.given is not None)
+
+    def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
+        x, g, dx = self.layout(x), self.layout(g), self.layout(dx)
+        backward = kernels.columns_backward if x.ndim == 2 else kernels.channels_backward
+        backward(x.size, g, x, gamma, self.stats, dx, dgamma, dbeta, self.given is not None)
+
+
+# -- running averages ----------------------------------------------------------------------------------------
+
+
+def update_running(op: str, average: Any, new: Any, momentum: float) -> None:
+    """average ← (1 − momentum) · average + momentum · new, in place. No gradient flows into it."""
+    if average is None:
+        return
+    values = average._write(op) if isinstance(average, Tensor) else average
+    values += momentum * (np.asarray(raw(new)).reshape(values.shape) - values)
+
+
+# -- checks --------------------------------------------------------------------------------------------------
+
+
+def check_float(op: str, x: Any) -> None:
+    if x.dtype.kind != "f":
+        raise TypeError(f"{op}: the input must be floating-point, not {x.dtype}: convert it first, x.float()")
+
+
+def check_parameter(op: str, name: str, values: Any, shape: tuple[int, ...], x: Any, why: str) -> None:
+    """A γ, a β or a running average (or None) must have the right shape and the input's dtype."""
+    if values is None:
+        return
+    if values.shape != shape:
+        raise ValueError(
+            f"{op}: {name} has shape {values.shape}, and must have {shape}: {why} (input shape {x.shape})"
+        )
+    if values.dtype != x.dtype:
+        raise TypeError(
+            f"{op}: the input is {x.dtype} and {name} is {values.dtype}; bring them to one dtype, "
+            "x.double() or module.double()"
+        )

@@ -1,0 +1,163 @@
+"""Group normalization, and instance normalization: groups of one channel each."""
+
+from functools import partial
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd.modes import modes
+from minigrad.autograd.tensor import raw
+from minigrad.ops.norm.batch import batch_norm, per_channel
+from minigrad.ops.norm.common import (
+    RowNorm,
+    affine,
+    check_float,
+    check_parameter,
+    moments,
+    standardize,
+    update_running,
+)
+from minigrad.ops.shape import reshape
+
+
+def group_norm_composed(x: Any, gamma: Any, beta: Any, eps: float, groups: int) -> Any:
+    """The paper's own six lines: see the channels as groups, normalize each, see them as channels again."""
+    grouped = reshape(x, (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:]))
+    x_hat = standardize(grouped, *moments(grouped, tuple(range(2, grouped.ndim))), eps)
+    return affine(reshape(x_hat, x.shape), gamma, beta, per_channel(x))
+
+
+def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    """Normalize every group of channels of every sample by itself.
+
+    y = (x − μ) / √(σ² + ε) · γ + β
+
+    The four decisions: (1) the channels of a group, over space, of one sample share statistics, (2) the mean and the
+    biased variance, (3) which standardize them; (4) γ and β, one of each for a *channel* (not for a group), restore
+    capacity. With as many groups as channels this is `instance_norm`; with one group it is `layer_norm` over
+    (C, *), except that there each element has a γ and β of its own.
+
+    Shapes:
+        input (N, C) or (N, C, *), output the same; weight and bias (C,).
+
+    Args:
+        input: x, floating-point.
+        num_groups: G, a divisor of the number of channels.
+        weight, bias: γ and β; None for 1 and 0.
+        eps: ε, under the root.
+
+    Raises:
+        ValueError: G does not divide C, or a shape does not fit.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    Batches of one are as good as any, and nothing changes in evaluation. A group of equal elements, or of one, gives
+    exactly β (PyTorch raises where the whole batch has a single group of a single element). Keras has ε = 1e-3.
+
+    Source: Wu & He, "Group normalization", arXiv 1803.08494.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([[1.0, 3.0, 10.0, 30.0]])
+        >>> mg.nn.functional.group_norm(x, 2, eps=0.0).tolist()
+        [[-1.0, 1.0, -1.0, 1.0]]
+    """
+    op = "group_norm"
+    check_float(op, input)
+    if input.ndim < 2:
+        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {input.shape}")
+    channels = input.shape[1]
+    if num_groups < 1 or channels % num_groups:
+        raise ValueError(
+            f"{op}: the input's {channels} channels (shape {input.shape}) cannot be divided into "
+            f"num_groups={num_groups} equal groups"
+        )
+    why = f"the input's axis 1 has {channels} channels"
+    check_parameter(op, "weight", weight, (channels,), input, why)
+    check_parameter(op, "bias", bias, (channels,), input, why)
+    composed = partial(group_norm_composed, eps=eps, groups=num_groups)
+    if modes.composed:
+        return composed(input, weight, bias)
+    space = prod(input.shape[2:])
+    length = channels // num_groups * space
+    return RowNorm(composed, eps, "GroupNorm", length, parameters=channels, run=space)(input, weight, bias)
+
+
+def instance_norm(
+    input: Any,
+    running_mean: Any = None,
+    running_var: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    """Normalize every channel of every sample by itself, over space.
+
+    y = (x − μ) / √(σ² + ε) · γ + β
+
+    The four decisions: (1) the elements of one channel of one sample share statistics, (2) the mean and the biased
+    variance, (3) which standardize them; (4) γ and β, one of each for a channel, restore capacity. It is
+    `group_norm` with as many groups as channels.
+
+    Shapes:
+        input (N, C, *) with at least one axis of space, output the same; everything else (C,).
+
+    Args:
+        input: x, floating-point.
+        running_mean, running_var: averages over the samples of μ and of the *unbiased* variance. With
+            `use_input_stats` they are updated in place, running ← (1 − momentum) · running + momentum · new;
+            without, they are used, and this is `batch_norm` in evaluation.
+        weight, bias: γ and β; None for 1 and 0.
+        use_input_stats: normalize by the input's own statistics?
+        momentum: the weight of the new value.
+        eps: ε, under the root.
+
+    Raises:
+        ValueError: one element of space, which has no variance; a shape that does not fit.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    Source: Ulyanov, Vedaldi & Lempitsky, "Instance normalization", arXiv 1607.08022.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([[[1.0, 3.0], [10.0, 30.0]]])
+        >>> mg.nn.functional.instance_norm(x, eps=0.0).tolist()
+        [[[-1.0, 1.0], [-1.0, 1.0]]]
+    """
+    op = "instance_norm"
+    check_float(op, input)
+    if input.ndim < 3:
+        raise ValueError(f"{op}: the input must be (N, C, ...) with an axis of space, and has shape {input.shape}")
+    if not use_input_stats:
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    channels, space = input.shape[1], prod(input.shape[2:])
+    why = f"the input's axis 1 has {channels} channels"
+    for name, values in (
+        ("running_mean", running_mean),
+        ("running_var", running_var),
+        ("weight", weight),
+        ("bias", bias),
+    ):
+        check_parameter(op, name, values, (channels,), input, why)
+    if space == 1:
+        raise ValueError(
+            f"{op}: more than one element of space is needed, and the input has shape {input.shape}: the variance of "
+            "one element is 0. Leave the norm out where the picture has shrunk to a point, or use group_norm"
+        )
+    composed = partial(group_norm_composed, eps=eps, groups=channels)
+    track = running_mean is not None and input.shape[0] * space > 0
+    if modes.composed:
+        y = composed(input, weight, bias)
+        mu, variance = moments(raw(input), tuple(range(2, input.ndim))) if track else (None, None)
+    else:
+        fused = RowNorm(composed, eps, "InstanceNorm", length=space, parameters=channels, run=space)
+        y = fused(input, weight, bias)
+        mu, variance = (fused.stats[0], fused.stats[3]) if track else (None, None)
+    if track:
+        by_sample = (input.shape[0], channels)
+        update_running(op, running_mean, np.reshape(mu, by_sample).mean(axis=0), momentum)
+        unbiased = np.reshape(variance, by_sample).mean(axis=0) * (space / (space - 1))
+        update_running(op, running_var, unbiased, momentum)
+    return y

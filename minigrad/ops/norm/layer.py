@@ -1,0 +1,64 @@
+"""Layer normalization."""
+
+from functools import partial
+from math import prod
+from typing import Any
+
+from minigrad.autograd.modes import modes
+from minigrad.ops.norm.common import RowNorm, affine, check_float, check_parameter, moments, standardize
+
+
+def layer_norm_composed(x: Any, gamma: Any, beta: Any, eps: float, shape: tuple[int, ...]) -> Any:
+    """Equation 3 of the paper: μ and σ² of one sample's layer, normalize, gain and bias for each unit."""
+    axes = tuple(range(x.ndim - len(shape), x.ndim))
+    return affine(standardize(x, *moments(x, axes), eps), gamma, beta, shape)
+
+
+def layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """Normalize every sample by itself, over its trailing axes.
+
+    y = (x − μ) / √(σ² + ε) · γ + β
+
+    The four decisions: (1) the elements of the trailing axes, one sample's features, share statistics, (2) the mean
+    and the biased variance, (3) which standardize them; (4) γ and β, one of each for an *element*, restore capacity.
+
+    Shapes:
+        input (*, *normalized_shape), output the same; weight and bias normalized_shape.
+
+    Args:
+        input: x, floating-point.
+        normalized_shape: the lengths of the trailing axes to normalize over; an int for one axis.
+        weight, bias: γ and β; None for 1 and 0.
+        eps: ε, under the root.
+
+    Raises:
+        ValueError: the input does not end in `normalized_shape`, or γ or β has another shape.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    Batches of one are as good as any, and nothing changes in evaluation. A sample of equal elements gives exactly β.
+    Keras names axes instead of a shape, and has ε = 1e-3.
+
+    Source: Ba, Kiros & Hinton, "Layer normalization", arXiv 1607.06450.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([[1.0, 3.0], [10.0, 30.0]])
+        >>> mg.nn.functional.layer_norm(x, 2, eps=0.0).tolist()
+        [[-1.0, 1.0], [-1.0, 1.0]]
+    """
+    op = "layer_norm"
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    check_float(op, input)
+    if not shape or input.shape[-len(shape) :] != shape:
+        raise ValueError(
+            f"{op}: normalized_shape={shape} must be the end of the input's shape, which is {input.shape}"
+        )
+    check_parameter(op, "weight", weight, shape, input, "normalized_shape")
+    check_parameter(op, "bias", bias, shape, input, "normalized_shape")
+    composed = partial(layer_norm_composed, eps=eps, shape=shape)
+    if modes.composed:
+        return composed(input, weight, bias)
+    n = prod(shape)
+    return RowNorm(composed, eps, "LayerNorm", length=n, parameters=n, run=1)(input, weight, bias)
