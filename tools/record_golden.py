@@ -4,10 +4,13 @@
     python tools/record_golden.py conv norm    # only these
 
 One file for each family, `tests/golden/<family>.json`, one line for each case. The bytes depend on the cases and
-on PyTorch's version only, so recording again without a change changes nothing.
+on PyTorch's version only, so recording again without a change changes nothing. The family `signatures` holds the
+arguments of PyTorch's functions and classes, which `tests/test_signatures.py` compares with ours.
 """
 
+import inspect
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,44 @@ def write(name: str, entries: dict[str, Any]) -> None:
     print(f"{path.relative_to(ROOT)}: {len(entries)} entries, {path.stat().st_size / 1024:.0f} KiB")
 
 
+def signature(thing: Any) -> list[str]:
+    """The arguments of a function or class as Python would write them; several, if it has overloads."""
+    try:
+        parameters = list(inspect.signature(thing).parameters.values())
+    except (ValueError, TypeError):
+        # Functions written in C++ name their arguments in the first lines of their documentation only.
+        name = getattr(thing, "__name__", "")
+        return re.findall(rf"(?:^|:: )\s*(?:[\w.]+\.)?{name}\((.*?)\)(?: ->|\s*$)", str(thing.__doc__), re.M)
+    if [p.kind for p in parameters] == [inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD]:
+        return []
+    plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
+    return [str(inspect.Signature(plain))[1:-1]]
+
+
+def signatures(torch: Any) -> dict[str, list[str]]:
+    """What PyTorch's public functions and classes take, by their name after `torch.`."""
+    rooms = {
+        "": torch,
+        "nn.": torch.nn,
+        "nn.functional.": torch.nn.functional,
+        "nn.init.": torch.nn.init,
+        "nn.utils.": torch.nn.utils,
+        "optim.": torch.optim,
+        "optim.lr_scheduler.": torch.optim.lr_scheduler,
+        "Tensor.": torch.Tensor,
+        "utils.data.": torch.utils.data,
+    }
+    found = {}
+    for prefix, room in rooms.items():
+        for name in dir(room):
+            thing = getattr(room, name)
+            if not name.startswith("_") and callable(thing):
+                given = [s for s in signature(thing) if "<" not in s and "..." not in s]
+                if given:
+                    found[prefix + name] = given
+    return found
+
+
 def main(wanted: list[str]) -> None:
     try:
         import torch
@@ -39,11 +80,15 @@ def main(wanted: list[str]) -> None:
 
     torch.set_num_threads(1)  # sums in another order would change the last digits
     found = families()
-    unknown = set(wanted) - found.keys()
+    names = [*found, "signatures"]
+    unknown = set(wanted) - set(names)
     if unknown:
-        sys.exit(f"record_golden: no family named {sorted(unknown)}; there are {sorted(found)}")
-    for family in wanted or found:
-        write(family, {case.name: record(case, Torch()) for case in found[family]})
+        sys.exit(f"record_golden: no family named {sorted(unknown)}; there are {names}")
+    for family in wanted or names:
+        if family == "signatures":
+            write(family, signatures(torch))
+        else:
+            write(family, {case.name: record(case, Torch()) for case in found[family]})
 
 
 if __name__ == "__main__":

@@ -175,6 +175,9 @@ class Case:
         second: compare second derivatives as well.
     """
 
+    whole = False
+    """Keep all numbers in the golden file, however many."""
+
     def __init__(
         self,
         name: str,
@@ -299,6 +302,58 @@ class TrajectoryCase(Case):
         return found
 
 
+class TrainingCase(Case):
+    """A network trained from the same weights on the same batches: the loss at every step.
+
+    Args:
+        make: takes the library, returns the model.
+        data: a function that gives inputs and labels, arrays.
+        optimizer: takes the library and the parameters.
+        steps, batch_size: the batches are drawn from the seed, with replacement.
+    """
+
+    whole = True
+
+    def __init__(
+        self,
+        name: str,
+        make: Callable[[Any], Any],
+        data: Callable[[], tuple[Any, Any]],
+        optimizer: Callable[..., Any],
+        steps: int = 200,
+        batch_size: int = 32,
+        **options: Any,
+    ):
+        super().__init__(name, make, dtypes=("float64",), **options)
+        self.data, self.optimizer, self.steps, self.batch_size = data, optimizer, steps, batch_size
+
+    def run(self, library: Any, dtype: str) -> dict[str, Any]:
+        rng = np.random.RandomState(seed_of(self.name))
+        model = self.function(library.lib).double()
+        state = {}
+        for key, value in sorted(model.state_dict().items()):
+            array = library.array(value)
+            if "norm" not in key and array.dtype.kind == "f":  # norms keep γ = 1, β = 0 and fresh statistics
+                fan_in = int(np.prod(array.shape[1:])) or 1
+                array = normal(*array.shape, scale=(2 / fan_in) ** 0.5 if array.ndim > 1 else 0.1)(rng)
+            state[key] = library.tensor(array)
+        model.load_state_dict(state)
+        optimizer = self.optimizer(library.lib, model.parameters())
+        inputs, labels = self.data()
+        losses = []
+        for _ in range(self.steps):
+            batch = rng.randint(0, len(inputs), self.batch_size)
+            x, target = library.tensor(inputs[batch].astype(dtype)), library.tensor(labels[batch].astype(np.int64))
+            loss = library.lib.nn.functional.cross_entropy(model(x), target)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        model.eval()
+        scores = library.array(model(library.tensor(inputs[:4].astype(dtype))))
+        return {"losses": np.array(losses), "scores in eval mode": scores}
+
+
 def _step_scheduler(lib: Any, optimizer: Any, scheduler: Any, step: int) -> None:
     if scheduler is not None:
         scheduler.step()
@@ -377,14 +432,14 @@ _WHOLE = 16  # arrays up to this size are kept whole
 _SAMPLED, _PROJECTED = 6, 4
 
 
-def digest(array: Any) -> list[float]:
+def digest(array: Any, whole: bool = False) -> list[float]:
     """A few numbers that stand for an array: all of it if small; else some elements and some random sums.
 
     A random sum of all elements changes when any element does, so nothing goes unnoticed. It does not say which
     element differs: for that, compare with PyTorch live.
     """
     flat = np.asarray(array, np.float64).reshape(-1)
-    if flat.size <= _WHOLE:
+    if whole or flat.size <= _WHOLE:
         return flat.tolist()
     rng = np.random.RandomState(flat.size % (1 << 32))
     sample = flat[rng.randint(0, flat.size, _SAMPLED)]
@@ -426,7 +481,7 @@ def record(case: Case, torch: Torch) -> dict[str, Any]:
         entry[label] = {
             "shape": list(array.shape),
             "scale": float(f"{scale_of(array):.3g}"),
-            "values": [float(f"{v:.13g}") for v in digest(array)],
+            "values": [float(f"{v:.13g}") for v in digest(array, case.whole)],
         }
         if any(given != dtype for dtype, given in dtypes.items()):  # usually the dtype is that of the run
             entry[label]["dtype"] = dtypes
@@ -445,7 +500,7 @@ def check_golden(case: Case, dtype: str, entry: dict[str, Any]) -> list[str]:
         expected_dtype = expected.get("dtype", {}).get(dtype, dtype)
         if str(actual.dtype) != expected_dtype:
             problems.append(f"{label}: dtype {actual.dtype}, expected {expected_dtype}")
-        wrong = difference(digest(actual), expected["values"], expected["scale"], case.tolerance[dtype])
+        wrong = difference(digest(actual, case.whole), expected["values"], expected["scale"], case.tolerance[dtype])
         if wrong:
             problems.append(f"{label} (shape {actual.shape}): {wrong}")
     return sorted(problems)
