@@ -50,7 +50,7 @@ WRONG = {
 def test_a_wrong_rule_is_found(name):
     x = random(3, 3)
     function = lambda x: Op(WRONG[name])(x)  # noqa: E731
-    with pytest.raises(GradcheckError, match="autograd says .* finite differences say"):
+    with pytest.raises(GradcheckError, match=r"autograd says .* finite differences say"):
         gradcheck(function, x)
     assert not gradcheck(function, x, raise_exception=False)
 
@@ -78,7 +78,7 @@ def test_the_wrong_input_is_named():
             return x * y
 
         def backward(self, g):
-            x, y = self.saved
+            _, y = self.saved
             return g * y, g * y
 
     with pytest.raises(GradcheckError, match="input 1"):
