@@ -82,6 +82,14 @@ from minigrad.ops.elementwise import (
     remainder,
     sub,
 )
+from minigrad.ops.indexing import (
+    gather,
+    index_add,
+    index_select,
+    masked_select,
+    scatter_add,
+    take_along_dim,
+)
 from minigrad.ops.linalg import (
     matmul,
 )
@@ -95,9 +103,31 @@ from minigrad.ops.reduction import (
     sum,
 )
 from minigrad.ops.shape import (
+    cat,
+    chunk,
+    diag,
+    diagonal,
+    flatten,
+    flip,
+    hstack,
+    meshgrid,
+    movedim,
     permute,
+    repeat_interleave,
     reshape,
+    roll,
+    split,
+    squeeze,
+    stack,
+    t,
+    tile,
     transpose,
+    tril,
+    triu,
+    unbind,
+    unflatten,
+    unsqueeze,
+    vstack,
 )
 from minigrad.ops.unary import (
     abs,
@@ -134,4 +164,5 @@ __version__ = "0.1.0"
 
 # Last, because from here on these names mean dtypes in this file, as `mg.bool` and `mg.float` do outside it.
 float, double, int, long, bool = float32, float64, int32, int64, ops.creation.boolean
-clamp = clip
+clamp, swapaxes, moveaxis = clip, transpose, movedim
+concat = concatenate = cat

@@ -7,7 +7,7 @@ function that is an attribute of a class is a method, and its first argument is 
 from typing import Any
 
 from minigrad.autograd.tensor import Tensor
-from minigrad.ops import activation, compare, elementwise, linalg, power, reduction, shape, unary
+from minigrad.ops import activation, compare, elementwise, indexing, linalg, power, reduction, shape, unary
 
 
 class Methods:
@@ -148,8 +148,50 @@ class Methods:
     # -- shape -------------------------------------------------------------------------------------------
 
     reshape = shape.reshape
+    view = shape.view
+    view_as = reshape_as = shape.view_as
+    flatten = shape.flatten
+    unflatten = shape.unflatten
+    squeeze = shape.squeeze
+    unsqueeze = shape.unsqueeze
     permute = shape.permute
     transpose = shape.transpose
+    swapaxes = swapdims = shape.transpose
+    movedim = moveaxis = shape.movedim
+    t = shape.t
+    T = property(shape.reverse_axes)
+    mT = property(shape.matrix_transpose)
+    split = shape.split
+    chunk = shape.chunk
+    unbind = shape.unbind
+    repeat = shape.repeat
+    tile = shape.tile
+    repeat_interleave = shape.repeat_interleave
+    flip = shape.flip
+    roll = shape.roll
+    tril = shape.tril
+    triu = shape.triu
+    diagonal = shape.diagonal
+    diag = shape.diag
+
+    def expand_as(self, other: Any) -> Any:
+        """This tensor broadcast to the shape of `other`."""
+        return elementwise.expand(self, other.shape)
+
+    def contiguous(self) -> Any:
+        """This tensor, or a copy whose elements lie in memory in the order of their indices."""
+        tensor: Any = self
+        return tensor if tensor.data.flags.c_contiguous else elementwise.clone(tensor)
+
+    # -- indexing ----------------------------------------------------------------------------------------
+
+    __getitem__ = indexing.getitem
+    index_select = indexing.index_select
+    index_add = indexing.index_add
+    gather = indexing.gather
+    scatter_add = indexing.scatter_add
+    take_along_dim = indexing.take_along_dim
+    masked_select = indexing.masked_select
 
     # -- linear algebra ----------------------------------------------------------------------------------
 

@@ -1,0 +1,293 @@
+"""Picking elements by their places, and the transpose of that: adding elements into places.
+
+If an element is picked twice, its gradient is the sum of two: the transpose of picking is *adding* into
+places, never overwriting.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Function, Tensor
+from minigrad.autograd.tensor import raw
+from minigrad.kernels.rows import add_rows
+from minigrad.ops.dims import accepts_dim
+from minigrad.ops.elementwise import add, cast, expand
+from minigrad.ops.shape import one_axis
+
+# -- x[index] ---------------------------------------------------------------------------------------------
+
+
+class GetItem(Function):
+    """y = x[index]; the gradient goes back to the places it came from."""
+
+    def __init__(self, index: tuple[Any, ...], distinct: bool = False):
+        self.index = index
+        self.distinct = distinct or not any(isinstance(i, np.ndarray) and i.dtype != np.bool_ for i in index)
+        self.is_view = not any(isinstance(i, np.ndarray) for i in index)
+
+    def forward(self, x: Any) -> Any:
+        self.original = x.shape
+        return x[self.index]
+
+    def backward(self, g: Any) -> Any:
+        return PutItem(self.original, self.index, self.distinct)(g)
+
+
+class PutItem(Function):
+    """The transpose of `GetItem`: zeros, with x added in at the places `index`."""
+
+    def __init__(self, shape: tuple[int, ...], index: tuple[Any, ...], distinct: bool):
+        self.shape, self.index, self.distinct = shape, index, distinct
+
+    def forward(self, x: Any) -> Any:
+        y = np.zeros(self.shape, x.dtype)
+        if self.distinct:
+            y[self.index] = x
+        else:
+            add_at(y, self.index, x)
+        return y
+
+    def backward(self, g: Any) -> Any:
+        return GetItem(self.index, self.distinct)(g)
+
+
+def add_at(table: Any, index: tuple[Any, ...], values: Any) -> None:
+    """table[index] += values, where an index may come several times. Changes `table`, which is contiguous."""
+    if len(index) == 1 and index[0].ndim and table.ndim > 1 and values.size:  # whole rows
+        places = index[0].reshape(-1).astype(np.int64, copy=False)
+        rows = values.reshape(places.size, -1)
+        places = np.where(places < 0, places + table.shape[0], places)
+        add_rows(values.size, table.reshape(table.shape[0], -1), places, rows, 64)
+    else:
+        # NumPy's `add.at` is fast in one dimension only: number the elements, and use the numbers as places.
+        numbers = np.arange(table.size).reshape(table.shape)[index]
+        np.add.at(table.reshape(-1), numbers.reshape(-1), np.ascontiguousarray(values).reshape(-1))
+
+
+def getitem(x: Any, index: Any) -> Any:
+    """`x[index]`: numbers, slices, None, `...`, boolean masks, and integer arrays, tensors or lists.
+
+    As in NumPy and PyTorch, an index of numbers, slices, None and `...` gives a view of the same memory, and one
+    with arrays a copy. The gradient of an element that is picked several times is the sum.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        >>> x[[0, 0, 2]].sum().backward()
+        >>> x.grad.tolist()
+        [2.0, 0.0, 1.0]
+    """
+    index = index if type(index) is tuple else (index,)
+    parts = []
+    basic = True
+    for part in index:
+        if isinstance(part, Tensor | list | np.ndarray | range):
+            part = _places(part)
+            basic = False
+        elif isinstance(part, bool | np.bool_):
+            part = np.asarray(part)
+            basic = False
+        parts.append(part)
+    if basic and Ellipsis not in parts:
+        parts.append(Ellipsis)  # then NumPy gives a view even of a single element
+    return GetItem(tuple(parts))(x)
+
+
+def _places(part: Any) -> Any:
+    """An index array of our own: if its owner changes it later, the gradient still goes to the right places."""
+    array = np.array([raw(i) for i in part]) if isinstance(part, list | range) else np.array(raw(part))
+    if array.size == 0 and array.dtype.kind == "f":  # what NumPy makes of []
+        array = array.astype(np.int64)
+    return array
+
+
+# -- along one axis ---------------------------------------------------------------------------------------
+
+
+def _integer_index(index: Any, op: str) -> Any:
+    array = np.array(raw(index))
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{op}: index must hold integers, not {array.dtype}")
+    return array
+
+
+def _check_range(index: Any, length: int, axis: int, op: str) -> None:
+    if index.size and (index.min() < 0 or index.max() >= length):
+        wrong = int(index[(index < 0) | (index >= length)][0])
+        raise IndexError(f"{op}: index {wrong} is out of range for axis {axis}, which has length {length}")
+
+
+@accepts_dim
+def index_select(x: Any, axis: int, index: Any) -> Any:
+    """The slices number index[0], index[1], ... of `x` along an axis, in that order."""
+    a = one_axis(axis, x.ndim, "index_select")
+    places = _integer_index(index, "index_select")
+    if places.ndim > 1:
+        raise ValueError(f"index_select: index must have one axis, and has shape {places.shape}")
+    _check_range(places, x.shape[a], axis, "index_select")
+    return GetItem((*(slice(None),) * a, places.reshape(-1)))(x)
+
+
+@accepts_dim
+def index_add(x: Any, axis: int, index: Any, source: Any) -> Any:
+    """`x` with source[i] added to slice number index[i] along an axis, for every i."""
+    a = one_axis(axis, x.ndim, "index_add")
+    places = _integer_index(index, "index_add")
+    _check_range(places, x.shape[a], axis, "index_add")
+    where = (*(slice(None),) * a, places.reshape(-1))
+    return add(x, PutItem(x.shape, where, False)(source))
+
+
+def along(index: Any, axis: int) -> tuple[Any, ...]:
+    """For axis 1, the index by which x[i, index[i, j, k], k] is picked for each place (i, j, k)."""
+    grid = np.ogrid[tuple(slice(n) for n in index.shape)]
+    return (*grid[:axis], index, *grid[axis + 1 :])
+
+
+@accepts_dim
+def gather(x: Any, axis: int, index: Any) -> Any:
+    """y[i, j, k] = x[i, index[i, j, k], k] (for axis 1): one element of `x` for each element of `index`.
+
+    `index` has as many axes as `x`, and elsewhere than along `axis` may not be longer.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.tensor([[1, 2], [3, 4]]).gather(1, mg.tensor([[1], [0]])).tolist()
+        [[2], [3]]
+    """
+    a = one_axis(axis, x.ndim or 1, "gather")
+    places = _integer_index(index, "gather")
+    if x.ndim == 0:
+        return gather(x.reshape(1), 0, places.reshape(1)).reshape(places.shape)
+    _check_shape(places, x.shape, a, "gather")
+    _check_range(places, x.shape[a], axis, "gather")
+    return GetItem(along(places, a))(x)
+
+
+@accepts_dim
+def scatter_add(x: Any, axis: int, index: Any, source: Any) -> Any:
+    """`x` with source[i, j, k] added at [i, index[i, j, k], k] (for axis 1): the transpose of `gather`."""
+    a = one_axis(axis, x.ndim, "scatter_add")
+    places = _integer_index(index, "scatter_add")
+    _check_shape(places, x.shape, a, "scatter_add")
+    _check_range(places, x.shape[a], axis, "scatter_add")
+    used = tuple([slice(n) for n in places.shape])  # source may be larger than index; the rest is left out
+    source = source if source.shape == places.shape else source[used]
+    return add(x, PutItem(x.shape, along(places, a), False)(cast(source, x.dtype)))
+
+
+def _check_shape(index: Any, shape: tuple[int, ...], axis: int, op: str) -> None:
+    fits = index.ndim == len(shape) and all(
+        n <= m for i, (n, m) in enumerate(zip(index.shape, shape, strict=True)) if i != axis
+    )
+    if not fits:
+        raise ValueError(
+            f"{op}: index of shape {index.shape} does not fit a tensor of shape {shape}: it needs as many axes, and "
+            f"except along axis {axis} none may be longer"
+        )
+
+
+@accepts_dim
+def take_along_dim(x: Any, indices: Any, axis: int | None = None) -> Any:
+    """As `gather`, but other axes than `axis` broadcast; without an axis, elements of the flattened tensor."""
+    if axis is None:
+        return getitem(x.reshape(-1), _integer_index(indices, "take_along_dim").reshape(-1))
+    a = one_axis(axis, x.ndim, "take_along_dim")
+    places = _integer_index(indices, "take_along_dim")
+    _check_range(places, x.shape[a], axis, "take_along_dim")
+    return GetItem(along(places, a))(x)
+
+
+def pick(x: Any, axis: int, index: Any) -> Any:
+    """`take_along_dim` with an index (an array) that is known to be good and to name no element twice."""
+    return GetItem(along(index, axis), distinct=True)(x)
+
+
+def masked_select(x: Any, mask: Any) -> Any:
+    """The elements of `x` where `mask` is true, in a row."""
+    mask = np.asarray(raw(mask))
+    shape = np.broadcast_shapes(x.shape, mask.shape)
+    return getitem(expand(x, shape), np.broadcast_to(mask, shape))
+
+
+# -- tables -----------------------------------------------------------------------------------------------
+
+
+class Embedding(Function):
+    """y = table[index], row by row; no gradient for the row `padding`."""
+
+    def __init__(self, index: Any, padding: int | None):
+        self.index, self.padding = index, padding
+
+    def forward(self, table: Any) -> Any:
+        self.original = table.shape
+        return table.take(self.index, axis=0)
+
+    def backward(self, g: Any) -> Any:
+        return EmbeddingGrad(self.original, self.index, self.padding)(g)
+
+
+class EmbeddingGrad(Function):
+    """The transpose of `Embedding`: rows added into a table of zeros."""
+
+    def __init__(self, shape: tuple[int, ...], index: Any, padding: int | None):
+        self.shape, self.index, self.padding = shape, index, padding
+
+    def forward(self, g: Any) -> Any:
+        table = np.zeros(self.shape, g.dtype)
+        add_at(table, (self.index.reshape(-1),), g.reshape(-1, self.shape[1]))
+        if self.padding is not None:
+            table[self.padding] = 0
+        return table
+
+    def backward(self, gg: Any) -> Any:
+        rows = Embedding(self.index, None)(gg)
+        return rows if self.padding is None else rows * (self.index != self.padding)[..., None]
+
+
+def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
+    """Row input[i] of the table `weight`, for every element of `input`.
+
+    Args:
+        input: integers from 0 to num_embeddings − 1, of any shape.
+        weight: (num_embeddings, embedding_dim).
+        padding_idx: a row that gets no gradient.
+
+    Returns:
+        (*input.shape, embedding_dim).
+
+    Example:
+        >>> import minigrad as mg
+        >>> table = mg.tensor([[0.0, 0.0], [1.0, 2.0]])
+        >>> mg.nn.functional.embedding(mg.tensor([1, 1, 0]), table).tolist()
+        [[1.0, 2.0], [1.0, 2.0], [0.0, 0.0]]
+    """
+    index = _integer_index(input, "embedding")
+    if weight.ndim != 2:
+        raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), and has shape {weight.shape}")
+    _check_range(index, weight.shape[0], 0, "embedding")
+    if padding_idx is not None:
+        if not -weight.shape[0] <= padding_idx < weight.shape[0]:
+            raise ValueError(f"embedding: padding_idx {padding_idx} is not a row of {weight.shape[0]}")
+        padding_idx %= weight.shape[0]
+    return Embedding(index, padding_idx)(weight)
+
+
+def one_hot(tensor: Any, num_classes: int = -1) -> Any:
+    """A 1 at position tensor[i] of a new last axis of length `num_classes`, zeros elsewhere; int64.
+
+    With num_classes = −1 the largest class number decides.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.one_hot(mg.tensor([0, 2])).tolist()
+        [[1, 0, 0], [0, 0, 1]]
+    """
+    index = _integer_index(tensor, "one_hot")
+    if num_classes < 0:
+        if not index.size:
+            raise ValueError("one_hot: of an empty tensor, the number of classes must be given: num_classes=...")
+        num_classes = int(index.max()) + 1
+    _check_range(index, num_classes, -1, "one_hot")
+    return Tensor((index[..., None] == np.arange(num_classes)).astype(np.int64))
