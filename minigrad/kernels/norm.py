@@ -184,9 +184,7 @@ def row_chunks(rows: int, size: int) -> int:
 
 
 @kernel
-def rows_backward(
-    g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, dbeta: Any, partial: Any
-) -> None:
+def rows_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, dbeta: Any, partial: Any) -> None:
     """partial: (chunks, 2, G·M), of x's dtype, to hold the sums for γ and β over each chunk of rows."""
     rows, n = x.shape
     groups = gamma.size // n
@@ -246,9 +244,7 @@ def segments_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: A
 
 
 @kernel
-def segments_backward(
-    g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, dbeta: Any, partial: Any
-) -> None:
+def segments_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, dbeta: Any, partial: Any) -> None:
     """partial: (2, R, runs), of float64, to hold Σ g·x̂ and Σ g of every run."""
     rows, n = x.shape
     runs = partial.shape[2]
@@ -308,9 +304,7 @@ def channels_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: A
 
 
 @kernel
-def channels_backward(
-    g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, dbeta: Any, given: bool
-) -> None:
+def channels_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, dbeta: Any, given: bool) -> None:
     """With `given` statistics, which do not depend on x: dx = γ g / √(σ² + ε)."""
     batch, channels, space = x.shape
     n = batch * space
@@ -374,9 +368,7 @@ def columns_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: An
 
 
 @kernel
-def columns_backward(
-    g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, dbeta: Any, given: bool
-) -> None:
+def columns_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, dbeta: Any, given: bool) -> None:
     """With `given` statistics, which do not depend on x: dx = γ g / √(σ² + ε)."""
     batch, channels = x.shape
     for task in prange((channels + COLUMNS - 1) // COLUMNS):

@@ -13,4 +13,14 @@ from minigrad.nn.container import (
 )
 from minigrad.nn.linear import Bilinear, Embedding, Linear
 from minigrad.nn.module import Module
+from minigrad.nn.norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LayerNorm,
+)
 from minigrad.nn.parameter import Parameter

@@ -132,9 +132,7 @@ class RowNorm(FusedNorm):
         run: so many neighbouring elements share a γ and a β; 1 gives each element its own.
     """
 
-    def __init__(
-        self, composed: Callable[..., Any], eps: float, label: str, length: int, parameters: int, run: int
-    ):
+    def __init__(self, composed: Callable[..., Any], eps: float, label: str, length: int, parameters: int, run: int):
         super().__init__(composed, eps, label)
         self.length, self.parameters, self.run = length, parameters, run
 

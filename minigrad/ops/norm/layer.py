@@ -14,9 +14,7 @@ def layer_norm_composed(x: Any, gamma: Any, beta: Any, eps: float, shape: tuple[
     return affine(standardize(x, *moments(x, axes), eps), gamma, beta, shape)
 
 
-def layer_norm(
-    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5
-) -> Any:
+def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
     """Normalize every sample by itself, over its trailing axes.
 
     y = (x − μ) / √(σ² + ε) · γ + β
