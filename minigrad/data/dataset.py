@@ -69,7 +69,7 @@ class TensorDataset(Dataset):
         return self.tensors[0].shape[0]
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple([t.detach()[index] for t in self.tensors])
+        return tuple([Tensor(np.array(t.data[index])) for t in self.tensors])
 
     def batch(self, indices: Any) -> tuple[Tensor, ...]:
         return tuple([Tensor(np.take(t.data, indices, axis=0)) for t in self.tensors])
@@ -89,7 +89,7 @@ class Subset(Dataset):
         n = len(dataset)
         if self.indices.size and not -n <= self.indices.min() <= self.indices.max() < n:
             raise IndexError(
-                f"Subset: indices go from {self.indices.min()} to {self.indices.max()}, and the dataset has {n} samples"
+                f"Subset: indices go from {self.indices.min()} to {self.indices.max()}; the dataset has {n} samples"
             )
 
     def __len__(self) -> int:

@@ -45,7 +45,9 @@ class Splits:
         return iter((self.train, self.test))
 
 
-def load(name: str, data_dir: str | Path | None = None, download: bool = True, seed: int = 0, **options: Any) -> Splits:
+def load(
+    name: str, data_dir: str | Path | None = None, download: bool = True, seed: int = 0, **options: Any
+) -> Splits:
     """A dataset by its name.
 
     ================  =================================  ==================  ==============================
@@ -226,7 +228,9 @@ def _idx_dataset(
                 f"{labels.shape}; expected (N, height, width) and (N,)"
             )
         if labels.size and labels.max() >= len(classes):
-            raise ValueError(f"{labels_path} holds the class {labels.max()}; {name} has the classes 0 to {len(classes) - 1}")
+            raise ValueError(
+                f"{labels_path} holds the class {labels.max()}; {name} has the classes 0 to {len(classes) - 1}"
+            )
         parts.append(TensorDataset(files.to_unit(images[:, None]), labels.astype(np.int64)))
     return Splits(name, parts[0], parts[1], classes)
 

@@ -123,7 +123,7 @@ def _download(source: Source, file: str, folder: Path) -> None:
             pooch.retrieve(url + file, known_hash=f"md5:{source.checksums[file]}", fname=file, path=folder)
             return
         except (OSError, ValueError) as error:  # no network; or a file with another checksum
-            reasons.append(f"{url}: {str(error):.200}")
+            reasons.append(f"{url}: {error!s:.200}")
     raise FileNotFoundError(_how_to_get(source, file, folder, "and could not be downloaded", reasons))
 
 
@@ -152,8 +152,8 @@ def read_idx(path: str | Path) -> Any:
     content = _unpacked(Path(path))
     if len(content) < 4 or content[0] or content[1] or content[2] not in _IDX_TYPES:
         raise ValueError(
-            f"{path} is no IDX file: it begins with the bytes {content[:4].hex(' ') or '(none)'}, and an IDX file with "
-            f"00 00, one of {', '.join(f'{t:02x}' for t in _IDX_TYPES)}, and the number of axes"
+            f"{path} is no IDX file: it begins with the bytes {content[:4].hex(' ') or '(none)'}, and an IDX file "
+            f"with 00 00, one of {', '.join(f'{t:02x}' for t in _IDX_TYPES)}, and the number of axes"
         )
     dtype, ndim = np.dtype(_IDX_TYPES[content[2]]), content[3]
     start = 4 + 4 * ndim
@@ -206,7 +206,8 @@ def read_cifar10(data_dir: str | Path | None, download: bool) -> list[tuple[Any,
         for place in (folder, folder / CIFAR10.folder):
             for candidate in (place, place / "cifar-10-batches-py", place / "cifar-10-batches-bin"):
                 if (candidate / "data_batch_1").is_file() or (candidate / "data_batch_1.bin").is_file():
-                    return _parts({p.name: p.read_bytes() for p in candidate.iterdir() if "_batch" in p.name}, candidate)
+                    contents = {p.name: p.read_bytes() for p in candidate.iterdir() if "_batch" in p.name}
+                    return _parts(contents, candidate)
             if (place / "cifar-10-binary.tar.gz").is_file():
                 return _read_archive(place / "cifar-10-binary.tar.gz")
     return _read_archive(locate(CIFAR10, "cifar-10-python.tar.gz", data_dir, download))
@@ -249,7 +250,7 @@ def _read_binary_batch(content: bytes, where: str) -> tuple[Any, Any]:
     """Records of one byte for the label and 3072 for the pixels, colour by colour, row by row."""
     size = 1 + 3072
     if not content or len(content) % size:
-        raise ValueError(f"{where} is damaged: its {len(content)} bytes are no multiple of {size}, the size of a record")
+        raise ValueError(f"{where} is damaged: it has {len(content)} bytes, no multiple of {size}, a record's size")
     records = np.frombuffer(content, np.uint8).reshape(-1, size)
     return _checked(records[:, 1:], records[:, 0], where)
 
@@ -270,7 +271,8 @@ def _checked(data: Any, labels: Any, where: str) -> tuple[Any, Any]:
         found = f"{data.dtype}{list(data.shape)}" if isinstance(data, np.ndarray) else type(data).__name__
         raise ValueError(f"{where}: the images should be uint8[N, 3072], and are {found}")
     if labels.shape != (len(data),) or labels.dtype.kind not in "iu":
-        raise ValueError(f"{where}: {len(data)} images need as many labels, and those are {labels.dtype}{list(labels.shape)}")
+        found = f"{labels.dtype}{list(labels.shape)}"
+        raise ValueError(f"{where}: {len(data)} images need as many labels, and those are {found}")
     if labels.size and not 0 <= labels.min() <= labels.max() <= 9:
         raise ValueError(f"{where}: labels go from {labels.min()} to {labels.max()}; CIFAR-10 has the classes 0 to 9")
     return data.reshape(-1, *_CIFAR_SHAPE), labels

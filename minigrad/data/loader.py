@@ -1,6 +1,6 @@
 """`DataLoader`: a dataset in batches, in a new order each epoch that can be repeated."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class DataLoader:
         dataset: Any,
         batch_size: int = 1,
         shuffle: bool = False,
-        sampler: Iterable[int] | None = None,
+        sampler: Any = None,
         collate_fn: Callable[[list[Any]], Any] | None = None,
         drop_last: bool = False,
         transform: Any = None,
@@ -81,7 +81,7 @@ class DataLoader:
             return len(self.dataset)
         if not hasattr(self.sampler, "__len__"):
             raise TypeError(f"len() of a DataLoader whose sampler, a {type(self.sampler).__name__}, has no length")
-        return len(self.sampler)  # type: ignore[arg-type]
+        return len(self.sampler)
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""

@@ -71,8 +71,8 @@ class Normalize(Transform):
             return value
         if x.ndim < 2 or value.shape != (x.shape[1],):
             raise ValueError(
-                f"Normalize: got {value.size} means or deviations for an input of shape {x.shape}; needed: one number, "
-                "or one for each channel (axis 1)"
+                f"Normalize: got {value.size} means or deviations for an input of shape {x.shape}; give one "
+                "number, or one for each channel (axis 1)"
             )
         return value.reshape((-1,) + (1,) * (x.ndim - 2))
 
@@ -159,7 +159,7 @@ class RandomCrop(Transform):
         height, width = self.size
         rows, columns = x.shape[-2] - height + 1, x.shape[-1] - width + 1
         if rows < 1 or columns < 1:
-            raise ValueError(f"RandomCrop: a window of {self.size} does not fit into {x.shape[-2:]} (padding included)")
+            raise ValueError(f"RandomCrop: a window of {self.size} does not fit into {x.shape[-2:]} (with padding)")
         return _windows(x, rng.integers(rows, size=len(x)), rng.integers(columns, size=len(x)), height, width)
 
 

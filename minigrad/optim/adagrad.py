@@ -51,10 +51,7 @@ class Adagrad(Optimizer):
         )
 
     def check(self, group: dict[str, Any]) -> None:
-        any_size = (0.0, float("inf"))
-        self._check_range(
-            group, lr=any_size, lr_decay=any_size, weight_decay=any_size, initial_accumulator_value=any_size, eps=any_size
-        )
+        self._check_range(group, "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
     def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         t = state["step"] = state.get("step", 0) + 1

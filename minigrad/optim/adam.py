@@ -65,8 +65,7 @@ class Adam(Optimizer):
         )
 
     def check(self, group: dict[str, Any]) -> None:
-        any_size = (0.0, float("inf"))
-        self._check_range(group, lr=any_size, eps=any_size, weight_decay=any_size)
+        self._check_range(group, "lr", "eps", "weight_decay")
         betas = group["betas"]
         if not isinstance(betas, tuple | list) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
             raise ValueError(

@@ -145,7 +145,7 @@ class Optimizer:
         """Tensors, and their names if they came as (name, tensor) pairs."""
         if isinstance(params, set | frozenset):
             raise TypeError(
-                f"{self._name}: params is a set, whose order changes from run to run: pass a list, or model.parameters()"
+                f"{self._name}: params is a set, whose order changes from run to run: pass a list"
             )
         items = [params] if isinstance(params, Tensor) else list(params)
         pairs = [item for item in items if isinstance(item, tuple)]
@@ -174,13 +174,12 @@ class Optimizer:
                 )
             seen.add(id(p))
 
-    def _check_range(self, group: dict[str, Any], **ranges: tuple[float, float]) -> None:
-        """Each named option must be a number with low ≤ number < high."""
-        for option, (low, high) in ranges.items():
+    def _check_range(self, group: dict[str, Any], *options: str) -> None:
+        """These options must be finite numbers that are not negative."""
+        for option in options:
             value = group[option]
-            if not isinstance(value, int | float | np.number) or not low <= value < high:
-                above = f" and below {high:g}" if high != float("inf") else ""
-                raise ValueError(f"{self._name}: {option} must be a number of at least {low:g}{above}, and is {value!r}")
+            if not isinstance(value, int | float | np.number) or not 0 <= value < float("inf"):
+                raise ValueError(f"{self._name}: {option} must be a number of at least 0, and is {value!r}")
 
     # -- saving --------------------------------------------------------------------------------------
 
@@ -256,7 +255,8 @@ class Optimizer:
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
         for i, group in enumerate(self.param_groups):
-            lines.append(f"  group {i}: {len(group['params'])} tensors, {sum(p.data.size for p in group['params'])} values")
+            values = sum(p.data.size for p in group["params"])
+            lines.append(f"  group {i}: {len(group['params'])} tensors, {values:,} values")
             lines.extend(f"    {key}: {group[key]}" for key in group if key not in ("params", "param_names"))
         return "\n".join([*lines, ")"])
 

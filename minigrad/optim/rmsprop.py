@@ -56,8 +56,7 @@ class RMSprop(Optimizer):
         )
 
     def check(self, group: dict[str, Any]) -> None:
-        any_size = (0.0, float("inf"))
-        self._check_range(group, lr=any_size, alpha=any_size, eps=any_size, momentum=any_size, weight_decay=any_size)
+        self._check_range(group, "lr", "alpha", "eps", "momentum", "weight_decay")
 
     def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
         state["step"] = state.get("step", 0) + 1

@@ -64,8 +64,7 @@ class SGD(Optimizer):
         )
 
     def check(self, group: dict[str, Any]) -> None:
-        any_size = (0.0, float("inf"))
-        self._check_range(group, lr=any_size, momentum=any_size, weight_decay=any_size)
+        self._check_range(group, "lr", "momentum", "weight_decay")
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(
                 f"SGD: nesterov needs a momentum above 0 and no dampening; momentum is {group['momentum']} and "

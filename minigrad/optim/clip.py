@@ -1,0 +1,116 @@
+"""Gradient clipping: keep one bad batch from throwing the parameters far away."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Tensor
+from minigrad.kernels import optim as kernels
+
+
+def get_total_norm(
+    tensors: Tensor | Iterable[Tensor], norm_type: float = 2.0, error_if_nonfinite: bool = False
+) -> Tensor:
+    """The norm of all the tensors' elements, as if they were one long vector: (Σ |x|^p)^(1/p).
+
+    Args:
+        tensors: one tensor, or several.
+        norm_type: p; `math.inf` for the largest absolute value.
+        error_if_nonfinite: raise an error if the result is NaN or infinite.
+
+    Returns:
+        A 0-d tensor. The sum is formed in float64, so that it cannot overflow in float32.
+
+    Raises:
+        RuntimeError: the norm is not finite, and `error_if_nonfinite` is set.
+    """
+    tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    p = float(norm_type)
+    if not p > 0:
+        raise ValueError(f"get_total_norm: norm_type must be above 0, and is {norm_type}")
+    arrays = [np.ascontiguousarray(t.data).reshape(-1) for t in tensors]
+    if p == 2:
+        norm = math.sqrt(sum(_square_sum(a) for a in arrays))
+    elif math.isinf(p):
+        # np.max hands NaN on; Python's max would lose it.
+        norm = float(np.max([np.abs(a).max() for a in arrays if a.size], initial=0.0))
+    else:
+        with np.errstate(over="ignore"):
+            norm = float(np.power(sum(np.power(np.abs(a), p, dtype=np.float64).sum() for a in arrays), 1 / p))
+    if error_if_nonfinite and not math.isfinite(norm):
+        raise RuntimeError(
+            f"the total norm (norm_type={norm_type}) of the gradients is {norm}, so they cannot be clipped. To find "
+            "where it comes from, run the step inside mg.detect_anomaly()."
+        )
+    return Tensor(np.asarray(norm, tensors[0].dtype if tensors else np.float32))
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scale all gradients, in place, so that their total norm is at most `max_norm`: g ← g · min(1, max_norm / norm).
+
+    Call it between `backward()` and `step()`.
+
+    Args:
+        parameters: a tensor or several; those without a gradient do not count.
+        max_norm: the largest norm allowed.
+        norm_type: see `get_total_norm`.
+        error_if_nonfinite: raise an error if the norm is NaN or infinite (the gradients are then as they were).
+
+    Returns:
+        The total norm before clipping.
+
+    Source: Pascanu, Mikolov and Bengio, arXiv 1211.5063. As in PyTorch, the divisor is norm + 1e-6.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([0.0, 0.0], requires_grad=True)
+        >>> (x * mg.tensor([3.0, 4.0])).sum().backward()
+        >>> mg.optim.clip_grad_norm_(x, max_norm=1.0).item()
+        5.0
+        >>> x.grad
+        tensor([0.6, 0.8])
+    """
+    gradients = _gradients(parameters)
+    norm = get_total_norm(gradients, norm_type, error_if_nonfinite)
+    scale = max_norm / (float(norm) + 1e-6)
+    if not scale >= 1:  # also if it is NaN: then the gradients become NaN, and the fault can be seen
+        for g in gradients:
+            g.data *= g.dtype.type(scale)
+            g.version[0] += 1
+    return norm
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Limit every element of every gradient, in place, to [−clip_value, clip_value]. NaN stays NaN.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([0.0, 0.0], requires_grad=True)
+        >>> (x * mg.tensor([0.25, 4.0])).sum().backward()
+        >>> mg.optim.clip_grad_value_(x, 1.0)
+        >>> x.grad.tolist()
+        [0.25, 1.0]
+    """
+    if not clip_value >= 0:
+        raise ValueError(f"clip_grad_value_: clip_value must not be negative, and is {clip_value}")
+    for g in _gradients(parameters):
+        np.clip(g.data, -clip_value, clip_value, out=g.data)
+        g.version[0] += 1
+
+
+def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
+    parameters = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [p.grad for p in parameters if p.grad is not None]
+
+
+def _square_sum(flat: Any) -> float:
+    sums = np.empty(-(-flat.size // kernels.CHUNK))
+    kernels.square_sums(flat.size, flat, sums)
+    return math.fsum(sums) if np.isfinite(sums).all() else float(sums.sum())
