@@ -20,6 +20,7 @@ That is what makes it arithmetic-bound. There is no big im2col matrix: writing i
 arithmetic.
 """
 
+import math
 from functools import lru_cache
 from itertools import product
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ import numpy as np
 from minigrad.kernels.jit import inline, kernel, prange
 
 SEGMENT = 1024  # values of one channel that are worked on at a time: 4 + 4 such rows fit the L1 cache
+CHUNKS = 4  # parts of the batch over which the gradient of the weights is summed up separately
 RUN = 192  # shorter runs are made longer by interleaving samples
 Size = tuple[int, ...]
 
@@ -214,9 +216,11 @@ def add_sixteen_products(g, g0, run, x, x0, x1, x2, x3, out, o, k):
 
 @kernel
 def weight_grad_kernel(
-    x, g, groups, chunks, samples, rows, row_length, step, channel, taps, run, starts, width, partial
+    x, g, groups, chunks, samples, rows, row_length, step, channel, taps, run, starts, width, partial, sums
 ):
     """partial[chunk] = the sum over the samples of that chunk; rows of a group are filled up to fours.
+
+    sums[chunk, o] is that of g alone: the gradient of a bias.
 
     The chunks depend on the shapes alone, so the sum has the same bits on any number of threads.
     """
@@ -235,13 +239,16 @@ def weight_grad_kernel(
                 samples, rows, row_length, step, channel, run,
             )  # fmt: skip
             for o in range(per_group_out):
+                channel_of_g = group * per_group_out + o
                 for n in range(n0, n1):
                     for r in range(starts.size):
                         start = o * run + starts[r] + n - n0
+                        total = x.dtype.type(0)
                         for q in range(width):
-                            gs[np.uintp(start + q * samples)] = g[
-                                n, group * per_group_out + o, np.uintp(r * width + q)
-                            ]
+                            value = g[n, channel_of_g, np.uintp(r * width + q)]
+                            gs[np.uintp(start + q * samples)] = value
+                            total += value
+                        sums[chunk, channel_of_g] += total
             if n1 - n0 < samples:  # the last block is not full: clear what the one before it left
                 for i in range(padded_out * run):
                     if i % run % samples >= n1 - n0:
@@ -349,31 +356,30 @@ def input_grad(
 
 def weight_grad(
     g: Any, x: Any, stride: Size, dilation: Size, padding: Size, groups: int, kernel_size: Size
-) -> Any:
-    """gw[o, c, t] = Σ_n Σ_j g[n, o, j] · x[n, c, stride·j + dilation·t − padding].
+) -> tuple[Any, Any]:
+    """gw[o, c, t] = Σ_n Σ_j g[n, o, j] · x[n, c, stride·j + dilation·t − padding], and gb[o] = Σ_n Σ_j g[n, o, j].
 
-    g (N, O, *out_size), x (N, C, *image), gw (O, C/groups, *kernel_size).
+    g (N, O, *out_size), x (N, C, *image), gw (O, C/groups, *kernel_size), gb (O,).
     """
     n, channels = x.shape[:2]
     out_channels, out_size = g.shape[1], g.shape[2:]
     shape = (out_channels, channels // groups, *kernel_size)
     if g.size == 0 or x.size == 0 or 0 in shape:
-        return np.zeros(shape, x.dtype)
+        return np.zeros(shape, x.dtype), g.sum(axis=(0, *range(2, g.ndim)))
     layout = plan(
         three(x.shape[2:]), three(kernel_size), three(out_size), three(stride), three(dilation), three(padding, 0),
         channels // groups, n,
     )  # fmt: skip
-    tap_count = layout.taps.size
-    per_group = out_channels // groups
-    padded = -(-per_group // 4) * 4
-    chunks = min(4, -(-n // layout.samples))
-    partial = np.zeros((chunks, groups * padded, tap_count), x.dtype)
+    per_group, tap_count = out_channels // groups, layout.taps.size
+    rows = -(-per_group // 4) * 4
+    chunks = min(CHUNKS, -(-n // layout.samples))
+    partial = np.zeros((chunks, groups * rows, tap_count), x.dtype)
+    sums = np.zeros((chunks, out_channels))
     weight_grad_kernel(
         g.size * tap_count // 16,
         np.ascontiguousarray(x).reshape(n, channels, -1), np.ascontiguousarray(g).reshape(n, out_channels, -1),
-        groups, chunks, *layout, partial,
+        groups, chunks, *layout, partial, sums,
     )  # fmt: skip
-    total = partial[0] if chunks == 1 else partial.sum(axis=0)
-    total = total.reshape(groups, padded, tap_count)[:, :per_group]
-    count = int(np.prod(shape[1:]))
-    return np.ascontiguousarray(total[..., :count]).reshape(shape)
+    total = (partial[0] if chunks == 1 else partial.sum(axis=0)).reshape(groups, rows, tap_count)
+    gw = np.ascontiguousarray(total[:, :per_group, : math.prod(shape[1:])]).reshape(shape)
+    return gw, sums.sum(axis=0).astype(x.dtype)

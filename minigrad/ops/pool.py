@@ -1,0 +1,412 @@
+"""Pooling: the largest element or the mean of every window of an image, over 1, 2 or 3 axes.
+
+Which elements a window covers is worked out first, as one table of ranges for each axis (`Windows`); that is where
+stride, padding, dilation, ceil_mode and the adaptive sizes have their say. What is done with a window is then the
+same for all of them.
+"""
+
+import math
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.autograd import Function
+from minigrad.kernels import pool as kernels
+from minigrad.ops.conv import sizes
+
+
+class Windows(NamedTuple):
+    """The windows along one axis: window i covers first[i], first[i] + step, ..., below last[i]."""
+
+    first: Any
+    last: Any
+    step: int
+    count: Any  # by how much this axis divides the sum, in a mean
+
+
+def _image(x: Any, n: int) -> Any:
+    """An array as (planes, depth, height, width): `n` spatial axes, and everything before them is planes."""
+    x = np.ascontiguousarray(x)
+    return x.reshape(math.prod(x.shape[:-n]), *[1] * (3 - n), *x.shape[-n:])
+
+
+class MaxPool(Function):
+    """y[i] = the largest x in window i:  ∂y[i]/∂x[j] = 1 where j is the place of the largest, else 0.
+
+    The places are constants of the derivative rule: they don't change when x changes a little.
+    """
+
+    def __init__(self, windows: tuple[Windows, ...], return_indices: bool):
+        self.windows, self.return_indices = windows, return_indices
+
+    def forward(self, x: Any) -> Any:
+        n = len(self.windows)
+        tables = (_WHOLE,) * (3 - n) + self.windows
+        image = _image(x, n)
+        out = np.empty((image.shape[0], *(len(w.first) for w in tables)), x.dtype)
+        index = np.empty(out.shape, np.int32)
+        ranges = [a for w in tables for a in (w.first, w.last, w.step)]
+        kernels.max_pool(image.size, image, *ranges, out, index)
+        shape = (*x.shape[:-n], *(len(w.first) for w in self.windows))
+        self.index, self.image = index.reshape(shape), x.shape[-n:]
+        out = out.reshape(shape)
+        return (out, self.index.astype(np.int64)) if self.return_indices else out
+
+    def backward(self, g: Any, _: Any = None) -> Any:
+        return Scatter(self.index, self.image)(g)
+
+
+class Scatter(Function):
+    """x[index[i]] = Σ g[i] in every plane: the gradients of the windows, sent to their largest elements."""
+
+    def __init__(self, index: Any, image: tuple[int, ...]):
+        self.index, self.image = index, image
+
+    def forward(self, g: Any) -> Any:
+        n = len(self.image)
+        planes = math.prod(g.shape[:-n])
+        gx = np.zeros((*g.shape[:-n], *self.image), g.dtype)
+        index = self.index.reshape(planes, -1)
+        kernels.scatter(g.size, np.ascontiguousarray(g).reshape(index.shape), index, gx.reshape(planes, -1))
+        return gx
+
+    def backward(self, u: Any) -> Any:
+        return Gather(self.index, self.image)(u)
+
+
+class Gather(Function):
+    """y[i] = x[index[i]] in every plane: the transpose of `Scatter`."""
+
+    def __init__(self, index: Any, image: tuple[int, ...]):
+        self.index, self.image = index, image
+
+    def forward(self, x: Any) -> Any:
+        planes = math.prod(x.shape[: -len(self.image)])
+        out = np.empty(self.index.shape, x.dtype)
+        index = self.index.reshape(planes, -1)
+        image = np.ascontiguousarray(x).reshape(planes, math.prod(self.image))
+        kernels.gather(out.size, image, index, out.reshape(index.shape))
+        return out
+
+    def backward(self, g: Any) -> Any:
+        return Scatter(self.index, self.image)(g)
+
+
+class AvgPool(Function):
+    """y[i] = (1/count) Σ x over window i.  Linear, so its derivative is its transpose."""
+
+    def __init__(self, windows: tuple[Windows, ...], image: tuple[int, ...]):
+        self.windows, self.image = windows, image
+
+    def forward(self, x: Any) -> Any:
+        n = len(self.windows)
+        image = _image(x, n)
+        tables = (_WHOLE,) * (3 - n) + self.windows
+        out = np.empty((image.shape[0], *(len(w.first) for w in tables)), x.dtype)
+        kernels.window_sum(image.size, image, *_ranges(tables, x.dtype), out)
+        return out.reshape(*x.shape[:-n], *(len(w.first) for w in self.windows))
+
+    def backward(self, g: Any) -> Any:
+        return AvgPoolTranspose(self.windows, self.image)(g)
+
+
+class AvgPoolTranspose(Function):
+    """x[j] = Σ y[i]/count over the windows i that cover j."""
+
+    def __init__(self, windows: tuple[Windows, ...], image: tuple[int, ...]):
+        self.windows, self.image = windows, image
+
+    def forward(self, g: Any) -> Any:
+        n = len(self.windows)
+        tables = (_WHOLE,) * (3 - n) + self.windows
+        gx = np.zeros((*g.shape[:-n], *self.image), g.dtype)
+        kernels.window_spread(gx.size, _image(g, n), *_ranges(tables, g.dtype), _image(gx, n))
+        return gx
+
+    def backward(self, u: Any) -> Any:
+        return AvgPool(self.windows, self.image)(u)
+
+
+def _ranges(tables: tuple[Windows, ...], dtype: Any) -> list[Any]:
+    return [a for w in tables for a in (w.first, w.last)] + [w.count.astype(dtype) for w in tables]
+
+
+# -- the tables -------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=256)
+def _windows(length: int, size: int, stride: int, padding: int, dilation: int, ceil_mode: bool, pad_counts: bool) -> Any:
+    """The windows along an axis, or None if there are none: the windows are larger than the padded image."""
+    free = length + 2 * padding - dilation * (size - 1) - 1
+    count = (-(-free // stride) if ceil_mode else free // stride) + 1
+    if ceil_mode and (count - 1) * stride >= length + padding:
+        count -= 1  # a window must not lie in the padding behind the image altogether
+    if count < 1 or free < 0 and not ceil_mode:
+        return None
+    start = np.arange(count) * stride - padding
+    end = start + dilation * (size - 1) + 1
+    first = np.where(start < 0, start + -(start // dilation) * dilation, start)
+    last = np.minimum(end, length)
+    counted = np.minimum(end, length + padding) - start if pad_counts else last - first
+    return Windows(first, last, dilation, counted)
+
+
+@lru_cache(maxsize=256)
+def _adaptive_windows(length: int, count: int) -> Windows:
+    """`count` windows that cover the axis, as equal as they can be: from ⌊i·L/count⌋ to ⌈(i + 1)·L/count⌉."""
+    i = np.arange(count)
+    first, last = i * length // max(count, 1), -(-(i + 1) * length // max(count, 1))
+    return Windows(first, last, 1, last - first)
+
+
+_WHOLE = _adaptive_windows(1, 1)  # an axis that the image does not have
+
+
+def _check(op: str, n: int, x: Any) -> None:
+    axes = ("length", "height, width", "depth, height, width")[n - 1]
+    if x.ndim not in (n + 1, n + 2):
+        raise ValueError(
+            f"{op}: the input must have {n + 2} axes (batch, channels, {axes}), or {n + 1} without a batch, and has "
+            f"shape {x.shape}"
+        )
+    if x.dtype.kind != "f":
+        raise TypeError(f"{op}: needs a floating-point tensor, not {x.dtype}: convert it first, x.float()")
+
+
+def _tables(
+    op: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, pad_counts: bool
+) -> tuple[Windows, ...]:
+    _check(op, n, x)
+    size = sizes(kernel_size, n, op, "kernel_size", 1)
+    no_stride = stride is None or (hasattr(stride, "__len__") and len(stride) == 0)
+    step = size if no_stride else sizes(stride, n, op, "stride", 1)
+    dilated = sizes(dilation, n, op, "dilation", 1)
+    pads = sizes(padding, n, op, "padding", 0)
+    if any(p > (d * (k - 1) + 1) // 2 for p, k, d in zip(pads, size, dilated, strict=True)):
+        raise ValueError(
+            f"{op}: padding must be at most half of the window, or some windows would hold nothing but padding; got "
+            f"padding={pads} with kernel_size={size}" + ("" if max(dilated) == 1 else f", dilation={dilated}")
+        )
+    image = x.shape[-n:]
+    tables = tuple(
+        _windows(*a, ceil_mode, pad_counts) for a in zip(image, size, step, pads, dilated, strict=True)
+    )
+    if None in tables:
+        raise ValueError(f"{op}: kernel_size={size} is larger than the image {image} with padding={pads}")
+    return tables
+
+
+def _adaptive_tables(op: str, n: int, x: Any, output_size: Any) -> tuple[Windows, ...]:
+    _check(op, n, x)
+    image = x.shape[-n:]
+    given = output_size if isinstance(output_size, tuple | list) else (output_size,) * n
+    wanted = sizes([i if o is None else o for i, o in zip(image, given, strict=False)], n, op, "output_size", 0)
+    if 0 in image:
+        raise ValueError(f"{op}: the image has no pixels: the input has shape {x.shape}")
+    return tuple(map(_adaptive_windows, image, wanted))
+
+
+def _max_pool(
+    op: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, indices: bool
+) -> Any:
+    return MaxPool(_tables(op, n, x, kernel_size, stride, padding, dilation, ceil_mode, False), indices)(x)
+
+
+def _avg_pool(
+    op: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, include: bool, divisor: Any
+) -> Any:
+    tables = _tables(op, n, x, kernel_size, stride, padding, 1, ceil_mode, include)
+    if divisor is not None:
+        if divisor == 0:
+            raise ValueError(f"{op}: divisor_override must not be 0")
+        factors = (divisor,) + (1,) * (n - 1)
+        tables = tuple(t._replace(count=np.full(len(t.count), f)) for t, f in zip(tables, factors, strict=True))
+    return AvgPool(tables, x.shape[-n:])(x)
+
+
+# -- the public functions ---------------------------------------------------------------------------------
+
+
+def max_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of each window of (N, C, L) or (C, L); see `max_pool2d`."""
+    return _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of each window.
+
+    out[n, c, y, x] = max over i, j of input[n, c, s·y + d·i − p, s·x + d·j − p]
+
+    with stride s, dilation d and padding p; what lies outside the image counts as −∞. The gradient goes to the
+    largest element, to the first one if there are several. NaN is larger than any number.
+
+    Args:
+        input: (N, C, H, W), or (C, H, W) for one image.
+        kernel_size: the size of a window. Here and below: an int, or one for each axis.
+        stride: the distance between windows; None stands for `kernel_size`: windows side by side.
+        padding: how many pixels to add on each side; at most half of the window.
+        dilation: the distance between neighbouring elements of a window.
+        ceil_mode: round the number of windows up rather than down: the last one may reach over the edge.
+        return_indices: return (out, indices), the place of each largest element in its flattened image.
+
+    Returns:
+        (N, C, H_out, W_out) or (C, H_out, W_out), with ⌊(L + 2p − d(k − 1) − 1) / s⌋ + 1 windows along an axis.
+
+    Raises:
+        ValueError: no window fits, or an option is out of range.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.max_pool2d(mg.arange(16.0).reshape(1, 1, 4, 4), 2).tolist()
+        [[[[5.0, 7.0], [13.0, 15.0]]]]
+    """
+    return _max_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def max_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest element of each window of (N, C, D, H, W) or (C, D, H, W); see `max_pool2d`."""
+    return _max_pool("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+def avg_pool1d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:
+    """The mean of each window of (N, C, L) or (C, L); see `avg_pool2d`."""
+    return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+def avg_pool2d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """The mean of each window.
+
+    out[n, c, y, x] = (1/m) Σ_i Σ_j input[n, c, s·y + i − p, s·x + j − p]
+
+    with stride s and padding p; what lies outside the image counts as 0.
+
+    Args:
+        input: (N, C, H, W), or (C, H, W) for one image.
+        kernel_size, stride, padding, ceil_mode: as for `max_pool2d`.
+        count_include_pad: does m count the padding that a window covers? (What ceil_mode adds is never counted.)
+        divisor_override: m itself.
+
+    Returns:
+        (N, C, H_out, W_out) or (C, H_out, W_out).
+
+    Raises:
+        ValueError: no window fits, or an option is out of range.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.avg_pool2d(mg.arange(16.0).reshape(1, 1, 4, 4), 2).tolist()
+        [[[[2.5, 4.5], [10.5, 12.5]]]]
+    """
+    return _avg_pool(
+        "avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+def avg_pool3d(
+    input: Any,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W); see `avg_pool2d`."""
+    return _avg_pool(
+        "avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
+
+
+def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
+    """Means of `output_size` windows of (N, C, L) or (C, L); see `adaptive_avg_pool2d`."""
+    return AvgPool(_adaptive_tables("adaptive_avg_pool1d", 1, input, output_size), input.shape[-1:])(input)
+
+
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
+    """Means of as many windows as the output is to have pixels, whatever the size of the image.
+
+    Window i of o along an axis of length L goes from ⌊i·L/o⌋ to ⌈(i + 1)·L/o⌉: windows are as equal as they
+    can be, and may overlap by one. Output size 1 is the mean of each channel ("global average pooling").
+
+    Args:
+        input: (N, C, H, W), or (C, H, W) for one image.
+        output_size: (H_out, W_out), or one number for both; None keeps a length.
+
+    Returns:
+        (N, C, H_out, W_out) or (C, H_out, W_out).
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.adaptive_avg_pool2d(mg.arange(12.0).reshape(1, 3, 4), 1).tolist()
+        [[[5.5]]]
+    """
+    return AvgPool(_adaptive_tables("adaptive_avg_pool2d", 2, input, output_size), input.shape[-2:])(input)
+
+
+def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
+    """Means of windows of (N, C, D, H, W) or (C, D, H, W); see `adaptive_avg_pool2d`."""
+    return AvgPool(_adaptive_tables("adaptive_avg_pool3d", 3, input, output_size), input.shape[-3:])(input)
+
+
+def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Maxima of `output_size` windows of (N, C, L) or (C, L); see `adaptive_max_pool2d`."""
+    return MaxPool(_adaptive_tables("adaptive_max_pool1d", 1, input, output_size), return_indices)(input)
+
+
+def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Maxima of as many windows as the output is to have pixels; the windows are those of `adaptive_avg_pool2d`.
+
+    Args:
+        input: (N, C, H, W), or (C, H, W) for one image.
+        output_size: (H_out, W_out), or one number for both; None keeps a length.
+        return_indices: return (out, indices), as `max_pool2d` does.
+
+    Returns:
+        (N, C, H_out, W_out) or (C, H_out, W_out).
+    """
+    return MaxPool(_adaptive_tables("adaptive_max_pool2d", 2, input, output_size), return_indices)(input)
+
+
+def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Maxima of windows of (N, C, D, H, W) or (C, D, H, W); see `adaptive_max_pool2d`."""
+    return MaxPool(_adaptive_tables("adaptive_max_pool3d", 3, input, output_size), return_indices)(input)
