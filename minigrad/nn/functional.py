@@ -2,11 +2,7 @@
 
 from typing import Any
 
-from minigrad.ops.activation import leaky_relu, log_softmax, relu, softmax, softmin
-from minigrad.ops.indexing import embedding, one_hot
 from minigrad.ops.linalg import matmul
-from minigrad.ops.loss import cross_entropy, mse_loss, nll_loss
-from minigrad.ops.norm import batch_norm, group_norm, instance_norm, layer_norm
 from minigrad.ops.shape import transpose
 
 

@@ -142,7 +142,7 @@ def _windows(length: int, size: int, stride: int, padding: int, dilation: int, c
     count = (-(-free // stride) if ceil_mode else free // stride) + 1
     if ceil_mode and (count - 1) * stride >= length + padding:
         count -= 1  # a window must not lie in the padding behind the image altogether
-    if count < 1 or free < 0 and not ceil_mode:
+    if count < 1 or (free < 0 and not ceil_mode):
         return None
     start = np.arange(count) * stride - padding
     end = start + dilation * (size - 1) + 1
