@@ -1,0 +1,112 @@
+"""The `minigrad` command: reads the arguments, and leaves the work to `minigrad.lab`."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+import minigrad
+from minigrad.suggest import nearest
+
+_EPILOG = """examples:
+  minigrad compare                                   the default: a deep sigmoid CNN on scanned digits
+  minigrad compare --model mlp --norm none,batch     two norms only
+  minigrad compare --activation relu --lr 0.4 --optimizer sgd --depth 10
+  minigrad compare --resume runs/20260101-120000-cnn-digits
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors in one line, with exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: {message}", file=sys.stderr)
+        print(f"Try '{self.prog} --help'.", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """ "3" is how many (0, 1, 2); "3,5" or "3," are the seeds themselves."""
+    try:
+        numbers = tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of seeds nor a list such as 0,1,2") from None
+    return numbers if "," in text else tuple(range(numbers[0] if numbers else 0))
+
+
+def _parser() -> tuple[_Parser, _Parser]:
+    parser = _Parser(prog="minigrad", description=minigrad.__doc__, allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"minigrad {minigrad.__version__}")
+    commands = parser.add_subparsers(dest="command", parser_class=_Parser, metavar="COMMAND")
+    compare = commands.add_parser(
+        "compare",
+        help="train the same network with and without each normalization",
+        description="Train the same network with and without each normalization, from the same initial weights "
+        "and on the same batches, and show who wins.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    option = compare.add_argument
+    option("--model", help="mlp or cnn (default: cnn)")
+    option("--data", help="digits, moons, spirals, blobs, mnist, fashion-mnist, cifar-10 (default: digits)")
+    option("--data-dir", metavar="DIR", help="where the files of a data set lie, if it is not to be downloaded")
+    option("--norm", dest="norms", type=_names, metavar="A,B", help="default: none,batch,layer,instance,group")
+    option("--activation", metavar="NAME", help="relu, tanh, sigmoid, gelu, ... (default: sigmoid)")
+    option("--depth", type=int, metavar="N", help="hidden layers (default: 6)")
+    option("--width", type=int, metavar="N", help="units or channels of a hidden layer (default: 16)")
+    option("--optimizer", metavar="NAME", help="sgd, momentum, adam, adamw, rmsprop, adagrad (default: adam)")
+    option("--lr", type=float, metavar="X", help="learning rate (default: 0.001)")
+    option("--batch-size", type=int, metavar="N", help="default: 32")
+    option("--epochs", type=int, metavar="N", help="default: 6")
+    option("--seeds", type=_seeds, metavar="N|A,B", help="how many, or which ones (default: 3)")
+    option("--target", type=float, metavar="X", help="the test accuracy whose epoch is reported (default: 0.95)")
+    option("--out", type=Path, metavar="DIR", help="the run folder (default: a new one in runs/)")
+    option("--resume", type=Path, metavar="DIR", help="continue the comparison in this run folder")
+    return parser, compare
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; returns the exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser, compare = _parser()
+    if argv and not argv[0].startswith("-") and argv[0] != "compare":
+        parser.error(f"there is no command {argv[0]!r}{nearest(argv[0], ['compare'])} Commands: compare")
+    arguments, unknown = parser.parse_known_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return 0
+    for text in unknown:
+        known = [s for action in compare._actions for s in action.option_strings]
+        compare.error(f"unknown argument {text!r}{nearest(text.partition('=')[0], known)}")
+    return _compare(arguments, compare)
+
+
+def _compare(arguments: argparse.Namespace, parser: _Parser) -> int:
+    given: dict[str, Any] = {
+        name: value
+        for name, value in vars(arguments).items()
+        if value is not None and name not in ("command", "out", "resume")
+    }
+    if arguments.resume is not None and (given or arguments.out is not None):
+        options = ", ".join("--" + {"norms": "norm"}.get(name, name).replace("_", "-") for name in given) or "--out"
+        parser.error(f"--resume takes its settings from the folder: leave out {options}")
+    try:
+        from minigrad.lab import compare
+
+        settings = None if arguments.resume is not None else compare.Settings(**given)
+    except ValueError as error:
+        parser.error(str(error))
+    try:
+        return compare.compare(settings, arguments.out, arguments.resume)
+    except (ImportError, OSError, ValueError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

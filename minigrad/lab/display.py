@@ -1,0 +1,115 @@
+"""What the terminal shows while runs are going on: progress bars, or plain lines where there is no terminal."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from minigrad.lab.summary import accuracy
+
+
+class Display(Protocol):
+    """Is told of every step and every end of a run. Used as a context manager."""
+
+    def __enter__(self) -> "Display": ...
+    def __exit__(self, *exception: Any) -> None: ...
+    def step(self, record: dict[str, Any], step: int, loss: float) -> None: ...
+    def finish(self, record: dict[str, Any]) -> None: ...
+
+
+def outcome(record: dict[str, Any]) -> str:
+    """How a run ended, in a few words."""
+    if record["status"] == "does not apply":
+        return "does not apply"
+    if record["status"] == "diverged":
+        return f"diverged at step {record['diverged_at']}"
+    score = accuracy(record)
+    return "" if score is None else f"test {100 * score:5.1f} %"
+
+
+def speed(record: dict[str, Any]) -> str:
+    times = record.get("timing", {}).get("us_per_step", ())
+    return f"{sorted(times)[len(times) // 2]:.0f} µs/step" if times else ""
+
+
+class Lines:
+    """One line when a run ends."""
+
+    def __init__(self, plan: list[tuple[str, int]], print_line: Callable[[str], None]):
+        self.plan, self.print, self.done = plan, print_line, 0
+        self.width = max((len(norm) for norm, _ in plan), default=0)
+
+    def __enter__(self) -> "Lines":
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        pass
+
+    def step(self, record: dict[str, Any], step: int, loss: float) -> None:
+        pass
+
+    def finish(self, record: dict[str, Any]) -> None:
+        self.done += 1
+        loss = f"loss {record['epochs'][-1]['train_loss']:.4f}" if record.get("epochs") else ""
+        parts = [
+            f"[{self.done:>{len(str(len(self.plan)))}}/{len(self.plan)}]",
+            f"{record['norm']:<{self.width}}  seed {record['seed']}  {outcome(record)}",
+            loss,
+            speed(record),
+        ]
+        self.print("  ".join(part for part in parts if part))
+
+
+class Bars:
+    """One bar per run, all visible from the beginning."""
+
+    def __init__(self, plan: list[tuple[str, int]], steps: int, console: Any):
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+        self.progress = Progress(
+            TextColumn("{task.fields[norm]:<9} seed {task.fields[seed]}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[epoch]:>9}"),
+            TextColumn("{task.fields[loss]:>11}"),
+            TextColumn("{task.fields[score]}"),
+            TextColumn("{task.fields[speed]:>13}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        blank = {"epoch": "", "loss": "", "score": "", "speed": ""}
+        self.tasks = {
+            (norm, seed): self.progress.add_task("", total=steps, start=False, norm=norm, seed=seed, **blank)
+            for norm, seed in plan
+        }
+
+    def __enter__(self) -> "Bars":
+        self.progress.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self.progress.__exit__(*exception)
+
+    def step(self, record: dict[str, Any], step: int, loss: float) -> None:
+        task = self.tasks[record["norm"], record["seed"]]
+        if not self.progress.tasks[task].started:
+            self.progress.start_task(task)
+        if step % 8 == 0:  # the bar is drawn ten times a second: more news than that costs time and shows nothing
+            done = record["epochs"]
+            score = f"test {100 * done[-1]['test_accuracy']:5.1f} %" if done else ""
+            self.progress.update(
+                task, completed=step, epoch=f"epoch {len(done) + 1}", loss=f"loss {loss:.3f}", score=score
+            )
+
+    def finish(self, record: dict[str, Any]) -> None:
+        task = self.tasks[record["norm"], record["seed"]]
+        if not self.progress.tasks[task].started:
+            self.progress.start_task(task)
+        diverged = record["status"] == "diverged"
+        style = {"finished": "green", "diverged": "red"}.get(record["status"], "yellow")
+        self.progress.update(
+            task,
+            completed=self.progress.tasks[task].completed if diverged else self.progress.tasks[task].total,
+            epoch="",
+            loss=f"loss {record['epochs'][-1]['train_loss']:.3f}" if record.get("epochs") else "",
+            score=f"[{style}]{outcome(record)}[/{style}]",
+            speed=speed(record),
+        )
+        self.progress.stop_task(task)
