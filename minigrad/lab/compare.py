@@ -136,11 +136,24 @@ class Comparison:
     def rows(self) -> list[dict[str, Any]]:
         return summary.summarize(self.runs, list(self.settings.norms), self.settings.target)
 
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What the timings depend on."""
+        return {
+            "minigrad": minigrad.__version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "numba": numba.__version__,
+            "system": f"{platform.system()} {platform.machine()}",
+            "cpus": os.cpu_count(),
+            "threads": numba.get_num_threads(),
+        }
+
     def save(self) -> None:
         """Write `results.json`."""
         content = {
             "settings": dataclasses.asdict(self.settings),
-            "environment": environment(),
+            "environment": self.environment,
             "summary": self.rows(),
             "runs": self.runs,
         }
@@ -158,19 +171,6 @@ class Comparison:
                 self.save()
                 display.finish(record)
         checkpoint.unlink(missing_ok=True)
-
-
-def environment() -> dict[str, Any]:
-    """What the timings depend on."""
-    return {
-        "minigrad": minigrad.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpus": os.cpu_count(),
-        "threads": numba.get_num_threads(),
-    }
 
 
 def write(path: Path, content: bytes) -> None:

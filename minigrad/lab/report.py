@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.lab import summary
+from minigrad.lab.display import outcome
 
 if TYPE_CHECKING:
     from minigrad.lab.compare import Comparison, Settings
@@ -199,7 +200,8 @@ def page(comparison: "Comparison", light: bytes, dark: bytes) -> str:
     """The report: one HTML file without anything outside it, for light and dark screens."""
     settings, rows = comparison.settings, comparison.rows()
     best = summary.winner(rows)
-    machine = environment_line(comparison)
+    e = comparison.environment
+    machine = f"{e['minigrad']}, NumPy {e['numpy']}, Numba {e['numba']}, Python {e['python']}, {e['threads']} threads"
     return _PAGE.format(
         title=html.escape(f"{settings.model} on {settings.data}: {', '.join(settings.norms)}"),
         date="" if not comparison.remaining else f"{len(comparison.remaining)} runs are still to come; ",
@@ -223,14 +225,6 @@ def page(comparison: "Comparison", light: bytes, dark: bytes) -> str:
     )
 
 
-def environment_line(comparison: "Comparison") -> str:
-    """Version and machine, in a line."""
-    from minigrad.lab.compare import environment
-
-    e = environment()
-    return f"{e['minigrad']}, NumPy {e['numpy']}, Numba {e['numba']}, Python {e['python']}, {e['threads']} threads"
-
-
 def write_report(comparison: "Comparison", write: Callable[[Path, bytes], None]) -> None:
     """Write the page and the pictures into the run folder."""
     light, dark = (picture(comparison.settings, comparison.runs, theme) for theme in ("light", "dark"))
@@ -240,8 +234,6 @@ def write_report(comparison: "Comparison", write: Callable[[Path, bytes], None])
 
 
 def _run_cells(run: dict[str, Any]) -> list[str]:
-    from minigrad.lab.display import outcome
-
     epochs = run.get("epochs", [])
     return [
         run["norm"],
@@ -256,7 +248,7 @@ def _run_cells(run: dict[str, Any]) -> list[str]:
 def _html_table(head: list[str], rows: list[list[str]], best: list[bool]) -> str:
     def line(cells: list[str], tag: str, marked: bool = False) -> str:
         inner = "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells)
-        return f"<tr{' class="best"' if marked else ''}>{inner}</tr>"
+        return f"<tr class=best>{inner}</tr>" if marked else f"<tr>{inner}</tr>"
 
     body = "".join(line(cells, "td", marked) for cells, marked in zip(rows, best, strict=True))
     return f"<table><thead>{line(head, 'th')}</thead><tbody>{body}</tbody></table>"

@@ -1,8 +1,9 @@
 """One run: train one network from one seed, and write down what happened.
 
 A run is decided by its settings and its seed, so it can be stopped and continued: at the end of each epoch,
-all that the rest depends on goes to a checkpoint (weights, running statistics, the optimizer's state, the
-random generator, the loader's, and the record so far). A run that is continued from there ends with the very same bits as one that was never stopped; only the timings differ.
+all that the rest depends on goes to a checkpoint (weights, running statistics, the states of the optimizer, the
+loader and the random generator, and the record so far). A run that is continued from there ends with the very
+same bits as one that was never stopped; only the timings differ.
 """
 
 import json
