@@ -81,7 +81,9 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
     for norm, marker in zip(settings.norms, _MARKERS * 9, strict=False):
         colour = _COLOURS[theme].get(norm) or next(others)
         mine = [run for run in runs if run["norm"] == norm and run.get("epochs") is not None]
-        style = {"color": colour, "label": norm, "marker": marker, "markersize": 4, "linewidth": 1.8}
+        absent = any(run["norm"] == norm and run["status"] == "does not apply" for run in runs)
+        label = f"{norm} (does not apply)" if absent else norm
+        style = {"color": colour, "label": label, "marker": marker, "markersize": 4, "linewidth": 1.8}
         _band(accuracy, [[100 * e["test_accuracy"] for e in run["epochs"]] for run in mine], style)
         _band(loss, [[e["train_loss"] for e in run["epochs"]] for run in mine], style)
         for run in mine:
@@ -102,6 +104,8 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
     accuracy.set_ylim(0, 101)
     accuracy.set_title("Test accuracy, %", color=ink, fontsize=11, loc="left")
     loss.set_yscale("log")
+    loss.yaxis.set_major_formatter("{x:g}")
+    loss.yaxis.set_minor_formatter("{x:g}")
     loss.set_title("Training loss (mean of the epoch)", color=ink, fontsize=11, loc="left")
     for axes in (accuracy, loss):
         axes.set_xlabel("epoch", color=ink, fontsize=9)
