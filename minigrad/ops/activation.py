@@ -1,5 +1,6 @@
 """Activations: the ReLU family, the smooth ones, and softmax."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,11 @@ from minigrad.autograd import Function
 from minigrad.autograd.modes import modes
 from minigrad.kernels import activation as kernels
 from minigrad.ops.dims import accepts_dim, normalize_axes
-from minigrad.ops.elementwise import cast
+from minigrad.ops.compare import where
+from minigrad.ops.elementwise import cast, sum_to
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import reshape
-from minigrad.ops.unary import exp
+from minigrad.ops.unary import OfInput, erfc, exp, log, sigmoid, tanh
 
 
 def check_float(x: Any, op: str) -> None:
@@ -93,6 +95,293 @@ def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     """x where x > 0, and negative_slope · x elsewhere. Its gradient at 0 is negative_slope."""
     check_float(x, "leaky_relu")
     return LeakyReLU(float(negative_slope))(x)
+
+
+class PReLU(Function):
+    """y = x where x > 0, and w · x elsewhere, w being learned; w is broadcast to x."""
+
+    def forward(self, x: Any, w: Any) -> Any:
+        self.save_for_backward(x, w)
+        self.positive = x > 0
+        return np.where(self.positive, x, w * x)
+
+    def backward(self, g: Any) -> Any:
+        x, w = self.saved
+        gx = where(self.positive, g, g * w) if self.needs(0) else None
+        gw = sum_to(Gate()(g * x, ~self.positive), w.shape) if self.needs(1) else None
+        return gx, gw
+
+
+def prelu(x: Any, weight: Any) -> Any:
+    """x where x > 0, and weight · x elsewhere: a leaky ReLU whose slope is learned.
+
+    Args:
+        x: any shape; its axis 1 holds the channels.
+        weight: one slope, (1,) or 0-d, or one for each channel, (C,).
+
+    Source: He et al., arXiv 1502.01852.
+    """
+    check_float(x, "prelu")
+    channels = x.shape[1] if x.ndim > 1 else 1
+    if weight.ndim > 1 or weight.shape not in ((), (1,), (channels,)):
+        raise ValueError(
+            f"prelu: weight has shape {weight.shape}, and must hold one slope, or one for each of the {channels} "
+            f"channels (axis 1) of input, which has shape {x.shape}"
+        )
+    if weight.ndim and x.ndim > 1:
+        weight = reshape(weight, (-1, *(1,) * (x.ndim - 2)))
+    return PReLU()(x, reshape(weight, ()) if x.ndim == 0 else weight)
+
+
+class HardTanh(Function):
+    """y = min(max(x, low), high):  ∂y/∂x = 1 strictly between the limits, else 0."""
+
+    def __init__(self, low: float, high: float):
+        self.low, self.high = low, high
+
+    def forward(self, x: Any) -> Any:
+        self.inside = (x > self.low) & (x < self.high)
+        return np.clip(x, self.low, self.high)
+
+    def backward(self, g: Any) -> Any:
+        return Gate()(g, self.inside)
+
+
+def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """x, cut off below at min_val and above at max_val. At the limits themselves the gradient is 0."""
+    if min_val > max_val:
+        raise ValueError(f"hardtanh: min_val={min_val} is larger than max_val={max_val}")
+    check_float(x, "hardtanh")
+    return HardTanh(min_val, max_val)(x)
+
+
+def relu6(x: Any) -> Any:
+    """min(max(x, 0), 6). At 0 and 6 the gradient is 0."""
+    return hardtanh(x, 0.0, 6.0)
+
+
+def hardsigmoid(x: Any) -> Any:
+    """min(max(x/6 + 1/2, 0), 1): a sigmoid of three straight lines."""
+    return hardtanh(x, -3.0, 3.0) / 6 + 0.5
+
+
+class HardSwish(Function):
+    """y = x · hardsigmoid(x):  ∂y/∂x = 0 up to −3, x/3 + 1/2 in the middle, 1 from 3."""
+
+    def forward(self, x: Any) -> Any:
+        self.save_for_backward(x)
+        self.inside, self.above = (x > -3) & (x < 3), x >= 3
+        return x * (np.clip(x, -3, 3) / 6 + 0.5)
+
+    def backward(self, g: Any) -> Any:
+        (x,) = self.saved
+        return where(self.inside, g * (x / 3 + 0.5), Gate()(g, self.above))
+
+
+def hardswish(x: Any) -> Any:
+    """x · hardsigmoid(x): 0 up to −3, x from 3, a parabola between. Source: Howard et al., arXiv 1905.02244."""
+    check_float(x, "hardswish")
+    return HardSwish()(x)
+
+
+# -- smooth -------------------------------------------------------------------------------------------------
+
+
+class ELU(Function):
+    """y = s x where x > 0, and s α (eᵏˣ − 1) elsewhere:  ∂y/∂x = s, and k (y + s α)."""
+
+    def __init__(self, alpha: float, scale: float = 1.0, inner: float = 1.0):
+        self.alpha, self.scale, self.inner = alpha, scale, inner
+
+    def forward(self, x: Any) -> Any:
+        self.positive = x > 0
+        # The exponential of large positive numbers would overflow; it is not used there.
+        bent = np.expm1(np.minimum(x, 0) * self.inner) * (self.scale * self.alpha)
+        y = np.where(self.positive, x * self.scale, bent)
+        self.save_for_backward(y)
+        return y
+
+    def backward(self, g: Any) -> Any:
+        (y,) = self.saved
+        return g * where(self.positive, self.scale, (y + self.scale * self.alpha) * self.inner)
+
+
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """x where x > 0, and α (eˣ − 1) elsewhere. Source: Clevert et al., arXiv 1511.07289."""
+    check_float(x, "elu")
+    return ELU(alpha)(x)
+
+
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """x where x > 0, and α (exp(x/α) − 1) elsewhere: an ELU without a kink for any α.
+
+    Source: Barron, arXiv 1704.07483.
+    """
+    check_float(x, "celu")
+    if alpha == 0:
+        raise ZeroDivisionError("celu: alpha is 0, and x/alpha is needed: use relu, the limit for small alpha")
+    return ELU(alpha, 1.0, 1 / alpha)(x)
+
+
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def selu(x: Any) -> Any:
+    """SELU_SCALE · elu(x, SELU_ALPHA): the one scale and α that keep mean 0 and variance 1 through layers.
+
+    Source: Klambauer et al., Self-Normalizing Neural Networks, arXiv 1706.02515.
+    """
+    check_float(x, "selu")
+    return ELU(SELU_ALPHA, SELU_SCALE)(x)
+
+
+class GELU(OfInput):
+    """y = x Φ(x), Φ being the normal distribution function and φ its density:  ∂y/∂x = Φ(x) + x φ(x)."""
+
+    @staticmethod
+    def function(x: Any) -> Any:
+        return x * _normal_cdf(x)
+
+    def slope(self, x: Any) -> Any:
+        density = exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
+        return _normal_cdf(x) + x * density
+
+
+def _normal_cdf(x: Any) -> Any:
+    # Not (1 + erf(x/√2)) / 2, whose digits cancel for negative x.
+    return erfc(x * -math.sqrt(0.5)) * 0.5
+
+
+class TanhGELU(OfInput):
+    """y = x/2 (1 + tanh u),  u = √(2/π) (x + 0.044715 x³):  ∂y/∂x = (1 + tanh u)/2 + x/2 (1 − tanh² u) u′."""
+
+    @staticmethod
+    def function(x: Any) -> Any:
+        return x * (tanh(_inside_tanh(x)) + 1) * 0.5
+
+    def slope(self, x: Any) -> Any:
+        t = tanh(_inside_tanh(x))
+        inner_slope = (x * x * (3 * 0.044715) + 1) * math.sqrt(2 / math.pi)
+        return ((t + 1) + x * (1 - t * t) * inner_slope) * 0.5
+
+
+def _inside_tanh(x: Any) -> Any:
+    return (x * x * 0.044715 + 1) * x * math.sqrt(2 / math.pi)
+
+
+def gelu(x: Any, approximate: str = "none") -> Any:
+    """x Φ(x), with Φ the standard normal distribution function; or its approximation with a tanh.
+
+    Args:
+        x: floating-point.
+        approximate: "none" for x Φ(x), "tanh" for x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))).
+
+    Source: Hendrycks and Gimpel, arXiv 1606.08415.
+    """
+    check_float(x, "gelu")
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f'gelu: approximate must be "none" or "tanh", not {approximate!r}')
+    return GELU()(x) if approximate == "none" else TanhGELU()(x)
+
+
+class SiLU(OfInput):
+    """y = x σ(x):  ∂y/∂x = σ(x) (1 + x (1 − σ(x)))."""
+
+    @staticmethod
+    def function(x: Any) -> Any:
+        return x * sigmoid(x)
+
+    def slope(self, x: Any) -> Any:
+        s = sigmoid(x)
+        return s * (x * (1 - s) + 1)
+
+
+def silu(x: Any) -> Any:
+    """x · sigmoid(x), also called swish. Source: Elfwing et al., arXiv 1702.03118."""
+    check_float(x, "silu")
+    return SiLU()(x)
+
+
+class Softplus(Function):
+    """y = log(1 + exp(β x)) / β, and x itself where β x > threshold:  ∂y/∂x = σ(β x), and 1."""
+
+    def __init__(self, beta: float, threshold: float):
+        self.beta, self.threshold = beta, threshold
+
+    def forward(self, x: Any) -> Any:
+        self.save_for_backward(x)
+        z = x * self.beta
+        self.straight = z > self.threshold
+        # log(1 + eᶻ) = max(z, 0) + log(1 + e⁻ᶻ) with |z| in the exponent: nothing overflows.
+        y = (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / self.beta
+        return np.where(self.straight, x, y)
+
+    def backward(self, g: Any) -> Any:
+        (x,) = self.saved
+        return where(self.straight, g, g * sigmoid(x * self.beta))
+
+
+def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+    """log(1 + exp(β x)) / β: a smooth ReLU; x itself where β x > threshold (the difference is below e⁻²⁰)."""
+    check_float(x, "softplus")
+    return Softplus(beta, threshold)(x)
+
+
+class LogSigmoid(OfInput):
+    """y = log σ(x) = −log(1 + e⁻ˣ):  ∂y/∂x = σ(−x)."""
+
+    @staticmethod
+    def function(x: Any) -> Any:
+        # |x| in the exponent: nothing overflows.
+        return np.minimum(x, 0) - np.log1p(np.exp(-np.abs(x)))
+
+    def slope(self, x: Any) -> Any:
+        return sigmoid(-x)
+
+
+def logsigmoid(x: Any) -> Any:
+    """log sigmoid(x), exact also where sigmoid rounds to 0."""
+    check_float(x, "logsigmoid")
+    return LogSigmoid()(x)
+
+
+class Mish(OfInput):
+    """y = x t,  t = tanh(log(1 + eˣ)):  ∂y/∂x = t + x (1 − t²) σ(x)."""
+
+    @staticmethod
+    def function(x: Any) -> Any:
+        return x * tanh(softplus(x))
+
+    def slope(self, x: Any) -> Any:
+        t = tanh(softplus(x))
+        return t + x * (1 - t * t) * sigmoid(x)
+
+
+def mish(x: Any) -> Any:
+    """x · tanh(softplus(x)). Source: Misra, arXiv 1908.08681."""
+    check_float(x, "mish")
+    return Mish()(x)
+
+
+class Softsign(Function):
+    """y = x / (1 + |x|):  ∂y/∂x = 1 / (1 + |x|)²."""
+
+    def forward(self, x: Any) -> Any:
+        self.save_for_backward(x)
+        self.sign = np.sign(x)
+        return x / (1 + np.abs(x))
+
+    def backward(self, g: Any) -> Any:
+        (x,) = self.saved
+        d = x * self.sign + 1
+        return g / (d * d)
+
+
+def softsign(x: Any) -> Any:
+    """x / (1 + |x|): between −1 and 1, and slower to get there than tanh."""
+    check_float(x, "softsign")
+    return Softsign()(x)
 
 
 # -- softmax ------------------------------------------------------------------------------------------------
@@ -214,7 +503,7 @@ def log_softmax(x: Any, axis: int, dtype: Any = None) -> Any:
         >>> mg.nn.functional.log_softmax(mg.tensor([0.0, 1000.0]), dim=0).tolist()
         [-1000.0, 0.0]
     """
-    return _along_axis(LogSoftmax, None, x, axis, dtype, "log_softmax")
+    return _along_axis(LogSoftmax, _composed_log_softmax, x, axis, dtype, "log_softmax")
 
 
 @accepts_dim
@@ -230,7 +519,7 @@ def _along_axis(op: Any, composed: Any, x: Any, axis: int, dtype: Any, name: str
     if x.ndim == 0:  # one number is a row of length 1
         return reshape(_along_axis(op, composed, reshape(x, (1,)), axis, None, name), ())
     (axis,) = normalize_axes(axis, x.ndim, name)
-    return composed(x, axis) if modes.composed and composed else op(axis)(x)
+    return composed(x, axis) if modes.composed else op(axis)(x)
 
 
 def _largest(x: Any, axis: int) -> Any:
@@ -242,3 +531,8 @@ def _largest(x: Any, axis: int) -> Any:
 def _composed_softmax(x: Any, axis: int) -> Any:
     e = exp(x - _largest(x, axis))
     return e / sum(e, axis, True)
+
+
+def _composed_log_softmax(x: Any, axis: int) -> Any:
+    shifted = x - _largest(x, axis)
+    return shifted - log(sum(exp(shifted), axis, True))

@@ -13,15 +13,18 @@ from minigrad.autograd.fused import fused_backward
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.kernels import loss as kernels
-from minigrad.ops.activation import check_float, log_softmax
-from minigrad.ops.elementwise import cast, operands
+from minigrad.ops.activation import check_float, log_softmax, logsigmoid
+from minigrad.ops.compare import clip, where
+from minigrad.ops.elementwise import cast, expand, operands
 from minigrad.ops.reduction import mean, sum
 from minigrad.ops.shape import permute, reshape
+from minigrad.ops.unary import exp, log
 
 
-def _check_reduction(reduction: str, op: str) -> None:
+def _check_reduction(reduction: str, op: str, also: tuple[str, ...] = ()) -> None:
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'{op}: reduction must be "mean", "sum" or "none", not {reduction!r}')
+        names = ", ".join(f'"{r}"' for r in (*also, "mean", "sum"))
+        raise ValueError(f'{op}: reduction must be {names} or "none", not {reduction!r}')
 
 
 def _reduce(losses: Any, reduction: str) -> Any:
@@ -31,28 +34,49 @@ def _reduce(losses: Any, reduction: str) -> Any:
     return sum(losses) if reduction == "sum" else losses
 
 
-def _check_pair(x: Any, target: Any, op: str) -> tuple[Any, Any]:
-    """Bring input and target to one dtype; warn if their shapes differ but broadcast, which is rarely meant."""
+def _pair(x: Any, target: Any, op: str, exact: bool = False) -> tuple[Any, Any]:
+    """Input and target, of one shape and dtype.
+
+    Shapes that differ but broadcast are an error if `exact`; else there is a warning, for it is rarely meant:
+    (N, 1) against (N,) gives N² losses.
+    """
+    if not hasattr(target, "dtype"):
+        target = np.asarray(target)
     if x.shape != target.shape:
+        said = f"{op}: input has shape {x.shape}, and target {target.shape}"
         try:
-            np.broadcast_shapes(x.shape, target.shape)
+            shape = np.broadcast_shapes(x.shape, target.shape)
         except ValueError:
-            raise ValueError(
-                f"{op}: input has shape {x.shape}, and target {target.shape}: they must have the same shape"
-            ) from None
+            shape = None
+        if exact or shape is None:
+            raise ValueError(f"{said}: they must have the same shape, target.reshape(input.shape)")
         warnings.warn(
-            f"{op}: input has shape {x.shape}, and target {target.shape}. They are broadcast against each other, "
-            "which is likely not what you want: give both the same shape (target.reshape(input.shape)).",
+            f"{said}. They are broadcast to {shape}, which is likely not what you want: give both the same shape, "
+            "target.reshape(input.shape).",
             stacklevel=3,
         )
+        x, target = expand(x, shape), expand(target, shape)
     return operands(x, target, divide=True)
+
+
+def _check_weight(weight: Any, x: Any, op: str) -> None:
+    if weight.shape != x.shape:
+        raise ValueError(f"{op}: weight has shape {weight.shape}, and must have the shape of input, {x.shape}")
+
+
+def _reduce_weighted(losses: Any, weight: Any, x: Any, reduction: str, op: str) -> Any:
+    if weight is None:
+        return _reduce(losses, reduction)
+    _check_weight(weight, x, op)
+    losses = losses * weight
+    return sum(losses) / sum(weight) if reduction == "mean" else _reduce(losses, reduction)
 
 
 # -- regression ---------------------------------------------------------------------------------------------
 
 
 class SquaredError(Function):
-    """z = (x − y)²:  ∂z/∂x = 2 (x − y),  ∂z/∂y = −2 (x − y). Both of one shape."""
+    """z = (x − y)²:  ∂z/∂x = 2 (x − y),  ∂z/∂y = −2 (x − y)."""
 
     def forward(self, x: Any, y: Any) -> Any:
         self.save_for_backward(x, y)
@@ -61,16 +85,49 @@ class SquaredError(Function):
 
     def backward(self, g: Any) -> Any:
         x, y = self.saved
-        gx = 2 * (x - y) * g
+        gx = (x - y) * 2 * g
         return gx if self.needs(0) else None, -gx if self.needs(1) else None
 
 
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
+class AbsoluteError(Function):
+    """z = |x − y|:  ∂z/∂x = sign(x − y),  ∂z/∂y = −sign(x − y)."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        d = x - y
+        self.sign = np.sign(d)
+        return np.abs(d)
+
+    def backward(self, g: Any) -> Any:
+        gx = g * self.sign
+        return gx if self.needs(0) else None, -gx if self.needs(1) else None
+
+
+class SmoothL1(Function):
+    """z = d²/2β where |d| < β, and |d| − β/2 elsewhere, with d = x − y:  ∂z/∂x = d/β, and sign(d)."""
+
+    def __init__(self, beta: float):
+        self.beta = beta
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.save_for_backward(x, y)
+        d = x - y
+        size = np.abs(d)
+        self.near, self.sign = size < self.beta, np.sign(d)
+        return np.where(self.near, d * d * (0.5 / self.beta), size - 0.5 * self.beta)
+
+    def backward(self, g: Any) -> Any:
+        x, y = self.saved
+        gx = g * where(self.near, (x - y) / self.beta, self.sign)
+        return gx if self.needs(0) else None, -gx if self.needs(1) else None
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Any:
     """The squared error (x − y)².
 
     Args:
-        input, target: of one shape.
+        input, target: of one shape. (Other shapes are broadcast, with a warning.)
         reduction: "mean", "sum" or "none".
+        weight: multiplies each loss, of the shape of input; the mean is then Σ weight · loss / Σ weight.
 
     Example:
         >>> import minigrad as mg
@@ -78,11 +135,153 @@ def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Any:
         2.0
     """
     _check_reduction(reduction, "mse_loss")
-    x, y = _check_pair(input, target, "mse_loss")
-    if x.shape != y.shape:
-        d = x - y
-        return _reduce(d * d, reduction)
-    return _reduce(SquaredError()(x, y), reduction)
+    losses = SquaredError()(*_pair(input, target, "mse_loss"))
+    return _reduce_weighted(losses, weight, input, reduction, "mse_loss")
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Any:
+    """The absolute error |x − y|; its gradient at 0 is 0. Arguments as for `mse_loss`."""
+    _check_reduction(reduction, "l1_loss")
+    losses = AbsoluteError()(*_pair(input, target, "l1_loss"))
+    return _reduce_weighted(losses, weight, input, reduction, "l1_loss")
+
+
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Any:
+    """d²/2β where |d| < β, and |d| − β/2 elsewhere, with d = x − y: squared near 0, absolute far away.
+
+    Args:
+        input, target: of one shape.
+        reduction: "mean", "sum" or "none".
+        beta: where the two meet; 0 gives `l1_loss`.
+
+    Source: Girshick, Fast R-CNN, arXiv 1504.08083.
+    """
+    _check_reduction(reduction, "smooth_l1_loss")
+    if beta < 0:
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, and is {beta}")
+    x, y = _pair(input, target, "smooth_l1_loss")
+    return _reduce(SmoothL1(beta)(x, y) if beta else AbsoluteError()(x, y), reduction)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
+    """d²/2 where |d| < δ, and δ (|d| − δ/2) elsewhere, with d = x − y: δ times `smooth_l1_loss` with β = δ.
+
+    `weight`, of the shape of input, multiplies each loss. As in PyTorch, the mean is not divided by it.
+    """
+    _check_reduction(reduction, "huber_loss")
+    if delta <= 0:
+        raise ValueError(f"huber_loss: delta must be positive, and is {delta}")
+    losses = SmoothL1(delta)(*_pair(input, target, "huber_loss")) * delta
+    if weight is not None:
+        _check_weight(weight, input, "huber_loss")
+        losses = losses * weight
+    return _reduce(losses, reduction)
+
+
+# -- yes or no ----------------------------------------------------------------------------------------------
+
+
+class BinaryCrossEntropy(Function):
+    """z = −y log x − (1 − y) log(1 − x):  ∂z/∂x = (x − y) / (x (1 − x)),  ∂z/∂y = log(1 − x) − log x.
+
+    Both logarithms are at least −100, so that a wrong answer of probability 0 has a finite loss.
+    """
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.save_for_backward(x, y)
+        with np.errstate(divide="ignore"):
+            log_x, log_rest = np.maximum(np.log(x), -100), np.maximum(np.log1p(-x), -100)
+        return (y - 1) * log_rest - y * log_x
+
+    def backward(self, g: Any) -> Any:
+        x, y = self.saved
+        gx = gy = None
+        if self.needs(0):
+            gx = g * (x - y) / clip(x * (1 - x), 1e-12)
+        if self.needs(1):
+            gy = g * (clip(log(1 - x), -100) - clip(log(x), -100))
+        return gx, gy
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
+    """−y log x − (1 − y) log(1 − x), for probabilities x and targets y between 0 and 1.
+
+    Prefer `binary_cross_entropy_with_logits` to a sigmoid before this: it is exact for sure answers, too.
+
+    Args:
+        input, target: of one shape.
+        weight: multiplies each loss; broadcast to input.
+        reduction: "mean", "sum" or "none".
+
+    Raises:
+        ValueError: shapes differ, or input is not between 0 and 1.
+    """
+    _check_reduction(reduction, "binary_cross_entropy")
+    x, y = _pair(input, target, "binary_cross_entropy", exact=True)
+    array = raw(x)
+    if ((array < 0) | (array > 1)).any():
+        raise ValueError(
+            f"binary_cross_entropy: input must be probabilities between 0 and 1, and lies between {array.min():.6g} "
+            f"and {array.max():.6g}: apply sigmoid, or use binary_cross_entropy_with_logits"
+        )
+    losses = BinaryCrossEntropy()(x, y)
+    return _reduce(losses if weight is None else losses * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+) -> Any:
+    """−p y log σ(x) − (1 − y) log(1 − σ(x)), for scores x and targets y between 0 and 1.
+
+    It is computed as (1 − y) x − (1 + (p − 1) y) log σ(x), which is exact for scores of any size.
+
+    Args:
+        input, target: of one shape.
+        weight: multiplies each loss; broadcast to input.
+        reduction: "mean", "sum" or "none".
+        pos_weight: p, the weight of the positive answers; broadcast to input.
+    """
+    _check_reduction(reduction, "binary_cross_entropy_with_logits")
+    x, y = _pair(input, target, "binary_cross_entropy_with_logits", exact=True)
+    log_p = logsigmoid(x)
+    if pos_weight is not None:
+        log_p = log_p * ((pos_weight - 1) * y + 1)
+    losses = (1 - y) * x - log_p
+    return _reduce(losses if weight is None else losses * weight, reduction)
+
+
+# -- distributions ------------------------------------------------------------------------------------------
+
+
+class XLogX(Function):
+    """y = x log x, and 0 for x = 0:  ∂y/∂x = log x + 1."""
+
+    def forward(self, x: Any) -> Any:
+        self.save_for_backward(x)
+        return x * np.log(np.where(x == 0, 1, x))
+
+    def backward(self, g: Any) -> Any:
+        (x,) = self.saved
+        return g * (log(x) + 1)
+
+
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Any:
+    """y (log y − x): the Kullback–Leibler divergence from log-probabilities x to probabilities y.
+
+    Args:
+        input: log-probabilities.
+        target: probabilities, or their logarithms with `log_target`.
+        reduction: "batchmean" (the sum, divided by the length of the first axis: the divergence as the
+            textbooks define it), "mean" (over all elements), "sum" or "none".
+        log_target: is target a logarithm?
+    """
+    if reduction != "batchmean":
+        _check_reduction(reduction, "kl_div", also=("batchmean",))
+    x, y = _pair(input, target, "kl_div")
+    losses = exp(y) * (y - x) if log_target else XLogX()(y) - y * x
+    if reduction == "batchmean":
+        return sum(losses) / (x.shape[0] if x.ndim else 1)
+    return _reduce(losses, reduction)
 
 
 # -- classification -----------------------------------------------------------------------------------------

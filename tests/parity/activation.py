@@ -3,6 +3,10 @@
 from tests.parity.case import Case, constant, normal, transposed
 
 SPECIAL = constant([-float("inf"), -100.0, -1.0, -0.0, 0.0, 1e-30, 1.0, 100.0, float("inf")])
+# The points where a piecewise function changes, and values far out.
+LIMITS = constant([-90.0, -6.0, -3.0, -1.0, -0.25, 0.0, 0.75, 1.0, 3.0, 6.0, 90.0])
+# PyTorch keeps the 1/6 of hardsigmoid's slope in float32, and has no second derivative of it.
+ROUNDED = {"hardsigmoid": {"float64": 1e-7}}
 MASKED = constant([[1.0, -float("inf"), 2.0], [-float("inf"), -float("inf"), 0.5]])
 
 
@@ -11,10 +15,47 @@ def _f(name, *args, **options):
 
 
 CASES = [
+    Case("prelu_shared", _f("prelu"), normal(2, 3, 2), normal(1), second=True),
+    Case("prelu_channels", _f("prelu"), normal(2, 3, 2), normal(3), second=True),
+    Case("prelu_1d", _f("prelu"), normal(5), normal(1)),
     Case("relu", _f("relu"), normal(3, 4), second=True),
     Case("relu_special", _f("relu"), SPECIAL),
     Case("leaky_relu", _f("leaky_relu", 0.2), normal(3, 4), second=True),
     Case("leaky_relu_zero", _f("leaky_relu"), constant([-1.0, 0.0, 1.0])),
+]
+_ELEMENTWISE = {
+    "relu6": [()],
+    "elu": [(), (0.4,)],
+    "celu": [(), (0.5,)],
+    "selu": [()],
+    "gelu": [()],
+    "silu": [()],
+    "mish": [()],
+    "softplus": [(), (3.0, 2.0)],
+    "softsign": [()],
+    "hardtanh": [(), (-0.25, 0.75)],
+    "hardsigmoid": [()],
+    "hardswish": [()],
+    "logsigmoid": [()],
+    "sigmoid": [()],
+    "tanh": [()],
+}
+for _name, _variants in _ELEMENTWISE.items():
+    for _i, _args in enumerate(_variants):
+        CASES += [
+            Case(
+                f"{_name}_{_i}",
+                _f(_name, *_args),
+                normal(3, 5, scale=2.0),
+                second=_name != "hardsigmoid",
+                tolerance=ROUNDED.get(_name),
+            ),
+            Case(f"{_name}_{_i}_limits", _f(_name, *_args), LIMITS, tolerance=ROUNDED.get(_name)),
+            Case(f"{_name}_{_i}_empty", _f(_name, *_args), normal(0, 2)),
+        ]
+CASES += [
+    Case("gelu_tanh", _f("gelu", approximate="tanh"), normal(3, 5, scale=2.0), second=True),
+    Case("gelu_tanh_limits", _f("gelu", approximate="tanh"), LIMITS),
 ]
 for _name in ("softmax", "log_softmax", "softmin"):
     CASES += [

@@ -149,7 +149,7 @@ class Torch:
         return isinstance(x, self.lib.Tensor)
 
     def array(self, tensor: Any) -> Any:
-        return np.array(tensor.detach().numpy())
+        return np.array(tensor.detach().numpy(force=True))
 
     def is_float(self, tensor: Any) -> bool:
         return tensor.is_floating_point()
