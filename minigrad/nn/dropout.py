@@ -1,0 +1,68 @@
+"""Dropout as layers: at work while training, the identity in `eval()`."""
+
+from typing import Any
+
+from minigrad.autograd import Tensor
+from minigrad.nn import functional as F
+from minigrad.nn.module import Module
+
+
+class Dropout(Module):
+    """While training, each element is 0 with probability p, and x / (1 − p) otherwise.
+
+    Args:
+        p: the probability to drop an element.
+        inplace: accepted for PyTorch's sake, without effect: the input is never changed.
+
+    Example:
+        >>> import minigrad as mg
+        >>> layer = mg.nn.Dropout(0.5).eval()
+        >>> layer(mg.ones(3)).tolist()
+        [1.0, 1.0, 1.0]
+    """
+
+    function: Any = staticmethod(F.dropout)
+
+    def __init__(self, p: float = 0.5, inplace: bool = False):
+        super().__init__()
+        if not 0 <= p <= 1:
+            raise ValueError(
+                f"{type(self).__name__}: p is the probability to drop an element; it must be between 0 and 1, not {p}"
+            )
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x, self.p, self.training)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Dropout1d(Dropout):
+    """Dropout of whole channels of (N, C, L) or (C, L)."""
+
+    function = staticmethod(F.dropout1d)
+
+
+class Dropout2d(Dropout):
+    """Dropout of whole channels of (N, C, H, W)."""
+
+    function = staticmethod(F.dropout2d)
+
+
+class Dropout3d(Dropout):
+    """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+
+    function = staticmethod(F.dropout3d)
+
+
+class AlphaDropout(Dropout):
+    """Dropout that keeps mean 0 and variance 1, for networks with SELU."""
+
+    function = staticmethod(F.alpha_dropout)
+
+
+class FeatureAlphaDropout(Dropout):
+    """`AlphaDropout` of whole channels."""
+
+    function = staticmethod(F.feature_alpha_dropout)
