@@ -6,6 +6,7 @@ from minigrad.ops.activation import (
     celu,
     elu,
     gelu,
+    glu,
     hardsigmoid,
     hardswish,
     hardtanh,

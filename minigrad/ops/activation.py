@@ -8,11 +8,11 @@ import numpy as np
 from minigrad.autograd import Function
 from minigrad.autograd.modes import modes
 from minigrad.kernels import activation as kernels
-from minigrad.ops.dims import accepts_dim, normalize_axes
 from minigrad.ops.compare import where
+from minigrad.ops.dims import accepts_dim, normalize_axes
 from minigrad.ops.elementwise import cast, sum_to
 from minigrad.ops.reduction import sum
-from minigrad.ops.shape import reshape
+from minigrad.ops.shape import chunk, reshape
 from minigrad.ops.unary import OfInput, erfc, exp, log, sigmoid, tanh
 
 
@@ -382,6 +382,21 @@ def softsign(x: Any) -> Any:
     """x / (1 + |x|): between −1 and 1, and slower to get there than tanh."""
     check_float(x, "softsign")
     return Softsign()(x)
+
+
+@accepts_dim
+def glu(x: Any, axis: int = -1) -> Any:
+    """a · sigmoid(b), where a and b are the first and the second half of x along `axis`.
+
+    Source: Dauphin et al., arXiv 1612.08083.
+    """
+    check_float(x, "glu")
+    (axis,) = normalize_axes(axis, x.ndim, "glu")
+    n = x.shape[axis]
+    if n % 2:
+        raise ValueError(f"glu: axis {axis} of input has length {n}, and must be even to be halved")
+    a, b = chunk(x, 2, axis)
+    return a * sigmoid(b)
 
 
 # -- softmax ------------------------------------------------------------------------------------------------

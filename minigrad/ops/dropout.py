@@ -63,7 +63,7 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Any:
         >>> import minigrad as mg
         >>> _ = mg.manual_seed(0)
         >>> mg.nn.functional.dropout(mg.ones(6), p=0.5).tolist()
-        [2.0, 0.0, 0.0, 2.0, 2.0, 2.0]
+        [2.0, 2.0, 2.0, 0.0, 0.0, 0.0]
     """
     return x if _idle(x, p, training, "dropout") else _drop(x, x.shape, p)
 
@@ -73,7 +73,8 @@ def _drop_channels(x: Any, p: float, training: bool, op: str, axes: int) -> Any:
     idle = _idle(x, p, training, op)
     if x.ndim not in (axes + 1, axes + 2):
         raise ValueError(
-            f"{op}: input has shape {x.shape}, and must have {axes + 2} axes (N, C, ...), or {axes + 1} without a batch"
+            f"{op}: input has shape {x.shape}, and must have {axes + 2} axes, (N, C, ...), or {axes + 1} without "
+            "a batch"
         )
     if idle:
         return x

@@ -15,6 +15,8 @@ def _f(name, *args, **options):
 
 
 CASES = [
+    Case("glu", _f("glu"), normal(3, 6), second=True),
+    Case("glu_first", _f("glu", dim=0), transposed(normal(3, 4))),
     Case("prelu_shared", _f("prelu"), normal(2, 3, 2), normal(1), second=True),
     Case("prelu_channels", _f("prelu"), normal(2, 3, 2), normal(3), second=True),
     Case("prelu_1d", _f("prelu"), normal(5), normal(1)),
