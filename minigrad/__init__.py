@@ -82,6 +82,18 @@ from minigrad.ops.elementwise import (
     remainder,
     sub,
 )
+from minigrad.ops.extrema import (
+    amax,
+    amin,
+    argmax,
+    argmin,
+    argsort,
+    max,
+    median,
+    min,
+    sort,
+    topk,
+)
 from minigrad.ops.indexing import (
     gather,
     index_add,
@@ -99,8 +111,23 @@ from minigrad.ops.power import (
 )
 from minigrad.ops.random import get_rng_state, manual_seed, set_rng_state
 from minigrad.ops.reduction import (
+    all,
+    any,
+    count_nonzero,
+    logsumexp,
     mean,
+    nansum,
+    norm,
+    prod,
+    std,
+    std_mean,
     sum,
+    var,
+    var_mean,
+)
+from minigrad.ops.scan import (
+    cumprod,
+    cumsum,
 )
 from minigrad.ops.shape import (
     cat,

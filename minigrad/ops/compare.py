@@ -174,12 +174,18 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         if hasattr(mask, "dtype"):
             raise TypeError(f"where: the condition must be boolean, not {mask.dtype}: write e.g. x != 0")
         mask = np.asarray(mask, np.bool_)
+    if isinstance(x, float | int) and isinstance(y, float | int):
+        x, y = _number(x, y), _number(y, x)
     x, y = operands(x, y)
-    if isinstance(x, float | int) and isinstance(y, float | int):  # nothing to tell the dtype: as in mg.tensor
-        kind = np.float32 if isinstance(x, float) or isinstance(y, float) else np.int64
-        x, y = np.asarray(x, kind), np.asarray(y, kind)
     # Given as it came: a Tensor condition makes the result a Tensor.
     return Where()(condition if isinstance(condition, Tensor) else mask, x, y)
+
+
+def _number(x: Any, other: Any) -> Any:
+    """A number of two as an array: with no tensor to tell the dtype, it is that of `mg.tensor`."""
+    if isinstance(x, np.generic):  # not only a number: in a backward pass on arrays, this is what has no axes
+        return np.asarray(x)
+    return np.asarray(x, np.float32 if isinstance(x, float) or isinstance(other, float) else np.int64)
 
 
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:

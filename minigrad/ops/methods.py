@@ -7,7 +7,19 @@ function that is an attribute of a class is a method, and its first argument is 
 from typing import Any
 
 from minigrad.autograd.tensor import Tensor
-from minigrad.ops import activation, compare, elementwise, indexing, linalg, power, reduction, shape, unary
+from minigrad.ops import (
+    activation,
+    compare,
+    elementwise,
+    extrema,
+    indexing,
+    linalg,
+    power,
+    reduction,
+    scan,
+    shape,
+    unary,
+)
 
 
 class Methods:
@@ -143,7 +155,28 @@ class Methods:
     # -- reductions --------------------------------------------------------------------------------------
 
     sum = reduction.sum
+    nansum = reduction.nansum
     mean = reduction.mean
+    var = reduction.var
+    std = reduction.std
+    prod = reduction.prod
+    logsumexp = reduction.logsumexp
+    norm = reduction.norm
+    any = reduction.any
+    all = reduction.all
+    count_nonzero = reduction.count_nonzero
+    cumsum = scan.cumsum
+    cumprod = scan.cumprod
+    max = extrema.max
+    min = extrema.min
+    amax = extrema.amax
+    amin = extrema.amin
+    argmax = extrema.argmax
+    argmin = extrema.argmin
+    sort = extrema.sort
+    argsort = extrema.argsort
+    topk = extrema.topk
+    median = extrema.median
 
     # -- shape -------------------------------------------------------------------------------------------
 

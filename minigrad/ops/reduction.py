@@ -1,32 +1,78 @@
-"""Reductions: sums, means, extrema and products over axes."""
+"""Reductions: sums, averages, spreads, products and norms over axes.
+
+Gradients spread: each is the gradient of the result, broadcast back along the reduced axes, times the slope.
+"""
 
 from typing import Any
 
 import numpy as np
 
 from minigrad.autograd import Function
+from minigrad.autograd.tensor import raw
+from minigrad.ops.compare import Predicate, where
 from minigrad.ops.dims import accepts_dim, normalize_axes
 from minigrad.ops.elementwise import cast, expand
-from minigrad.ops.shape import reshape
+from minigrad.ops.indexing import getitem
+from minigrad.ops.power import pow
+from minigrad.ops.scan import cumprod
+from minigrad.ops.shape import cat, flip
+from minigrad.ops.unary import abs, exp, floating, sign, sqrt
 
 
 def keepdim_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
     """`shape` with length 1 along the reduced axes."""
-    return tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return tuple([1 if i in axes else n for i, n in enumerate(shape)])
 
 
-class Sum(Function):
-    """s = Σ x over `axes`:  every summand's derivative is 1."""
+def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    n = 1
+    for a in axes:
+        n *= shape[a]
+    return n
+
+
+class Reduction(Function):
+    """What all reductions share: the axes, and the way back to the shape before."""
 
     def __init__(self, axes: tuple[int, ...], keepdim: bool):
         self.axes, self.keepdim = axes, keepdim
 
+    def keep(self, g: Any, shape: tuple[int, ...]) -> Any:
+        """`g`, a result's gradient, with the reduced axes put back with length 1: it broadcasts against x."""
+        return g.reshape(keepdim_shape(shape, self.axes))
+
+
+# -- sums and averages ------------------------------------------------------------------------------------
+
+
+class Sum(Reduction):
+    """s = Σ x:  every summand's derivative is 1."""
+
     def forward(self, x: Any) -> Any:
         self.original = x.shape
-        return x.sum(axis=self.axes, keepdims=self.keepdim)
+        dtype = np.int64 if x.dtype.kind in "iub" else None
+        return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=dtype)
 
     def backward(self, g: Any) -> Any:
-        return expand(reshape(g, keepdim_shape(self.original, self.axes)), self.original)
+        return expand(self.keep(g, self.original), self.original)
+
+
+class Mean(Reduction):
+    """m = (1/n) Σ x:  every summand's derivative is 1/n."""
+
+    def forward(self, x: Any) -> Any:
+        self.original = x.shape
+        n = _count(x.shape, self.axes)
+        return x.sum(axis=self.axes, keepdims=self.keepdim) * x.dtype.type(1 / n if n else np.nan)
+
+    def backward(self, g: Any) -> Any:
+        n = _count(self.original, self.axes)
+        return expand(self.keep(g, self.original) * (1 / n if n else np.nan), self.original)
+
+
+def _floats_only(x: Any, op: str) -> None:
+    if x.dtype.kind != "f":
+        raise TypeError(f"{op}: needs a floating-point tensor, not {x.dtype}: convert it first, x.float()")
 
 
 @accepts_dim
@@ -43,10 +89,261 @@ def sum(x: Any, axis: Any = None, keepdim: bool = False, dtype: Any = None) -> A
 
 
 @accepts_dim
-def mean(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
-    """(1/n) Σ x over `axis` (default: all axes), n being the number of elements averaged."""
-    if x.dtype.kind != "f":
-        raise TypeError(f"mean: needs a floating-point tensor, not {x.dtype}: convert it first, x.float()")
-    axes = normalize_axes(axis, x.ndim, "mean")
-    n = int(np.prod([x.shape[a] for a in axes]))
-    return sum(x, axes, keepdim) / n if n else sum(x, axes, keepdim) * float("nan")
+def nansum(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+    """Σ x over `axis`, NaN counting as 0; no gradient flows to the NaNs."""
+    return sum(where(np.isnan(raw(x)), 0.0, x), axis, keepdim)
+
+
+@accepts_dim
+def mean(x: Any, axis: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    """(1/n) Σ x over `axis` (default: all axes), n being the number of elements averaged; NaN for n = 0."""
+    x = x if dtype is None else cast(x, dtype)
+    _floats_only(x, "mean")
+    return Mean(normalize_axes(axis, x.ndim, "mean"), keepdim)(x)
+
+
+# -- variance and standard deviation ----------------------------------------------------------------------
+
+
+class Var(Reduction):
+    """v = Σ (x − m)² / (n − c):  ∂v/∂x = 2 (x − m) / (n − c).
+
+    In two passes, the mean first: the shortcut E[x²] − E[x]² loses every digit where the mean is large. The mean
+    depends on x, too, but Σ (x − m) = 0, so that ∂v/∂m = 0.
+    """
+
+    def __init__(self, axes: tuple[int, ...], keepdim: bool, correction: float):
+        super().__init__(axes, keepdim)
+        self.correction = correction
+
+    def divisor(self, shape: tuple[int, ...]) -> float:
+        """n − c, and never below 0."""
+        return max(_count(shape, self.axes) - self.correction, 0)
+
+    def variance(self, x: Any) -> Any:
+        n = _count(x.shape, self.axes)
+        with np.errstate(all="ignore"):
+            m = x.sum(axis=self.axes, keepdims=True) * x.dtype.type(1 / n if n else np.nan)
+            d = x - m
+            d *= d
+            return d.sum(axis=self.axes, keepdims=self.keepdim) / x.dtype.type(self.divisor(x.shape))
+
+    def forward(self, x: Any) -> Any:
+        self.save_for_backward(x)
+        return self.variance(x)
+
+    def backward(self, g: Any) -> Any:
+        (x,) = self.saved
+        n = self.divisor(x.shape)
+        return self.keep(g, x.shape) * (2 / n if n else np.nan) * (x - mean(x, self.axes, True))
+
+
+class Std(Var):
+    """s = √v:  ∂s/∂x = (x − m) / (s (n − c)), and 0 where s = 0, as in PyTorch."""
+
+    def forward(self, x: Any) -> Any:
+        with np.errstate(invalid="ignore"):
+            s = np.sqrt(self.variance(x))
+        s = np.asarray(s)
+        self.save_for_backward(x, s)
+        return s
+
+    def backward(self, g: Any) -> Any:
+        x, s = self.saved
+        n = self.divisor(x.shape)
+        s = where(raw(s) == 0, 1.0, s)  # there x − m is 0 as well
+        return self.keep(g / s, x.shape) * (1 / n if n else np.nan) * (x - mean(x, self.axes, True))
+
+
+def _spread(op: Any, x: Any, axis: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
+    name = op.__name__.lower()
+    _floats_only(x, name)
+    if isinstance(axis, bool):  # PyTorch's var(unbiased)
+        axis, unbiased = None, axis
+    if unbiased is not None and correction is not None:
+        raise TypeError(f"{name}: give unbiased or correction, not both")
+    if correction is None:
+        correction = 1 if unbiased is None else int(unbiased)
+    return op(normalize_axes(axis, x.ndim, name), keepdim, correction)(x)
+
+
+@accepts_dim
+def var(x: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
+    """The variance Σ (x − mean)² / (n − correction) over `axis` (default: all axes).
+
+    Args:
+        correction: 1 by default, as in PyTorch (NumPy and normalization layers: 0).
+        unbiased: the same by another name: True is correction=1, False is correction=0.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([1.0, 3.0])
+        >>> x.var().item(), x.var(correction=0).item()
+        (2.0, 1.0)
+    """
+    return _spread(Var, x, axis, unbiased, keepdim, correction)
+
+
+@accepts_dim
+def std(x: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
+    """The standard deviation, √var. Its gradient is 0 where all elements are equal."""
+    return _spread(Std, x, axis, unbiased, keepdim, correction)
+
+
+@accepts_dim
+def var_mean(x: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
+    """The variance and the mean, as a pair."""
+    v = var(x, axis, unbiased, keepdim, correction=correction)
+    return v, mean(x, None if isinstance(axis, bool) else axis, keepdim)
+
+
+@accepts_dim
+def std_mean(x: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
+    """The standard deviation and the mean, as a pair."""
+    s = std(x, axis, unbiased, keepdim, correction=correction)
+    return s, mean(x, None if isinstance(axis, bool) else axis, keepdim)
+
+
+# -- products ---------------------------------------------------------------------------------------------
+
+
+class Prod(Reduction):
+    """p = Π x over one axis:  ∂p/∂xᵢ = the product of all the others.
+
+    Not p / xᵢ, which fails at zeros: the product of those before i times the product of those after i.
+    """
+
+    def forward(self, x: Any) -> Any:
+        self.save_for_backward(x)
+        return x.prod(axis=self.axes, keepdims=self.keepdim, dtype=np.int64 if x.dtype.kind in "iub" else None)
+
+    def backward(self, g: Any) -> Any:
+        (x,) = self.saved
+        (axis,) = self.axes
+        before = product_before(x, axis)
+        after = flip(product_before(flip(x, axis), axis), axis)
+        return self.keep(g, x.shape) * before * after
+
+
+def product_before(x: Any, axis: int) -> Any:
+    """The product of all elements before each one along an axis; 1 for the first."""
+    inner = (*[slice(None)] * axis, slice(0, max(x.shape[axis] - 1, 0)))
+    first = np.ones((*x.shape[:axis], min(x.shape[axis], 1), *x.shape[axis + 1 :]), x.dtype)
+    return cat([first, cumprod(getitem(x, inner), axis)], axis)
+
+
+@accepts_dim
+def prod(x: Any, axis: int | None = None, keepdim: bool = False, dtype: Any = None) -> Any:
+    """Π x over one axis (default: over all elements). Its gradient is right where elements are 0, too."""
+    x = x if dtype is None else cast(x, dtype)
+    if axis is None:
+        p = Prod((0,), False)(x.reshape(-1))
+        return p.reshape((1,) * x.ndim) if keepdim else p
+    return Prod(normalize_axes(int(axis), x.ndim, "prod"), keepdim)(x)
+
+
+# -- logsumexp and norms ----------------------------------------------------------------------------------
+
+
+class LogSumExp(Reduction):
+    """y = log Σ eˣ = m + log Σ eˣ⁻ᵐ with m = max x, which cannot overflow:  ∂y/∂x = eˣ⁻ʸ, the softmax."""
+
+    def forward(self, x: Any) -> Any:
+        with np.errstate(all="ignore"):
+            m = x.max(axis=self.axes, keepdims=True, initial=-np.inf)
+            m = np.where(np.isfinite(m), m, x.dtype.type(0))  # ∞ − ∞ is NaN; e^∞ and e^−∞ are right
+            y = np.log(np.exp(x - m).sum(axis=self.axes, keepdims=True)) + m
+        if not self.keepdim:
+            y = y.reshape([n for i, n in enumerate(x.shape) if i not in self.axes])
+        self.save_for_backward(x, y)
+        return y
+
+    def backward(self, g: Any) -> Any:
+        x, y = self.saved
+        y = where(np.isneginf(raw(y)), 0.0, y)  # all of x is −∞: then eˣ is 0, where eˣ⁻ʸ would be NaN
+        return self.keep(g, x.shape) * exp(x - self.keep(y, x.shape))
+
+
+@accepts_dim
+def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+    """log Σ eˣ over `axis` (default: all axes), without overflow."""
+    _floats_only(x, "logsumexp")
+    return LogSumExp(normalize_axes(axis, x.ndim, "logsumexp"), keepdim)(x)
+
+
+class EuclideanNorm(Reduction):
+    """y = √(Σ x²):  ∂y/∂x = x / y, and 0 where y = 0, as in PyTorch."""
+
+    def forward(self, x: Any) -> Any:
+        y = np.asarray(np.sqrt((x * x).sum(axis=self.axes, keepdims=self.keepdim)))
+        self.save_for_backward(x, y)
+        return y
+
+    def backward(self, g: Any) -> Any:
+        x, y = self.saved
+        return x * self.keep(g / where(raw(y) == 0, 1.0, y), x.shape)
+
+
+@accepts_dim
+def norm(x: Any, p: Any = 2, axis: Any = None, keepdim: bool = False) -> Any:
+    """The p-norm (Σ |x|ᵖ)^(1/p) over `axis` (default: all axes), of the elements as one long vector.
+
+    Args:
+        p: 2 (or "fro") is the Euclidean norm, 1 the sum of magnitudes, inf and -inf the largest and the smallest
+            magnitude, 0 the number of elements that are not 0.
+
+    The gradient is 0 where the norm is 0, for p > 1.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.tensor([3.0, 4.0]).norm().item()
+        5.0
+    """
+    _floats_only(x, "norm")
+    axes = normalize_axes(axis, x.ndim, "norm")
+    if p in (2, "fro"):
+        return EuclideanNorm(axes, keepdim)(x)
+    if isinstance(p, str):
+        raise ValueError(f'norm: p must be a number or "fro", not {p!r}')
+    if p == 0:
+        return sum(cast(raw(x) != 0, x.dtype) + x * 0, axes, keepdim)
+    if p == 1:
+        return sum(abs(x), axes, keepdim)
+    if np.isinf(p):
+        from minigrad.ops.extrema import amax, amin
+
+        return (amax if p > 0 else amin)(abs(x), axes, keepdim)
+    powers = sum(pow(abs(x), p), axes, keepdim)
+    zero = raw(powers) == 0  # there the root has an infinite slope
+    return where(zero, 0.0, pow(where(zero, 1.0, powers), 1 / p))
+
+
+# -- truth values and counts: no gradient -----------------------------------------------------------------
+
+
+def _tested(function: Any, x: Any, axis: Any, keepdim: bool) -> Any:
+    axes = normalize_axes(axis, np.ndim(raw(x)), function.__name__)
+
+    def reduced(x: Any) -> Any:
+        return function(x, axis=axes, keepdims=keepdim)
+
+    reduced.__name__ = function.__name__
+    return Predicate(reduced)(x)
+
+
+@accepts_dim
+def any(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+    """Is at least one element over `axis` (default: of all) other than 0?"""
+    return _tested(np.any, x, axis, keepdim)
+
+
+@accepts_dim
+def all(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+    """Are all elements over `axis` (default: all) other than 0?"""
+    return _tested(np.all, x, axis, keepdim)
+
+
+@accepts_dim
+def count_nonzero(x: Any, axis: Any = None) -> Any:
+    """The number of elements that are not 0."""
+    return _tested(np.count_nonzero, x, axis, False)

@@ -1,0 +1,198 @@
+"""Extrema and order: max, min, argmax, sort, topk, median.
+
+Where something lies is piecewise constant; its value is picked, and the gradient goes to the place it came from.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minigrad.autograd import Tensor
+from minigrad.autograd.tensor import raw
+from minigrad.ops.compare import Predicate, maximum, minimum
+from minigrad.ops.dims import accepts_dim, normalize_axes
+from minigrad.ops.indexing import pick
+from minigrad.ops.reduction import Reduction, keepdim_shape
+from minigrad.ops.shape import one_axis, squeeze
+
+
+class ValuesAndIndices(NamedTuple):
+    """Values, and where along the axis they lie."""
+
+    values: Any
+    indices: Any
+
+
+# -- the largest and the smallest -------------------------------------------------------------------------
+
+
+class AMax(Reduction):
+    """y = max x:  the largest element gets the gradient; several that are equally large share it evenly."""
+
+    def forward(self, x: Any) -> Any:
+        return self.keep_for_backward(x, x.max(axis=self.axes, keepdims=self.keepdim))
+
+    def keep_for_backward(self, x: Any, y: Any) -> Any:
+        y = np.asarray(y)
+        self.save_for_backward(x, y)
+        return y
+
+    def backward(self, g: Any) -> Any:
+        x, y = map(raw, self.saved)  # only to see where the extrema lie
+        y = y.reshape(keepdim_shape(x.shape, self.axes))
+        here = (x == y) | (np.isnan(x) & np.isnan(y))
+        share = here / here.sum(axis=self.axes, keepdims=True).astype(x.dtype)
+        return self.keep(g, x.shape) * share
+
+
+class AMin(AMax):
+    """y = min x:  the smallest element gets the gradient; several that are equally small share it evenly."""
+
+    def forward(self, x: Any) -> Any:
+        return self.keep_for_backward(x, x.min(axis=self.axes, keepdims=self.keepdim))
+
+
+@accepts_dim
+def amax(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+    """The largest element over one axis or several (default: all). Ties share the gradient evenly."""
+    return AMax(_with_elements(x, axis, "amax"), keepdim)(x)
+
+
+@accepts_dim
+def amin(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+    """The smallest element over one axis or several (default: all). Ties share the gradient evenly."""
+    return AMin(_with_elements(x, axis, "amin"), keepdim)(x)
+
+
+def _with_elements(x: Any, axis: Any, op: str) -> tuple[int, ...]:
+    axes = normalize_axes(axis, x.ndim, op)
+    if 0 in [x.shape[a] for a in axes]:
+        raise ValueError(f"{op}: no element to choose from over axis {axis} of a tensor of shape {x.shape}")
+    return axes
+
+
+@accepts_dim
+def max(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+    """The largest element.
+
+    `max(x)` is one number, and elements that are equally large share its gradient. `max(x, axis)` is a pair
+    `(values, indices)`; the first of equally large elements is chosen, and gets the gradient. `max(x, y)` with
+    a tensor y is `maximum(x, y)`. NaN counts as largest.
+
+    Example:
+        >>> import minigrad as mg
+        >>> values, indices = mg.tensor([[1.0, 3.0], [5.0, 2.0]]).max(1)
+        >>> values.tolist(), indices.tolist()
+        ([3.0, 5.0], [1, 0])
+    """
+    if isinstance(axis, Tensor):
+        return maximum(x, axis)
+    return amax(x) if axis is None else _extreme(np.argmax, x, axis, keepdim, "max")
+
+
+@accepts_dim
+def min(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+    """The smallest element: one number, or with an axis a pair `(values, indices)`. See `max`."""
+    if isinstance(axis, Tensor):
+        return minimum(x, axis)
+    return amin(x) if axis is None else _extreme(np.argmin, x, axis, keepdim, "min")
+
+
+def _extreme(function: Any, x: Any, axis: int, keepdim: bool, op: str) -> ValuesAndIndices:
+    if x.ndim == 0:
+        return ValuesAndIndices(x * 1, Tensor(np.zeros((), np.int64)))
+    (a,) = _with_elements(x, int(axis), op)
+    index = function(raw(x), axis=a, keepdims=True)
+    values = pick(x, a, index)
+    return ValuesAndIndices(values if keepdim else squeeze(values, a), Tensor(index if keepdim else index.squeeze(a)))
+
+
+@accepts_dim
+def argmax(x: Any, axis: int | None = None, keepdim: bool = False) -> Any:
+    """Where the largest element lies along an axis (default: in the flattened tensor); the first of several."""
+    return _place(np.argmax, x, axis, keepdim, "argmax")
+
+
+@accepts_dim
+def argmin(x: Any, axis: int | None = None, keepdim: bool = False) -> Any:
+    """Where the smallest element lies along an axis (default: in the flattened tensor); the first of several."""
+    return _place(np.argmin, x, axis, keepdim, "argmin")
+
+
+def _place(function: Any, x: Any, axis: int | None, keepdim: bool, op: str) -> Any:
+    _with_elements(x, axis, op)
+
+    def place(x: Any) -> Any:
+        return function(x, axis=axis, keepdims=keepdim)
+
+    place.__name__ = op
+    return Predicate(place)(x)
+
+
+# -- order ------------------------------------------------------------------------------------------------
+
+
+def _order(array: Any, axis: int, descending: bool) -> Any:
+    """The stable order of the elements; NaN counts as largest."""
+    if not descending:
+        return np.argsort(array, axis=axis, kind="stable")
+    # Backwards twice, so that equal elements keep their order.
+    backwards = np.argsort(np.flip(array, axis), axis=axis, kind="stable")
+    return array.shape[axis] - 1 - np.flip(backwards, axis)
+
+
+@accepts_dim
+def argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The indices that sort `x` along an axis. Equal elements always keep their order: `stable` is for PyTorch."""
+    array = raw(x)
+    if array.ndim == 0:
+        return Tensor(np.zeros((), np.int64))
+    return Tensor(_order(array, one_axis(axis, array.ndim, "argsort"), descending))
+
+
+@accepts_dim
+def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> ValuesAndIndices:
+    """The elements in order along an axis, and the indices where they were: a pair `(values, indices)`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.tensor([3.0, 1.0, 2.0]).sort().indices.tolist()
+        [1, 2, 0]
+    """
+    if x.ndim == 0:
+        return ValuesAndIndices(x * 1, Tensor(np.zeros((), np.int64)))
+    a = one_axis(axis, x.ndim, "sort")
+    index = _order(raw(x), a, descending)
+    return ValuesAndIndices(pick(x, a, index), Tensor(index))
+
+
+@accepts_dim
+def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> ValuesAndIndices:
+    """The k largest (or smallest) elements along an axis, in order, and their indices.
+
+    They are always sorted: `sorted` is for PyTorch.
+    """
+    a = one_axis(axis, x.ndim, "topk")
+    if not 0 <= k <= x.shape[a]:
+        raise ValueError(f"topk: k={k} is not between 0 and the length {x.shape[a]} of axis {axis}")
+    index = _order(raw(x), a, largest)[(*(slice(None),) * a, slice(0, k))]
+    return ValuesAndIndices(pick(x, a, index), Tensor(index))
+
+
+@accepts_dim
+def median(x: Any, axis: int | None = None, keepdim: bool = False) -> Any:
+    """The middle element, the lower one of two as in PyTorch: a number, or with an axis `(values, indices)`.
+
+    NaN if there is a NaN.
+    """
+    if axis is None:
+        return median(x.reshape(-1), 0).values
+    (a,) = _with_elements(x, int(axis), "median")
+    array = raw(x)
+    order = _order(array, a, False)
+    index = order.take([(x.shape[a] - 1) // 2], axis=a)
+    if array.dtype.kind == "f":
+        has_nan = np.isnan(array).any(axis=a, keepdims=True)
+        index = np.where(has_nan, np.isnan(array).argmax(axis=a, keepdims=True), index)
+    values = pick(x, a, index)
+    return ValuesAndIndices(values if keepdim else squeeze(values, a), Tensor(index if keepdim else index.squeeze(a)))
