@@ -102,7 +102,8 @@ def _encode(value: Any, place: str, arrays: dict[str, Any]) -> Any:
         items = []
         for key, item in value.items():
             if key is not None and not isinstance(key, str | int | float | bool):
-                raise TypeError(f"save: a dictionary at {place or 'the top'} has the key {key!r}; use strings or numbers")
+                where = place or "the top"
+                raise TypeError(f"save: a dictionary at {where} has the key {key!r}; use strings or numbers")
             items.append([key, _encode(item, f"{place}/{key}".lstrip("/"), arrays)])
         return {"kind": "dict", "items": items}
     if isinstance(value, list | tuple):
@@ -110,8 +111,8 @@ def _encode(value: Any, place: str, arrays: dict[str, Any]) -> Any:
         return {"kind": "list" if isinstance(value, list) else "tuple", "items": items}
     hint = "; save its state_dict()" if hasattr(value, "state_dict") else ""
     raise TypeError(
-        f"save: cannot save the {type(value).__name__} at {place or 'the top'}: only tensors, arrays, numbers, strings, "
-        f"and dictionaries, lists and tuples of these{hint}"
+        f"save: cannot save the {type(value).__name__} at {place or 'the top'}: only tensors, arrays, numbers, "
+        f"strings, and dictionaries, lists and tuples of these{hint}"
     )
 
 
