@@ -33,33 +33,80 @@ from minigrad.ops.unary import sigmoid, tanh
 # -- one step ---------------------------------------------------------------------------------------------
 
 
-def lstm_step(gates: Any, c: Any) -> tuple[Any, Any]:
-    """One LSTM step from the summed pre-activations: (gates, c_{t−1}) → (h_t, c_t), in small ops.
+class LSTMGates(Function):
+    """(pre-activations, c_{t−1}) → (c_t, σ(o)): the elementwise part of an LSTM step as one op."""
 
-    Shapes:
-        gates (B, 4H), in the order i, f, g, o; c (B, H) → h (B, H), c (B, H).
+    def forward(self, a: Any, c: Any) -> Any:
+        self.save_for_backward(a, c)
+        i, f, g, o = _lstm_activations(a)
+        return f * c + i * g, o
+
+    def backward(self, grad_c: Any, grad_o: Any) -> Any:
+        a, c = self.saved
+        i, f, g, o = _lstm_activations(a)  # computed again, so that the rule can be differentiated itself
+        da = cat(
+            [grad_c * g * i * (1 - i), grad_c * c * f * (1 - f), grad_c * i * (1 - g * g), grad_o * o * (1 - o)], 1
+        )
+        return da, grad_c * f
+
+
+def _lstm_activations(a: Any) -> tuple[Any, Any, Any, Any]:
+    n = a.shape[1] // 4
+    return sigmoid(a[:, :n]), sigmoid(a[:, n : 2 * n]), tanh(a[:, 2 * n : 3 * n]), sigmoid(a[:, 3 * n :])
+
+
+def lstm_gates(a: Any, c: Any) -> tuple[Any, Any]:
+    """The elementwise part of an LSTM step: c_t = σ(f) ⊙ c_{t−1} + σ(i) ⊙ tanh(g), and σ(o).
+
+    The step ends with h_t = σ(o) ⊙ tanh(c_t); the two are given apart, so that c_t can be normalized first.
+
+    Args:
+        a: the summed pre-activations (B, 4H), in the order i, f, g, o.
+        c: the cell state (B, H).
     """
-    c = lstm_cell_state(gates, c)
-    return sigmoid(gates[:, 3 * c.shape[1] :]) * tanh(c), c
+    if not modes.composed:
+        return LSTMGates()(a, c)
+    i, f, g, o = _lstm_activations(a)
+    return f * c + i * g, o
 
 
-def lstm_cell_state(gates: Any, c: Any) -> Any:
-    """c_t = σ(f) ⊙ c_{t−1} + σ(i) ⊙ tanh(g): the part of an LSTM step before the output gate."""
-    n = c.shape[1]
-    i, f, g = gates[:, :n], gates[:, n : 2 * n], gates[:, 2 * n : 3 * n]
-    return sigmoid(f) * c + sigmoid(i) * tanh(g)
+class GRUStep(Function):
+    """(input part, hidden part, h_{t−1}) → h_t: the elementwise part of a GRU step as one op."""
+
+    def forward(self, x: Any, y: Any, h: Any) -> Any:
+        self.save_for_backward(x, y, h)
+        _, z, n = _gru_activations(x, y)
+        return n + z * (h - n)
+
+    def backward(self, g: Any) -> Any:
+        x, y, h = self.saved
+        r, z, n = _gru_activations(x, y)  # computed again, so that the rule can be differentiated itself
+        dn = g * (1 - z) * (1 - n * n)
+        dr = dn * y[:, 2 * h.shape[1] :] * r * (1 - r)
+        dz = g * (h - n) * z * (1 - z)
+        return cat([dr, dz, dn], 1), cat([dr, dz, dn * r], 1), g * z
+
+
+def _gru_activations(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    n = x.shape[1] // 3
+    r, z = sigmoid(x[:, :n] + y[:, :n]), sigmoid(x[:, n : 2 * n] + y[:, n : 2 * n])
+    return r, z, tanh(x[:, 2 * n :] + r * y[:, 2 * n :])
 
 
 def gru_step(x: Any, y: Any, h: Any) -> Any:
-    """One GRU step: h_t from the input part x and the hidden part y of the pre-activations, in small ops.
+    """The elementwise part of a GRU step.
 
-    Shapes:
-        x, y (B, 3H), in the order r, z, n; h (B, H) → (B, H).
+    Args:
+        x: the input part of the pre-activations, W_ih x_t + b_ih (B, 3H), in the order r, z, n.
+        y: the hidden part, W_hh h_{t−1} + b_hh (B, 3H).
+        h: h_{t−1} (B, H).
+
+    Returns:
+        h_t = (1 − z) ⊙ n + z ⊙ h_{t−1} (B, H).
     """
-    n_units = h.shape[1]
-    r = sigmoid(x[:, :n_units] + y[:, :n_units])
-    z = sigmoid(x[:, n_units : 2 * n_units] + y[:, n_units : 2 * n_units])
-    n = tanh(x[:, 2 * n_units :] + r * y[:, 2 * n_units :])
+    if not modes.composed:
+        return GRUStep()(x, y, h)
+    _, z, n = _gru_activations(x, y)
     return n + z * (h - n)
 
 
@@ -75,7 +122,9 @@ def composed_lstm(x: Any, weight: Any, h: Any, c: Any, reverse: bool = False) ->
     outputs: list[Any] = [None] * x.shape[0]
     w = transpose(weight, 0, 1)
     for t in _times(x.shape[0], reverse):
-        outputs[t], c = h, c = lstm_step(x[t] + matmul(h, w), c)
+        i, f, g, o = _lstm_activations(x[t] + matmul(h, w))
+        c = f * c + i * g
+        outputs[t] = h = o * tanh(c)
     return stack([*outputs, c])
 
 
@@ -85,7 +134,8 @@ def composed_gru(x: Any, weight: Any, bias: Any, h: Any, reverse: bool = False) 
     w = transpose(weight, 0, 1)
     for t in _times(x.shape[0], reverse):
         y = matmul(h, w)
-        outputs[t] = h = gru_step(x[t], y if bias is None else y + bias, h)
+        _, z, n = _gru_activations(x[t], y if bias is None else y + bias)
+        outputs[t] = h = n + z * (h - n)
     return stack(outputs)
 
 
@@ -174,15 +224,14 @@ class LSTMSequence(_Sequence):
                 i, f, g, o = a[:, :n], a[:, n : 2 * n], a[:, 2 * n : 3 * n], a[:, 3 * n :]
                 dh += grad[t]
                 u = dh * o
-                np.multiply(dh, tanh_cells[t], out=d_t[:, 3 * n :])
                 dc += u - u * tanh_cells[t] ** 2
                 np.multiply(dc, g, out=d_t[:, :n])
                 np.multiply(dc, c0 if before is None else cells[before], out=d_t[:, n : 2 * n])
-                np.multiply(dc, i, out=d_t[:, 2 * n : 3 * n])
-                d_t *= a  # σ′ = σ (1 − σ) ...
-                d_t[:, : 2 * n] -= d_t[:, : 2 * n] * a[:, : 2 * n]
-                d_t[:, 3 * n :] -= d_t[:, 3 * n :] * o
-                np.multiply(dc * i, 1 - g * g, out=d_t[:, 2 * n : 3 * n])  # ... and tanh′ = 1 − tanh²
+                np.multiply(dc * i, 1 - g * g, out=d_t[:, 2 * n : 3 * n])  # tanh′ = 1 − tanh²
+                np.multiply(dh, tanh_cells[t], out=d_t[:, 3 * n :])
+                for part, s in ((d_t[:, : 2 * n], a[:, : 2 * n]), (d_t[:, 3 * n :], o)):  # σ′ = σ (1 − σ)
+                    part *= s
+                    part *= 1 - s
                 dc *= f
                 np.matmul(d_t, weight, out=dh)
             return d, self.weight_gradient(d, y[:n_steps], h0) if self.needs(1) else None, dh, dc
