@@ -377,7 +377,8 @@ class LSTM(_Recurrent):
             return y, [y[0] if reverse else y[-1], c]
         w = _transposed(weight)
         projection = _transposed(self._get("weight_hr", suffix)) if self.proj_size else None
-        norm_hh, norm_c = (self._get("norm_hh", suffix), self._get("norm_c", suffix)) if self.normalized else (None, None)
+        norm_hh = self._get("norm_hh", suffix) if self.normalized else None
+        norm_c = self._get("norm_c", suffix) if self.normalized else None
         outputs = []
         for x_t in _in_time(gates, reverse):
             h, c = _lstm_step(x_t, matmul(h, w), c, norm_hh, norm_c)
@@ -527,7 +528,8 @@ class _Cell(Module):
         name = type(self).__name__
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ValueError(
-                f"{name}: expected an input of shape (batch, {self.input_size}) or ({self.input_size},), and got {x.shape}"
+                f"{name}: expected an input of shape (batch, {self.input_size}) or ({self.input_size},), and got "
+                f"{x.shape}"
             )
         expected = (*x.shape[:-1], self.hidden_size)
         found = [reshape(x, (1, -1)) if x.ndim == 1 else x]

@@ -170,9 +170,9 @@ class _Sequence(Function):
         """Σ_t d_tᵀ h_{t−1} as two matrix products: all steps but the first, and the first."""
         later, before = (d[:-1], y[1:]) if self.reverse else (d[1:], y[:-1])
         first = d[-1] if self.reverse else d[0]
-        rows = later.shape[0] * later.shape[1]
         total = first.T @ h0
-        total += later.reshape(rows, -1).T @ before.reshape(rows, -1)
+        if len(later):
+            total += later.reshape(-1, d.shape[2]).T @ before.reshape(-1, y.shape[2])
         return total
 
 
