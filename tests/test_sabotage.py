@@ -1,0 +1,447 @@
+"""Do the tests notice? Each row breaks something on purpose and names the check that must find out.
+
+A check that never fails is worth nothing. Here rules lose a term, kernels put ε in the wrong place, running
+statistics freeze, optimizers forget their corrections; and gradcheck, the comparison of fused with composed
+forms, the recorded numbers of PyTorch, or an identity must object. Some rows also name a check that is *blind*
+to the fault and passes: the reason why there is more than one.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.autograd import engine, gradcheck, gradgradcheck
+from minigrad.autograd.tensor import raw
+from minigrad.ops.norm import common
+from tests.parity import families
+from tests.parity.case import check_golden
+
+F = mg.nn.functional
+Patch = pytest.MonkeyPatch
+
+
+# -- the checks ---------------------------------------------------------------------------------------------
+
+
+def random(*shape: int, seed: int = 0) -> mg.Tensor:
+    return mg.Tensor(np.random.default_rng(seed + sum(shape)).standard_normal(shape), requires_grad=True)
+
+
+FUNCTIONS: dict[str, tuple[Any, list[mg.Tensor]]] = {
+    "matmul": (lambda a, b: a @ b, [random(3, 3), random(3, 3, seed=1)]),
+    "multiply": (lambda a, b: a * b, [random(3, 2), random(2, seed=1)]),
+    "reuse": (lambda x: x * x + x.exp() * x, [random(4)]),
+    "exp": (lambda x: x.exp(), [random(4)]),
+    "relu": (F.relu, [random(8)]),
+    "softmax": (lambda x: F.softmax(x, 1), [random(3, 4)]),
+    "log_softmax": (lambda x: F.log_softmax(x, 1), [random(3, 4)]),
+    "index": (lambda x: x[[0, 2, 0]], [random(3, 2)]),
+    "embedding": (lambda w: F.embedding(mg.tensor([0, 2, 0]), w), [random(3, 2)]),
+    "cross_entropy": (lambda x: F.cross_entropy(x, mg.tensor([0, 2, 1])), [random(3, 4)]),
+    "batch_norm": (
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True, eps=0.1),
+        [random(5, 3), random(3), random(3, seed=1)],
+    ),
+    "layer_norm": (lambda x, w, b: F.layer_norm(x, (4,), w, b, eps=0.1), [random(3, 4), random(4), random(4, seed=1)]),
+    "group_norm": (lambda x, w, b: F.group_norm(x, 2, w, b, eps=0.1), [random(2, 4, 3), random(4), random(4, seed=1)]),
+    "instance_norm": (lambda x: F.instance_norm(x, eps=0.1), [random(2, 2, 4)]),
+    "conv2d": (
+        lambda x, w, b: F.conv2d(x, w, b, stride=2, padding=1),
+        [random(1, 2, 5, 4), random(3, 2, 3, 2), random(3)],
+    ),
+    "max_pool2d": (lambda x: F.max_pool2d(x, 2), [random(1, 2, 4, 4)]),
+    "dropout": (lambda x: (mg.manual_seed(0), F.dropout(x, 0.5))[1], [random(8)]),
+}
+
+
+def first_order(name: str) -> None:
+    function, inputs = FUNCTIONS[name]
+    gradcheck(function, inputs)
+
+
+def second_order(name: str) -> None:
+    function, inputs = FUNCTIONS[name]
+    gradgradcheck(function, inputs)
+
+
+def with_ones(name: str) -> None:
+    """A gradient test as it should not be: the cotangent is 1 everywhere, the loss y.sum()."""
+    function, inputs = FUNCTIONS[name]
+    gradcheck(lambda *xs: function(*xs).sum(), inputs)
+
+
+def fused_is_composed(name: str) -> None:
+    function, inputs = FUNCTIONS[name]
+
+    def all_orders() -> list[Any]:
+        y = function(*inputs)
+        v = random(*y.shape, seed=7)
+        gradients = mg.grad(y, inputs, v, create_graph=True)
+        second = mg.grad(
+            gradients, [*inputs, v], [random(*g.shape, seed=8) for g in gradients], allow_unused=True
+        )
+        return [raw(t) for t in (y, *gradients, *second) if t is not None]
+
+    fused = all_orders()
+    with mg.composed():
+        composed = all_orders()
+    for a, b in zip(fused, composed, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+@cache
+def golden() -> dict[str, Any]:
+    return json.loads((Path(__file__).parent / "golden" / "sabotaged.json").read_text())
+
+
+def parity(name: str) -> None:
+    (case,) = (c for c in families()["sabotaged"] if c.name == name)
+    problems = check_golden(case, "float64", golden()[name])
+    assert not problems, problems
+
+
+def far_from_zero() -> None:
+    """float32 values near 10⁶ normalize to within 1e-5 of the float64 answer."""
+    x = 1e6 + np.random.default_rng(0).standard_normal((4, 64))
+    exact = x.astype(np.float32).astype(np.float64)
+    exact = (exact - exact.mean(1, keepdims=True)) / np.sqrt(exact.var(1, keepdims=True) + 1e-5)
+    found = F.layer_norm(mg.tensor(x.astype(np.float32)), (64,))
+    np.testing.assert_allclose(found.numpy(), exact, atol=1e-5)
+
+
+def dropout_keeps_the_mean() -> None:
+    mg.manual_seed(0)
+    assert set(F.dropout(mg.ones(1000), 0.75).tolist()) == {0.0, 4.0}
+
+
+def softmax_sums_to_one() -> None:
+    np.testing.assert_allclose(F.softmax(random(3, 4), 1).detach().numpy().sum(1), 1)
+
+
+def clipping_reaches_the_norm() -> None:
+    x = mg.tensor(np.zeros(4), requires_grad=True)
+    x.grad = mg.tensor(np.array([3.0, 4.0, 0.0, 12.0]))
+    total = mg.nn.utils.clip_grad_norm_([x], 2.0)
+    assert float(total) == 13.0
+    np.testing.assert_allclose(np.linalg.norm(x.grad.numpy()), 2.0, rtol=1e-5)
+
+
+# -- ways to break things -----------------------------------------------------------------------------------
+
+
+def op(name: str) -> type[mg.Function]:
+    """The graph op of this name."""
+    stack, found = [mg.Function], []
+    while stack:
+        cls = stack.pop()
+        stack += cls.__subclasses__()
+        found += [cls] if cls.__name__ == name and cls.__module__.startswith("minigrad") else []
+    assert len(found) == 1, f"{len(found)} ops are called {name}"
+    return found[0]
+
+
+def gradient(name: str, i: int, change: Callable[[Any], Any]) -> Callable[[Patch], None]:
+    """Change the gradient that an op computes for its input i."""
+
+    def apply(patch: Patch) -> None:
+        cls = op(name)
+        original = cls.backward
+
+        def backward(self: Any, *g: Any) -> Any:
+            results = original(self, *g)
+            single = type(results) is not tuple
+            results = [results] if single else list(results)
+            if results[i] is not None:
+                results[i] = change(results[i])
+            return results[0] if single else tuple(results)
+
+        patch.setattr(cls, "backward", backward)
+
+    return apply
+
+
+def rule(name: str, backward: Callable[..., Any]) -> Callable[[Patch], None]:
+    """Replace an op's rule."""
+    return lambda patch: patch.setattr(op(name), "backward", backward)
+
+
+def output(name: str, change: Callable[..., Any]) -> Callable[[Patch], None]:
+    """Change what an op computes, in place (so that saved outputs change with it)."""
+
+    def apply(patch: Patch) -> None:
+        cls = op(name)
+        original = cls.forward
+
+        def forward(self: Any, *arrays: Any) -> Any:
+            y = original(self, *arrays)
+            y[...] = change(y, *arrays)
+            return y
+
+        patch.setattr(cls, "forward", forward)
+
+    return apply
+
+
+def option(name: str, **changes: Callable[[Any], Any]) -> Callable[[Patch], None]:
+    """Call a public function with options changed: {"padding": lambda p: p + 1}."""
+
+    def apply(patch: Patch) -> None:
+        original = getattr(F, name)
+        import inspect
+
+        signature = inspect.signature(original)
+
+        def wrong(*args: Any, **options: Any) -> Any:
+            bound = signature.bind(*args, **options)
+            bound.apply_defaults()
+            for key, change in changes.items():
+                bound.arguments[key] = change(bound.arguments[key])
+            return original(*bound.args, **bound.kwargs)
+
+        patch.setattr(F, name, wrong)
+
+    return apply
+
+
+def attribute(target: str, wrong: Callable[[Any], Any]) -> Callable[[Patch], None]:
+    """Replace what stands at `target`, given the original."""
+
+    def apply(patch: Patch) -> None:
+        module, name = target.rsplit(".", 1)
+        holder = pytest.importorskip(module) if False else __import__(module, fromlist=[name])
+        patch.setattr(holder, name, wrong(getattr(holder, name)))
+
+    return apply
+
+
+def norm_gradient(change: Callable[..., Any]) -> Callable[[Patch], None]:
+    """Change what every norm's backward kernel writes for x: `change(dx, g, x_hat, inv_std)` over the shared axes."""
+
+    def apply(patch: Patch) -> None:
+        original = common.FusedNorm.gradients
+
+        def gradients(self: Any, g: Any, x: Any, gamma: Any, beta: Any) -> Any:
+            dx, *rest = original(self, g, x, gamma, beta)
+            rows = as_rows(self, x)
+            weight = np.ones(x.shape) if gamma is None else np.broadcast_to(spread(self, gamma, x), x.shape)
+            gg = as_rows(self, g * weight)
+            inv_std = 1 / np.sqrt(rows.var(1, keepdims=True) + self.eps)
+            x_hat = (rows - rows.mean(1, keepdims=True)) * inv_std
+            return from_rows(self, change(as_rows(self, dx), gg, x_hat, inv_std), x), *rest
+
+        patch.setattr(common.FusedNorm, "gradients", gradients)
+
+    return apply
+
+
+def spread(norm: Any, gamma: Any, x: Any) -> Any:
+    """γ in a shape that broadcasts against x."""
+    if isinstance(norm, common.RowNorm) and norm.run == 1:
+        return gamma
+    return gamma.reshape((-1,) + (1,) * (x.ndim - 2))
+
+
+def as_rows(norm: Any, x: Any) -> Any:
+    """One row for each group of elements that share statistics."""
+    if isinstance(norm, common.RowNorm):
+        return x.reshape(-1, norm.length)
+    return np.moveaxis(x, 1, 0).reshape(norm.parameters, -1)
+
+
+def from_rows(norm: Any, rows: Any, x: Any) -> Any:
+    if isinstance(norm, common.RowNorm):
+        return rows.reshape(x.shape)
+    return np.moveaxis(rows.reshape(x.shape[1], x.shape[0], *x.shape[2:]), 0, 1).copy()
+
+
+def without_mean_term(dx: Any, g: Any, x_hat: Any, inv_std: Any) -> Any:
+    return inv_std * (g - x_hat * (g * x_hat).mean(1, keepdims=True))
+
+
+def without_variance_term(dx: Any, g: Any, x_hat: Any, inv_std: Any) -> Any:
+    return inv_std * (g - g.mean(1, keepdims=True))
+
+
+def cached_statistics(self: Any, g: Any) -> Any:
+    """The closed form of batch norm's gradient, with the statistics of the forward pass as constants."""
+    x, gamma, _ = self.saved
+    mu, inv_std = self.stats[0] + self.stats[1], self.stats[2]
+    x_hat = (x - mu) * inv_std
+    dx = gamma * inv_std * (g - g.mean(0) - x_hat * (g * x_hat).mean(0))
+    return dx, (g * x_hat).sum(0), g.sum(0)
+
+
+def outside_the_root(original: Any) -> Any:
+    """ε added to the deviation rather than to the variance."""
+
+    def normalize(self: Any, x: Any, gamma: Any, beta: Any, y: Any) -> None:
+        original(self, x, gamma, beta, y)
+        std = np.sqrt(self.stats[3])
+        ratio = (1 / (std + self.eps)) / self.stats[2]
+        factor = from_rows(self, np.repeat(ratio, x.size // ratio.size).reshape(ratio.size, -1), x)
+        shift = np.broadcast_to(spread(self, np.asarray(beta), x), x.shape)
+        y[...] = (y - shift) * factor + shift
+
+    return normalize
+
+
+def naive_variance(original: Any) -> Any:
+    """E[x²] − E[x]²."""
+
+    def normalize(self: Any, x: Any, gamma: Any, beta: Any, y: Any) -> None:
+        rows = as_rows(self, x)
+        mean = rows.mean(1, keepdims=True)
+        variance = (rows * rows).mean(1, keepdims=True) - mean * mean
+        y[...] = from_rows(self, (rows - mean) / np.sqrt(np.maximum(variance, 0) + self.eps), x)
+
+    return normalize
+
+
+def replaced_sends(pending: Any, node: Any, index: int, g: Any) -> None:
+    """The engine overwrites a gradient where it should add."""
+    slots = pending.setdefault(node, [None] * (len(node.outputs) if isinstance(node, mg.Function) else 1))
+    slots[index] = g
+
+
+def kernel_argument(position: int, change: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Call a kernel with one argument changed (0 is the first one after the amount of work)."""
+
+    def wrong(original: Any) -> Any:
+        def launch(work: int, *args: Any) -> Any:
+            args = (*args[:position], change(args[position]), *args[position + 1 :])
+            return original(work, *args)
+
+        return launch
+
+    return wrong
+
+
+@dataclass
+class Row:
+    what: str
+    how: Callable[[Patch], None]
+    finds: Callable[[], None]
+    blind: Callable[[], None] | None = None
+
+
+SCALE = 1.001
+
+ROWS = [
+    # rules
+    Row("matmul's gradient scaled", gradient("MatMul", 0, lambda g: g * SCALE), partial(first_order, "matmul")),
+    Row("matmul's gradient transposed", gradient("MatMul", 1, lambda g: g.transpose(1, 0)), partial(first_order, "matmul")),
+    Row("multiply's gradient negated", gradient("Mul", 1, lambda g: -g), partial(first_order, "multiply")),
+    Row("relu's gradient scaled", gradient("ReLU", 0, lambda g: g * SCALE), partial(first_order, "relu")),
+    Row("relu leaks", attribute("minigrad.kernels.activation.gate", kernel_argument(2, lambda slope: slope + 0.01)),
+        partial(first_order, "relu"), None),
+    Row("broadcasting undone by a mean", attribute(
+        "minigrad.ops.elementwise.SumTo", lambda original: lambda shape: lambda x: original(shape)(x) * 0.5),
+        partial(first_order, "multiply")),
+    Row("exp takes its output for a constant", rule("Exp", lambda self, g: g * raw(self.saved[0])),
+        partial(second_order, "exp"), partial(first_order, "exp")),
+    Row("softmax without its sum", rule("Softmax", lambda self, g: g * self.saved[0]), partial(first_order, "softmax")),
+    Row("softmax's gradient times −7", gradient("Softmax", 0, lambda g: -7 * g),
+        partial(first_order, "softmax"), partial(with_ones, "softmax")),
+    Row("softmax without the division", attribute("minigrad.kernels.activation.softmax", lambda original: original),
+        softmax_sums_to_one),
+    Row("cross-entropy's gradient scaled", gradient("CrossEntropy", 0, lambda g: g * SCALE),
+        partial(first_order, "cross_entropy")),
+    Row("the engine overwrites where it should add", lambda patch: patch.setattr(engine, "_send", replaced_sends),
+        partial(first_order, "reuse")),
+    # norms: rules
+    *[
+        Row(f"{norm}: {fault} is missing", norm_gradient(change), partial(check, norm), blind)
+        for norm in ("batch_norm", "layer_norm", "group_norm", "instance_norm")
+        for check in (first_order, fused_is_composed)
+        for fault, change, blind in (
+            ("the mean's term", without_mean_term, None),
+            ("the variance's term", without_variance_term, None),
+        )
+    ],
+    Row("instance_norm's gradient times −7", norm_gradient(lambda dx, *_: -7 * dx),
+        partial(first_order, "instance_norm"), partial(with_ones, "instance_norm")),
+    Row("batch_norm takes cached statistics for constants",
+        lambda patch: patch.setattr(common.FusedNorm, "backward", cached_statistics),
+        partial(second_order, "batch_norm"), partial(first_order, "batch_norm")),
+    Row("batch_norm takes cached statistics for constants, against the composed form",
+        lambda patch: patch.setattr(common.FusedNorm, "backward", cached_statistics),
+        partial(fused_is_composed, "batch_norm")),
+    # norms: numbers
+    *[
+        Row(f"{norm}: ε outside the root", attribute_of, check)
+        for norm in ("batch_norm", "layer_norm", "group_norm", "instance_norm")
+        for attribute_of in [lambda patch: [
+            patch.setattr(cls, "normalize", outside_the_root(cls.normalize)) for cls in (common.RowNorm, common.ChannelNorm)
+        ]]
+        for check in (
+            partial(fused_is_composed, norm),
+            partial(parity, {"batch_norm": "batch_norm_over_time"}.get(norm, norm)),
+        )
+    ],
+    Row("variance as E[x²] − E[x]²",
+        lambda patch: patch.setattr(common.RowNorm, "normalize", naive_variance(common.RowNorm.normalize)),
+        far_from_zero),
+    # running statistics
+    Row("running statistics frozen", attribute("minigrad.ops.norm.batch.update_running", lambda _: lambda *args: None),
+        partial(parity, "batch_norm_over_time"), partial(first_order, "batch_norm")),
+    Row("running variance biased", attribute("minigrad.ops.norm.batch.update_running", lambda original: (
+        lambda op, average, new, momentum: original(op, average, np.asarray(raw(new)) * 4 / 5, momentum))),
+        partial(parity, "batch_norm_over_time")),
+    Row("momentum weighs the old value", attribute("minigrad.ops.norm.batch.update_running", lambda original: (
+        lambda op, average, new, momentum: original(op, average, new, 1 - momentum))),
+        partial(parity, "batch_norm_over_time")),
+    Row("evaluation uses the batch's statistics",
+        lambda patch: patch.setattr(mg.nn.BatchNorm2d, "eval", lambda self: self) or patch.setattr(
+            mg.nn.BatchNorm2d, "train", lambda self, mode=True: self),
+        partial(parity, "batch_norm_train_then_eval")),
+    # losses
+    Row("cross-entropy sums", option("cross_entropy", reduction=lambda r: "sum"), partial(parity, "cross_entropy"),
+        partial(first_order, "cross_entropy")),
+    Row("ignored samples count", option("cross_entropy", ignore_index=lambda i: -100), partial(parity, "cross_entropy")),
+    Row("no label smoothing", option("cross_entropy", label_smoothing=lambda e: 0.0), partial(parity, "cross_entropy")),
+    # convolutions and pools
+    *[
+        Row(f"conv2d: {key} off by one", option("conv2d", **{key: lambda n: n + 1}), partial(parity, "conv2d"))
+        for key in ("padding", "stride")
+    ],
+    Row("conv2d: no dilation", option("conv2d", dilation=lambda d: 1, padding=lambda p: 0), partial(parity, "conv2d"),
+        partial(first_order, "conv2d")),
+    Row("avg_pool2d leaves the padding out", option("avg_pool2d", count_include_pad=lambda c: False),
+        partial(parity, "avg_pool2d")),
+    # optimizers
+    Row("adam without bias correction", attribute("minigrad.kernels.optim.adam", lambda original: (
+        lambda work, p, g, m, v, lr, b1, b2, root, *rest: original(work, p, g, m, v, 0.1, b1, b2, 1.0, *rest))),
+        partial(parity, "adam")),
+    Row("adam's ε inside the root", attribute("minigrad.kernels.optim.adam", kernel_argument(8, lambda eps: eps**0.5)),
+        partial(parity, "adam")),
+    Row("adam's betas swapped", attribute("minigrad.kernels.optim.adam", lambda original: (
+        lambda work, p, g, m, v, lr, b1, b2, *rest: original(work, p, g, m, v, lr, b2, b1, *rest))),
+        partial(parity, "adam")),
+    Row("adamw's decay in the gradient", attribute("minigrad.kernels.optim.adam", lambda original: (
+        lambda work, *args: original(work, *args[:9], 0.2, 1.0, *args[11:]))), partial(parity, "adamw")),
+    Row("sgd without nesterov", attribute("minigrad.kernels.optim.sgd_momentum", kernel_argument(7, lambda n: False)),
+        partial(parity, "sgd")),
+    Row("sgd's momentum reversed", attribute("minigrad.kernels.optim.sgd_momentum", kernel_argument(4, lambda m: 1 - m)),
+        partial(parity, "sgd")),
+    Row("sgd without weight decay", attribute("minigrad.kernels.optim.sgd_momentum", kernel_argument(6, lambda d: 0.0)),
+        partial(parity, "sgd")),
+    Row("rmsprop's ε inside the root", attribute("minigrad.kernels.optim.rmsprop", kernel_argument(7, lambda eps: eps**2)),
+        partial(parity, "rmsprop")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what)
+def test_the_check_notices(row: Row, monkeypatch: pytest.MonkeyPatch):
+    row.finds()  # nothing is broken yet
+    row.how(monkeypatch)
+    with pytest.raises(AssertionError):
+        row.finds()
+    if row.blind is not None:
+        row.blind()
