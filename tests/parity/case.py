@@ -155,9 +155,7 @@ class Torch:
         return tensor.is_floating_point()
 
     def grad(self, outputs: Any, inputs: Any, cotangents: Any, create_graph: bool = False) -> list[Any]:
-        return list(
-            self.lib.autograd.grad(outputs, inputs, cotangents, create_graph=create_graph, allow_unused=True)
-        )
+        return list(self.lib.autograd.grad(outputs, inputs, cotangents, create_graph=create_graph, allow_unused=True))
 
 
 # -- the cases -------------------------------------------------------------------------------------------

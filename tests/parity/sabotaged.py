@@ -7,7 +7,10 @@ from tests.parity.case import Case, ModuleCase, TrajectoryCase, constant, distin
 
 CASES = [
     ModuleCase(
-        "batch_norm_over_time", lambda lib: lib.nn.BatchNorm1d(3, eps=0.1, momentum=0.3), normal(5, 3), calls=("train",) * 3
+        "batch_norm_over_time",
+        lambda lib: lib.nn.BatchNorm1d(3, eps=0.1, momentum=0.3),
+        normal(5, 3),
+        calls=("train",) * 3,
     ),
     ModuleCase(
         "batch_norm_train_then_eval",
@@ -18,6 +21,7 @@ CASES = [
     ModuleCase("layer_norm", lambda lib: lib.nn.LayerNorm(6, eps=0.1), normal(4, 6)),
     ModuleCase("group_norm", lambda lib: lib.nn.GroupNorm(2, 6, eps=0.1), normal(2, 6, 3)),
     ModuleCase("instance_norm", lambda lib: lib.nn.InstanceNorm1d(3, eps=0.1, affine=True), normal(2, 3, 4)),
+    Case("relu", lambda lib, x: lib.nn.functional.relu(x), normal(8)),
     Case(
         "conv2d",
         lambda lib, x, w, b: lib.nn.functional.conv2d(x, w, b, stride=2, padding=1, dilation=2),
@@ -25,8 +29,12 @@ CASES = [
         normal(3, 2, 3, 2),
         normal(3),
     ),
-    Case("conv_transpose2d", lambda lib, x, w: lib.nn.functional.conv_transpose2d(x, w, stride=2, padding=1),
-         normal(2, 2, 3, 4), normal(2, 3, 3, 3)),
+    Case(
+        "conv_transpose2d",
+        lambda lib, x, w: lib.nn.functional.conv_transpose2d(x, w, stride=2, padding=1),
+        normal(2, 2, 3, 4),
+        normal(2, 3, 3, 3),
+    ),
     Case("max_pool2d", lambda lib, x: lib.nn.functional.max_pool2d(x, 2, padding=1), distinct(1, 2, 5, 5)),
     Case("avg_pool2d", lambda lib, x: lib.nn.functional.avg_pool2d(x, 2, padding=1), normal(1, 2, 5, 5)),
     Case(
