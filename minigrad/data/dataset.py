@@ -124,7 +124,7 @@ class ConcatDataset(Dataset):
 
 
 def random_split(
-    dataset: Any, lengths: Sequence[float], seed: int | None = None, generator: np.random.Generator | None = None
+    dataset: Any, lengths: Sequence[float], generator: np.random.Generator | None = None, *, seed: int | None = None
 ) -> list[Subset]:
     """Divide a dataset at random into parts that do not overlap.
 
@@ -132,8 +132,8 @@ def random_split(
         dataset: anything with a length and samples by number.
         lengths: how many samples each part gets, or fractions that add up to 1. Fractions are rounded down, and
             samples left over go to the parts in turn, from the first on.
-        seed: the same seed gives the same parts. Default: the framework's random numbers (`mg.manual_seed`).
-        generator: a NumPy generator to draw from, in place of a seed.
+        generator: a NumPy generator to draw from. Default: the framework's random numbers (`mg.manual_seed`).
+        seed: in place of a generator; the same seed gives the same parts.
 
     Returns:
         A `Subset` for each part.

@@ -54,6 +54,7 @@ class DataLoader:
         batch_size: int = 1,
         shuffle: bool = False,
         sampler: Any = None,
+        *,
         collate_fn: Callable[[list[Any]], Any] | None = None,
         drop_last: bool = False,
         transform: Any = None,

@@ -82,7 +82,8 @@ def clip_grad_norm_(
     scale = max_norm / (float(norm) + 1e-6)
     if not scale >= 1:  # also if it is NaN: then the gradients become NaN, and the fault can be seen
         for g in gradients:
-            g.data *= g.dtype.type(scale)
+            with np.errstate(invalid="ignore"):  # 0 · ∞
+                g.data *= g.dtype.type(scale)
             g.version[0] += 1
     return norm
 
