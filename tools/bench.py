@@ -3,6 +3,7 @@
     python tools/bench.py                 everything (about five minutes)
     python tools/bench.py --quick         fewer blocks, about a minute
     python tools/bench.py --only "norm"   the cases with this in their name
+    python tools/bench.py --threads 1     on a machine that others use too: waiting for a second thread is a lottery there
     python tools/bench.py --json out.json --check
 
 Each case is the same function, called with `lib=minigrad` and with `lib=torch`. It runs in blocks of some
@@ -318,7 +319,11 @@ def main() -> int:
     parser.add_argument("--only", metavar="TEXT", default="", help="the cases with this in their name")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
     parser.add_argument("--check", action="store_true", help="exit code 1 if a target is missed")
+    parser.add_argument("--threads", type=int, metavar="N", help="for both libraries (default: all)")
     arguments = parser.parse_args()
+    if arguments.threads:
+        numba.set_num_threads(arguments.threads)
+        torch.set_num_threads(arguments.threads)
     blocks, length = (3, 0.01) if arguments.quick else (9, 0.03)
 
     threads = f"threads: minigrad {numba.get_num_threads()} (Numba), PyTorch {torch.get_num_threads()}"

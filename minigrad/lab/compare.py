@@ -120,7 +120,7 @@ class Comparison:
         if not file.exists():
             raise FileNotFoundError(f"--resume: there is no comparison in {folder} (it would have a results.json)")
         saved = json.loads(file.read_text(encoding="utf-8"))
-        fields = {key: tuple(v) if isinstance(v, list) else v for key, v in saved["settings"].items()}
+        fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in saved["settings"].items()}
         return cls(Settings(**fields), folder, saved["runs"])
 
     @property

@@ -74,7 +74,7 @@ class Bars:
             TimeElapsedColumn(),
             console=console,
         )
-        blank = {"epoch": "", "loss": "", "score": "", "speed": ""}
+        blank: dict[str, Any] = {"epoch": "", "loss": "", "score": "", "speed": ""}
         self.tasks = {
             (norm, seed): self.progress.add_task("", total=steps, start=False, norm=norm, seed=seed, **blank)
             for norm, seed in plan
