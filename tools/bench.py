@@ -3,7 +3,7 @@
     python tools/bench.py                 everything (about five minutes)
     python tools/bench.py --quick         fewer blocks, about a minute
     python tools/bench.py --only "norm"   the cases with this in their name
-    python tools/bench.py --threads 1     on a machine that others use too: waiting for a second thread is a lottery there
+    python tools/bench.py --threads 1     for a machine that others use too, where a second thread is a lottery
     python tools/bench.py --json out.json --check
 
 Each case is the same function, called with `lib=minigrad` and with `lib=torch`. It runs in blocks of some
