@@ -1,7 +1,5 @@
 """The ops of a network as functions, under the names of `torch.nn.functional`."""
 
-from typing import Any
-
 from minigrad.ops.activation import (
     celu,
     elu,
@@ -44,9 +42,7 @@ from minigrad.ops.indexing import (
     embedding,
     one_hot,
 )
-from minigrad.ops.linalg import (
-    matmul,
-)
+from minigrad.ops.linear import linear
 from minigrad.ops.loss import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -78,16 +74,7 @@ from minigrad.ops.pool import (
     max_pool2d,
     max_pool3d,
 )
-from minigrad.ops.shape import (
-    transpose,
-)
 from minigrad.ops.unary import (
     sigmoid,
     tanh,
 )
-
-
-def linear(x: Any, weight: Any, bias: Any = None) -> Any:
-    """y = x Wᵀ + b, over the last axis."""
-    y = matmul(x, transpose(weight, 0, 1))
-    return y if bias is None else y + bias

@@ -1,0 +1,67 @@
+"""The affine map of a layer, y = x Wᵀ + b, as one graph op."""
+
+from typing import Any
+
+from minigrad.autograd import Function
+
+
+class Linear(Function):
+    """y = x Wᵀ + b over the last axis:  ∂⟨G, y⟩/∂x = G W,  ∂⟨G, y⟩/∂W = Gᵀ x,  ∂⟨G, y⟩/∂b = Σ G.
+
+    It is a transpose, a product and a sum in one: three times fewer nodes, and no copy of W.
+    """
+
+    def forward(self, x: Any, weight: Any, bias: Any) -> Any:
+        self.save_for_backward(x, weight)
+        y = x @ weight.T
+        if bias is not None:
+            y += bias  # y is nobody else's yet
+        return y
+
+    def backward(self, g: Any) -> Any:
+        x, weight = self.saved
+        gx = g @ weight if self.needs(0) else None
+        rows = g if g.ndim == 2 else g.reshape(-1, weight.shape[0])
+        gw = gb = None
+        if self.needs(1):
+            gw = rows.T @ (x if x.ndim == 2 else x.reshape(-1, weight.shape[1]))
+        if self.needs(2):
+            gb = rows.sum(0)
+        return gx, gw, gb
+
+
+def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    """y = x Wᵀ + b, over the last axis.
+
+    Args:
+        x: (..., in_features).
+        weight: W, (out_features, in_features), or (in_features,) for one feature whose axis is dropped from y.
+        bias: b, (out_features,), or None.
+
+    Raises:
+        ValueError: shapes that do not fit.
+        TypeError: dtypes that differ.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.linear(mg.ones(2, 3), mg.ones(4, 3)).shape
+        (2, 4)
+    """
+    shape = weight.shape
+    if len(shape) == 1:
+        y = linear(x, weight.reshape(1, -1), None if bias is None else bias.reshape(1))
+        return y.reshape(y.shape[:-1])
+    if len(shape) != 2 or not x.ndim or x.shape[-1] != shape[1]:
+        raise ValueError(
+            f"linear: the input has shape {x.shape} and weight {shape}; the last axis of the input must be as long as "
+            "that of weight, (out_features, in_features)"
+        )
+    if bias is not None and bias.shape != shape[:1]:
+        raise ValueError(f"linear: bias has shape {bias.shape}, and must have {shape[:1]}: one for each row of weight")
+    if x.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype) or x.dtype.kind != "f":
+        raise TypeError(
+            f"linear: the input is {x.dtype}, weight {weight.dtype}"
+            + ("" if bias is None else f" and bias {bias.dtype}")
+            + "; bring them to one floating-point dtype, x.float() or module.double()"
+        )
+    return Linear()(x, weight, bias)
