@@ -187,6 +187,9 @@ from minigrad.ops.unary import (
     trunc,
 )
 
+# As in PyTorch, clipping is found in nn.utils as well; see there.
+nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_ = optim.clip_grad_norm_, optim.clip_grad_value_
+
 __version__ = "0.1.0"
 
 # Last, because from here on these names mean dtypes in this file, as `mg.bool` and `mg.float` do outside it.

@@ -1,6 +1,6 @@
 """Modules: layers with their parameters, and the containers that make networks of them."""
 
-from minigrad.nn import functional, init
+from minigrad.nn import functional, init, utils
 from minigrad.nn.activation import (
     CELU,
     ELU,
@@ -25,6 +25,7 @@ from minigrad.nn.activation import (
     Softsign,
     Tanh,
 )
+from minigrad.nn.attention import MultiheadAttention, PositionalEncoding, TransformerEncoder, TransformerEncoderLayer
 from minigrad.nn.container import (
     Flatten,
     Identity,

@@ -22,6 +22,7 @@ from minigrad.ops.activation import (
     softplus,
     softsign,
 )
+from minigrad.ops.attention import scaled_dot_product_attention
 from minigrad.ops.conv import (
     conv1d,
     conv2d,

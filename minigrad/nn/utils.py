@@ -1,0 +1,39 @@
+"""Small tools for parameters, as in `torch.nn.utils`."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from minigrad.autograd import Tensor, no_grad
+from minigrad.ops.shape import cat, reshape
+
+# PyTorch has gradient clipping here, too. It belongs to `minigrad.optim`, which builds on this room, so the package
+# itself puts the two functions in.
+clip_grad_norm_: Callable[..., Any]
+clip_grad_value_: Callable[..., Any]
+
+
+def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
+    """All parameters in one vector, one after another; gradients flow through it.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.utils.parameters_to_vector(mg.nn.Linear(3, 2).parameters()).shape
+        (8,)
+    """
+    vectors = [reshape(p, (-1,)) for p in parameters]
+    if not vectors:
+        raise ValueError("parameters_to_vector: there are no parameters")
+    return cat(vectors)
+
+
+def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
+    """Copy the parts of a vector into the parameters, in place: the opposite of `parameters_to_vector`."""
+    parameters = list(parameters)
+    total = sum(p.numel() for p in parameters)
+    if vec.shape != (total,):
+        raise ValueError(f"vector_to_parameters: the parameters have {total} elements, the vector shape {vec.shape}")
+    start = 0
+    with no_grad():
+        for p in parameters:
+            p.copy_(vec.data[start : start + p.numel()].reshape(p.shape))
+            start += p.numel()

@@ -1,0 +1,105 @@
+"""Attention: each query reads a weighted mean of the values, weighted by how well it fits the keys.
+
+    Attention(Q, K, V) = softmax(Q Kᵀ / √d) V                    (Vaswani et al. 2017, arXiv 1706.03762)
+
+The scores are divided by √d because a sum of d products of unit variance has variance d: undivided, softmax
+would pick one key and have no gradient.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd.tensor import raw
+from minigrad.ops.activation import softmax
+from minigrad.ops.compare import where
+from minigrad.ops.dropout import dropout
+from minigrad.ops.linalg import matmul
+from minigrad.ops.shape import repeat_interleave, transpose
+
+
+def attention_weights(
+    query: Any, key: Any, attn_mask: Any = None, is_causal: bool = False, scale: float | None = None
+) -> Any:
+    """softmax(scale · Q Kᵀ + mask): how much of each value each query reads (..., L, S).
+
+    The arguments are those of `scaled_dot_product_attention`.
+    """
+    who = "scaled_dot_product_attention"
+    if query.ndim < 2 or key.ndim < 2 or query.shape[-1] != key.shape[-1]:
+        raise ValueError(
+            f"{who}: query (..., L, E) and key (..., S, E) must have the same number of features E, and have shapes "
+            f"{query.shape} and {key.shape}"
+        )
+    if is_causal:
+        if attn_mask is not None:
+            raise ValueError(f"{who}: give either attn_mask or is_causal=True, not both")
+        attn_mask = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
+    # The queries are scaled rather than the scores: they are usually fewer.
+    scores = matmul(query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale), transpose(key, -1, -2))
+    if attn_mask is None:
+        return softmax(scores, -1)
+    mask = raw(attn_mask)
+    if mask.dtype == bool:
+        nothing = ~mask.any(axis=-1, keepdims=True)
+        scores = scores + np.where(mask | nothing, 0, -np.inf).astype(scores.dtype)
+    elif mask.dtype.kind == "f":
+        nothing = (mask == -np.inf).all(axis=-1, keepdims=True)
+        scores = scores + (where(nothing, 0.0, attn_mask) if nothing.any() else attn_mask)
+    else:
+        raise TypeError(f"{who}: attn_mask must be boolean or floating-point, not {mask.dtype}")
+    weights = softmax(scores, -1)
+    # A query that may read nothing gets zeros, where softmax by itself would be 0/0.
+    return weights * (~nothing).astype(weights.dtype) if nothing.any() else weights
+
+
+def scaled_dot_product_attention(
+    query: Any,
+    key: Any,
+    value: Any,
+    attn_mask: Any = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Any:
+    """softmax(scale · Q Kᵀ + mask) V.
+
+    Args:
+        query: (..., L, E).
+        key: (..., S, E).
+        value: (..., S, Ev).
+        attn_mask: broadcast to (..., L, S). Boolean: True where a query *may* read a value; floating-point:
+            added to the scores.
+        dropout_p: the probability with which each weight is dropped. It works whenever it is not 0: pass 0 in
+            evaluation.
+        is_causal: query i may read the values 0 ... i only.
+        scale: 1/√E by default.
+        enable_gqa: query has more heads (the third axis from the end) than key and value, and neighbouring
+            query heads share one (Ainslie et al. 2023, arXiv 2305.13245).
+
+    Returns:
+        (..., L, Ev). A query that may read nothing gets zeros.
+
+    Example:
+        >>> import minigrad as mg
+        >>> q, k, v = mg.zeros(1, 2, 4), mg.zeros(1, 3, 4), mg.tensor([[[1.0], [2.0], [6.0]]])
+        >>> mg.nn.functional.scaled_dot_product_attention(q, k, v).tolist()
+        [[[3.0], [3.0]]]
+    """
+    if enable_gqa:
+        times, rest = divmod(query.shape[-3], key.shape[-3])
+        if rest:
+            raise ValueError(
+                f"scaled_dot_product_attention: {query.shape[-3]} query heads are not a multiple of the "
+                f"{key.shape[-3]} key heads"
+            )
+        key, value = repeat_interleave(key, times, -3), repeat_interleave(value, times, -3)
+    if key.shape[-2] != value.shape[-2]:
+        raise ValueError(
+            f"scaled_dot_product_attention: there are {key.shape[-2]} keys and {value.shape[-2]} values (shapes "
+            f"{key.shape} and {value.shape})"
+        )
+    weights = attention_weights(query, key, attn_mask, is_causal, scale)
+    return matmul(dropout(weights, dropout_p) if dropout_p else weights, value)
