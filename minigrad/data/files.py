@@ -189,6 +189,17 @@ def to_unit(pixels: Any) -> Any:
 # -- CIFAR-10 ---------------------------------------------------------------------------------------------
 
 _CIFAR_SHAPE = (3, 32, 32)
+# What the unpickler may raise when its instructions are damaged: they are a program, and any step can go wrong.
+_BAD_PICKLE = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    TypeError,
+    ValueError,
+)
 _CIFAR_BATCHES = (["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5"], ["test_batch"])
 
 
@@ -259,7 +270,7 @@ def _read_pickled_batch(content: bytes, where: str) -> tuple[Any, Any]:
     """A pickled dictionary with b"data", bytes of shape (N, 3072), and b"labels", a list of N numbers."""
     try:
         batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except _BAD_PICKLE as error:
         raise ValueError(f"{where} is damaged, or no batch of CIFAR-10: {error}") from error
     if not isinstance(batch, dict) or b"data" not in batch or b"labels" not in batch:
         raise ValueError(f"{where} is no batch of CIFAR-10: it should be a dictionary with b'data' and b'labels'")
