@@ -101,6 +101,8 @@ def fused_backward(
 
     Returns one gradient for each of `inputs`, None where `kernel` returned None. See `FusedBackward`.
     """
+    if not modes.create_graph:  # nobody will differentiate again, so there is nothing to record
+        return tuple(kernel(grad_output, *inputs))
     op = FusedBackward(composed, kernel, label)
     gradients = op(grad_output, *inputs)
     result: list[Any] = [None] * len(inputs)

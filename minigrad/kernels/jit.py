@@ -38,7 +38,7 @@ PARALLEL_FROM = 1 << 17
 """A kernel that touches at least this many elements runs on all threads."""
 
 # A small function that kernels call: it is compiled into its callers.
-inline = njit(fastmath=FASTMATH, error_model="numpy", cache=True, nogil=True, inline="never")
+inline = njit(fastmath=FASTMATH, error_model="numpy", cache=True, nogil=True, forceinline=True)
 
 _launch = threading.Lock()
 _forked = False

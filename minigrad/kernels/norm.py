@@ -22,8 +22,8 @@ The last difference cannot cancel as E[x²] − E[x]² does: hi is the represent
 element is closer to μ than |lo|, hence lo² ≤ σ². (Chan, Golub & LeVeque, "Algorithms for computing the sample
 variance", 1983, is where shifting by an estimate and correcting for it come from.)
 
-Sums run in the input's own precision over blocks of at most 1,024 elements, which the compiler spreads over SIMD
-lanes (a lane adds some 32 numbers), and the blocks are added in float64. Squares that leave the range of
+Sums run in the input's own precision over blocks of at most 4,096 elements, which the compiler spreads over SIMD
+lanes (a lane adds some 128 numbers), and the blocks are added in float64. Squares that leave the range of
 float32 are noticed, and added in float64 as well.
 
 **Derivatives.** With x̂ = (x − μ)/√(σ² + ε), n elements in a group, and h = γ·∂L/∂y (Ioffe & Szegedy 2015, section
@@ -43,14 +43,17 @@ from numba import njit
 from minigrad.kernels import jit
 from minigrad.kernels.jit import inline, kernel, prange
 
-BLOCK = 1024
+BLOCK = 4096
 """So many elements are summed in their own precision before float64 takes over."""
 
 SMALLEST = 1e-30
 """A mean square below this may have lost squares that float32 cannot hold."""
 
-COLUMNS = 128
+COLUMNS = 256
 """So many neighbouring columns are one task of the `columns` kernels."""
+
+ROWS = 32
+"""So many rows the `columns` kernels add up before float64 takes over."""
 
 
 # -- sums over one contiguous run --------------------------------------------------------------------------
@@ -64,44 +67,50 @@ def minus(a: Any, b: Any) -> Any:
 
 @inline
 def sum_from(run: Any, origin: Any) -> Any:
-    """Σ (x − origin), as float64."""
-    total = 0.0
-    for start in range(0, run.size, BLOCK):
-        block = run[start : start + BLOCK]
-        part = run.dtype.type(0)
-        for j in range(block.size):
-            part += minus(block[j], origin)
-        total += np.float64(part)
-    if not abs(total) < np.inf:  # float32 overflowed (or NaN and infinity are really there)
-        total = 0.0
-        for j in range(run.size):
-            total += minus(np.float64(run[j]), np.float64(origin))
-    return total
+    """Σ (x − origin) over at most a block."""
+    total = run.dtype.type(0)
+    for j in range(run.size):
+        total += minus(run[j], origin)
+    return np.float64(total)
 
 
 @inline
 def sums_about(run: Any, origin: Any) -> Any:
-    """Σ (x − origin) and Σ (x − origin)², as float64."""
+    """Σ (x − origin) and Σ (x − origin)² over at most a block."""
+    total = run.dtype.type(0)
+    squares = run.dtype.type(0)
+    for j in range(run.size):
+        d = minus(run[j], origin)
+        total += d
+        squares += d * d
+    return np.float64(total), np.float64(squares)
+
+
+@inline
+def wide_sum_from(run: Any, origin: Any) -> Any:
+    """`sum_from` in float64 throughout."""
+    total = 0.0
+    for j in range(run.size):
+        total += minus(np.float64(run[j]), np.float64(origin))
+    return total
+
+
+@inline
+def wide_sums_about(run: Any, origin: Any) -> Any:
+    """`sums_about` in float64 throughout."""
     total = 0.0
     squares = 0.0
-    for start in range(0, run.size, BLOCK):
-        block = run[start : start + BLOCK]
-        part = run.dtype.type(0)
-        part_squares = run.dtype.type(0)
-        for j in range(block.size):
-            d = minus(block[j], origin)
-            part += d
-            part_squares += d * d
-        total += np.float64(part)
-        squares += np.float64(part_squares)
-    if not SMALLEST * run.size <= squares < np.inf:  # squares too small or too large for float32
-        total = 0.0
-        squares = 0.0
-        for j in range(run.size):
-            wide = minus(np.float64(run[j]), np.float64(origin))
-            total += wide
-            squares += wide * wide
+    for j in range(run.size):
+        d = minus(np.float64(run[j]), np.float64(origin))
+        total += d
+        squares += d * d
     return total, squares
+
+
+@inline
+def out_of_range(squares: Any, n: Any) -> Any:
+    """May float32 have lost something in this sum of squares? (Also true for NaN, which wide sums keep.)"""
+    return not (SMALLEST * n <= squares < np.inf)
 
 
 @inline
@@ -120,9 +129,25 @@ def write_stats(stats: Any, i: Any, hi: Any, total: Any, squares: Any, n: Any, e
 @inline
 def row_stats(row: Any, stats: Any, i: Any, eps: Any) -> None:
     """Statistics of one contiguous group."""
-    hi = row.dtype.type(row[0] + sum_from(row, row[0]) / row.size)
-    total, squares = sums_about(row, hi)
-    write_stats(stats, i, hi, total, squares, row.size, eps)
+    n = row.size
+    total = 0.0
+    squares = 0.0
+    if n <= BLOCK:
+        hi = row.dtype.type(row[0] + sum_from(row, row[0]) / n)
+        total, squares = sums_about(row, hi)
+    else:
+        for start in range(0, n, BLOCK):
+            total += sum_from(row[start : start + BLOCK], row[0])
+        hi = row.dtype.type(row[0] + total / n)
+        total = 0.0
+        for start in range(0, n, BLOCK):
+            part, part_squares = sums_about(row[start : start + BLOCK], hi)
+            total += part
+            squares += part_squares
+    if out_of_range(squares, n):
+        hi = row.dtype.type(row[0] + wide_sum_from(row, row[0]) / n)
+        total, squares = wide_sums_about(row, hi)
+    write_stats(stats, i, hi, total, squares, n, eps)
 
 
 @inline
@@ -133,21 +158,55 @@ def standardize_run(run: Any, out: Any, hi: Any, lo: Any, scale: Any, shift: Any
 
 
 @inline
+def standardize_elements(row: Any, out: Any, hi: Any, lo: Any, inv_std: Any, gamma: Any, beta: Any) -> None:
+    """The same with a γ and a β for each element."""
+    for j in range(row.size):
+        out[j] = minus(minus(row[j], hi), lo) * inv_std * gamma[j] + beta[j]
+
+
+@inline
 def gradient_sums(g: Any, run: Any, hi: Any, lo: Any, inv_std: Any) -> Any:
-    """Σ g and Σ g·x̂ over one run, as float64."""
+    """Σ g and Σ g·x̂ over at most a block."""
+    total = run.dtype.type(0)
+    dot = run.dtype.type(0)
+    for j in range(run.size):
+        total += g[j]
+        dot += g[j] * (minus(minus(run[j], hi), lo) * inv_std)
+    return np.float64(total), np.float64(dot)
+
+
+@inline
+def run_gradient_sums(g: Any, run: Any, hi: Any, lo: Any, inv_std: Any) -> Any:
+    """Σ g and Σ g·x̂ over a run of any length."""
+    if run.size <= BLOCK:
+        return gradient_sums(g, run, hi, lo, inv_std)
     total = 0.0
     dot = 0.0
-    for start in range(0, run.size, BLOCK):
-        block = run[start : start + BLOCK]
-        g_block = g[start : start + BLOCK]
-        part = run.dtype.type(0)
-        part_dot = run.dtype.type(0)
-        for j in range(block.size):
-            part += g_block[j]
-            part_dot += g_block[j] * (minus(minus(block[j], hi), lo) * inv_std)
-        total += np.float64(part)
-        dot += np.float64(part_dot)
+    for i in range(0, run.size, BLOCK):
+        part, part_dot = gradient_sums(g[i : i + BLOCK], run[i : i + BLOCK], hi, lo, inv_std)
+        total += part
+        dot += part_dot
     return total, dot
+
+
+@inline
+def scaled_gradient_sums(g: Any, run: Any, gamma: Any, hi: Any, lo: Any, inv_std: Any) -> Any:
+    """Σ h and Σ h·x̂ over at most a block, h = γ g with a γ for each element."""
+    total = run.dtype.type(0)
+    dot = run.dtype.type(0)
+    for j in range(run.size):
+        h = g[j] * gamma[j]
+        total += h
+        dot += h * (minus(minus(run[j], hi), lo) * inv_std)
+    return np.float64(total), np.float64(dot)
+
+
+@inline
+def add_parameter_gradients(g: Any, run: Any, dgamma: Any, dbeta: Any, hi: Any, lo: Any, inv_std: Any) -> None:
+    """dγ += g·x̂ and dβ += g, with a γ and a β for each element."""
+    for j in range(run.size):
+        dgamma[j] += g[j] * (minus(minus(run[j], hi), lo) * inv_std)
+        dbeta[j] += g[j]
 
 
 @inline
@@ -160,6 +219,16 @@ def gradient_run(
         dx[j] = (minus(g[j] * gamma, mean_h) - x_hat * mean_hx) * inv_std
 
 
+@inline
+def scaled_gradient_run(
+    g: Any, run: Any, dx: Any, hi: Any, lo: Any, inv_std: Any, gamma: Any, mean_h: Any, mean_hx: Any
+) -> None:
+    """The same with a γ for each element."""
+    for j in range(run.size):
+        x_hat = minus(minus(run[j], hi), lo) * inv_std
+        dx[j] = (minus(g[j] * gamma[j], mean_h) - x_hat * mean_hx) * inv_std
+
+
 # -- rows: a group is contiguous, γ and β change from element to element -------------------------------------
 
 
@@ -169,18 +238,15 @@ def rows_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any) 
     rows, n = x.shape
     groups = gamma.size // n
     for r in prange(rows):
-        row, out = x[r], y[r]
-        row_stats(row, stats, r, eps)
-        hi, lo, inv_std = stats[0, r], stats[1, r], stats[2, r]
+        row_stats(x[r], stats, r, eps)
         first = r % groups * n
         scale, shift = gamma[first : first + n], beta[first : first + n]
-        for j in range(n):
-            out[j] = minus(minus(row[j], hi), lo) * inv_std * scale[j] + shift[j]
+        standardize_elements(x[r], y[r], stats[0, r], stats[1, r], stats[2, r], scale, shift)
 
 
-def row_chunks(rows: int, size: int) -> int:
+def row_chunks(rows: int, work: int) -> int:
     """In how many chunks `rows_backward` adds up ∂L/∂γ: a matter of the shape only, never of the threads."""
-    return min(rows, max(-(-rows // 64), 8 if size >= jit.PARALLEL_FROM else 1))
+    return min(rows, max(-(-rows // 64), 8 if work >= jit.PARALLEL_FROM else 1))
 
 
 @kernel
@@ -194,27 +260,23 @@ def rows_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, 
         partial[chunk] = 0
         for r in range(chunk * length, min(rows, chunk * length + length)):
             first = r % groups * n
-            row, g_row, dx_row, scale = x[r], g[r], dx[r], gamma[first : first + n]
+            row, g_row, scale = x[r], g[r], gamma[first : first + n]
             d_scale, d_shift = partial[chunk, 0, first : first + n], partial[chunk, 1, first : first + n]
             hi, lo, inv_std = stats[0, r], stats[1, r], stats[2, r]
             sum_h = 0.0
             sum_hx = 0.0
-            for start in range(0, n, BLOCK):
-                part = x.dtype.type(0)
-                part_dot = x.dtype.type(0)
-                for j in range(start, min(n, start + BLOCK)):
-                    x_hat = minus(minus(row[j], hi), lo) * inv_std
-                    d_scale[j] += g_row[j] * x_hat
-                    d_shift[j] += g_row[j]
-                    h = g_row[j] * scale[j]
-                    part += h
-                    part_dot += h * x_hat
-                sum_h += np.float64(part)
-                sum_hx += np.float64(part_dot)
+            if n <= BLOCK:
+                sum_h, sum_hx = scaled_gradient_sums(g_row, row, scale, hi, lo, inv_std)
+            else:
+                for i in range(0, n, BLOCK):
+                    block = slice(i, i + BLOCK)
+                    part, part_dot = scaled_gradient_sums(g_row[block], row[block], scale[block], hi, lo, inv_std)
+                    sum_h += part
+                    sum_hx += part_dot
+            # Three plain loops: one that did all would have too many arrays to be proved apart, and no SIMD.
+            add_parameter_gradients(g_row, row, d_scale, d_shift, hi, lo, inv_std)
             mean_h, mean_hx = x.dtype.type(sum_h / n), x.dtype.type(sum_hx / n)
-            for j in range(n):
-                x_hat = minus(minus(row[j], hi), lo) * inv_std
-                dx_row[j] = (minus(g_row[j] * scale[j], mean_h) - x_hat * mean_hx) * inv_std
+            scaled_gradient_run(g_row, row, dx[r], hi, lo, inv_std, scale, mean_h, mean_hx)
     for j in range(gamma.size):
         total_scale = 0.0
         total_shift = 0.0
@@ -245,28 +307,24 @@ def segments_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: A
 
 @kernel
 def segments_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, dbeta: Any, partial: Any) -> None:
-    """partial: (2, R, runs), of float64, to hold Σ g·x̂ and Σ g of every run."""
-    rows, n = x.shape
-    runs = partial.shape[2]
+    """g, x, dx: (R, runs, length). partial: (2, R, runs), of float64, to hold Σ g·x̂ and Σ g of every run."""
+    rows, runs, length = x.shape
+    n = runs * length
     groups = gamma.size // runs
-    length = n // runs
     for r in prange(rows):
         hi, lo, inv_std = stats[0, r], stats[1, r], stats[2, r]
         first = r % groups * runs
         sum_h = 0.0
         sum_hx = 0.0
         for k in range(runs):
-            run, g_run = x[r, k * length : (k + 1) * length], g[r, k * length : (k + 1) * length]
-            total, dot = gradient_sums(g_run, run, hi, lo, inv_std)
+            total, dot = run_gradient_sums(g[r, k], x[r, k], hi, lo, inv_std)
             partial[0, r, k] = dot
             partial[1, r, k] = total
             sum_h += total * gamma[first + k]
             sum_hx += dot * gamma[first + k]
         mean_h, mean_hx = x.dtype.type(sum_h / n), x.dtype.type(sum_hx / n)
         for k in range(runs):
-            run, g_run = x[r, k * length : (k + 1) * length], g[r, k * length : (k + 1) * length]
-            dx_run = dx[r, k * length : (k + 1) * length]
-            gradient_run(g_run, run, dx_run, hi, lo, inv_std, gamma[first + k], mean_h, mean_hx)
+            gradient_run(g[r, k], x[r, k], dx[r, k], hi, lo, inv_std, gamma[first + k], mean_h, mean_hx)
     for group in range(groups):
         for k in range(runs):
             total = 0.0
@@ -287,17 +345,40 @@ def channels_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: A
     batch, channels, space = x.shape
     for c in prange(channels):
         if not given:
+            n = batch * space
+            origin = x[0, c, 0]
             total = 0.0
             for i in range(batch):
-                total += sum_from(x[i, c], x[0, c, 0])
-            hi = x.dtype.type(x[0, c, 0] + total / (batch * space))
+                if space <= BLOCK:
+                    total += sum_from(x[i, c], origin)
+                else:
+                    for j in range(0, space, BLOCK):
+                        total += sum_from(x[i, c, j : j + BLOCK], origin)
+            hi = x.dtype.type(origin + total / n)
             total = 0.0
             squares = 0.0
             for i in range(batch):
-                run_total, run_squares = sums_about(x[i, c], hi)
-                total += run_total
-                squares += run_squares
-            write_stats(stats, c, hi, total, squares, batch * space, eps)
+                if space <= BLOCK:
+                    part, part_squares = sums_about(x[i, c], hi)
+                    total += part
+                    squares += part_squares
+                else:
+                    for j in range(0, space, BLOCK):
+                        part, part_squares = sums_about(x[i, c, j : j + BLOCK], hi)
+                        total += part
+                        squares += part_squares
+            if out_of_range(squares, n):
+                total = 0.0
+                for i in range(batch):
+                    total += wide_sum_from(x[i, c], origin)
+                hi = x.dtype.type(origin + total / n)
+                total = 0.0
+                squares = 0.0
+                for i in range(batch):
+                    part, part_squares = wide_sums_about(x[i, c], hi)
+                    total += part
+                    squares += part_squares
+            write_stats(stats, c, hi, total, squares, n, eps)
         scale = stats[2, c] * gamma[c]
         for i in range(batch):
             standardize_run(x[i, c], y[i, c], stats[0, c], stats[1, c], scale, beta[c])
@@ -313,9 +394,9 @@ def channels_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: A
         total = 0.0
         dot = 0.0
         for i in range(batch):
-            run_total, run_dot = gradient_sums(g[i, c], x[i, c], hi, lo, inv_std)
-            total += run_total
-            dot += run_dot
+            part, part_dot = run_gradient_sums(g[i, c], x[i, c], hi, lo, inv_std)
+            total += part
+            dot += part_dot
         dgamma[c] = dot
         dbeta[c] = total
         if given:
@@ -333,6 +414,57 @@ def channels_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: A
 # -- columns: (N, C), channels side by side. A task is a block of columns, read row by row -------------------
 
 
+@inline
+def add_from(row: Any, origin: Any, total: Any) -> None:
+    """total += x − origin, column by column."""
+    for j in range(row.size):
+        total[j] += minus(row[j], origin[j])
+
+
+@inline
+def add_about(row: Any, origin: Any, total: Any, squares: Any) -> None:
+    """total += x − origin and squares += (x − origin)²."""
+    for j in range(row.size):
+        d = minus(row[j], origin[j])
+        total[j] += d
+        squares[j] += d * d
+
+
+@inline
+def add_gradients(g: Any, row: Any, hi: Any, lo: Any, inv_std: Any, total: Any, dot: Any) -> None:
+    """total += g and dot += g·x̂."""
+    for j in range(row.size):
+        total[j] += g[j]
+        dot[j] += g[j] * (minus(minus(row[j], hi[j]), lo[j]) * inv_std[j])
+
+
+@inline
+def move(part: Any, total: Any) -> None:
+    """Hand partial sums on to the float64 ones, and start them anew."""
+    for j in range(part.size):
+        total[j] += np.float64(part[j])
+        part[j] = 0
+
+
+@inline
+def standardize_columns(row: Any, out: Any, hi: Any, lo: Any, scale: Any, shift: Any) -> None:
+    for j in range(row.size):
+        out[j] = minus(minus(row[j], hi[j]), lo[j]) * scale[j] + shift[j]
+
+
+@inline
+def gradient_columns(g: Any, row: Any, dx: Any, hi: Any, lo: Any, mean_g: Any, slope: Any, scale: Any) -> None:
+    """dx = (g − mean(g) − (x − μ) · slope) · scale,  slope = mean(g·x̂) / √(σ² + ε),  scale = γ / √(σ² + ε)."""
+    for j in range(row.size):
+        dx[j] = (minus(g[j], mean_g[j]) - minus(minus(row[j], hi[j]), lo[j]) * slope[j]) * scale[j]
+
+
+@inline
+def scale_columns(g: Any, dx: Any, scale: Any) -> None:
+    for j in range(g.size):
+        dx[j] = g[j] * scale[j]
+
+
 @kernel
 def columns_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any, given: bool) -> None:
     """x, y: (N, C). With `given`, `stats` are used as they come (evaluation); otherwise they are computed."""
@@ -340,31 +472,33 @@ def columns_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: An
     for task in prange((channels + COLUMNS - 1) // COLUMNS):
         first, last = task * COLUMNS, min(channels, task * COLUMNS + COLUMNS)
         width = last - first
-        scale, shift = gamma[first:last], beta[first:last]
-        hi, lo, inv_std = stats[0, first:last], stats[1, first:last], stats[2, first:last]
+        parts = np.zeros((3, width), x.dtype)
+        totals = np.zeros((2, width))
         if not given:
-            totals = np.zeros((2, width))
-            total, squares = totals[0], totals[1]
-            origin = x[0, first:last]
             for i in range(batch):
-                row = x[i, first:last]
-                for j in range(width):
-                    total[j] += minus(np.float64(row[j]), np.float64(origin[j]))
+                add_from(x[i, first:last], x[0, first:last], parts[0])
+                if i % ROWS == ROWS - 1 or i == batch - 1:
+                    move(parts[0], totals[0])
             for j in range(width):
-                hi[j] = origin[j] + total[j] / batch
-                total[j] = 0
+                parts[2, j] = x[0, first + j] + totals[0, j] / batch
+                totals[0, j] = 0
             for i in range(batch):
-                row = x[i, first:last]
-                for j in range(width):
-                    d = minus(np.float64(row[j]), np.float64(hi[j]))
-                    total[j] += d
-                    squares[j] += d * d
+                add_about(x[i, first:last], parts[2], parts[0], parts[1])
+                if i % ROWS == ROWS - 1 or i == batch - 1:
+                    move(parts[0], totals[0])
+                    move(parts[1], totals[1])
             for j in range(width):
-                write_stats(stats, first + j, hi[j], total[j], squares[j], batch, eps)
+                hi, total, squares = parts[2, j], totals[0, j], totals[1, j]
+                if out_of_range(squares, batch):
+                    column = x[:, first + j]
+                    hi = x.dtype.type(column[0] + wide_sum_from(column, column[0]) / batch)
+                    total, squares = wide_sums_about(column, hi)
+                write_stats(stats, first + j, hi, total, squares, batch, eps)
+        for j in range(width):
+            parts[0, j] = stats[2, first + j] * gamma[first + j]
+        hi, lo, shift = stats[0, first:last], stats[1, first:last], beta[first:last]
         for i in range(batch):
-            row, out = x[i, first:last], y[i, first:last]
-            for j in range(width):
-                out[j] = minus(minus(row[j], hi[j]), lo[j]) * (inv_std[j] * scale[j]) + shift[j]
+            standardize_columns(x[i, first:last], y[i, first:last], hi, lo, parts[0], shift)
 
 
 @kernel
@@ -374,30 +508,50 @@ def columns_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: An
     for task in prange((channels + COLUMNS - 1) // COLUMNS):
         first, last = task * COLUMNS, min(channels, task * COLUMNS + COLUMNS)
         width = last - first
-        scale = gamma[first:last]
         hi, lo, inv_std = stats[0, first:last], stats[1, first:last], stats[2, first:last]
+        parts = np.zeros((3, width), x.dtype)
         totals = np.zeros((2, width))
-        total, dot = totals[0], totals[1]
         for i in range(batch):
-            row, g_row = x[i, first:last], g[i, first:last]
-            for j in range(width):
-                total[j] += np.float64(g_row[j])
-                dot[j] += np.float64(g_row[j] * (minus(minus(row[j], hi[j]), lo[j]) * inv_std[j]))
+            add_gradients(g[i, first:last], x[i, first:last], hi, lo, inv_std, parts[0], parts[1])
+            if i % ROWS == ROWS - 1 or i == batch - 1:
+                move(parts[0], totals[0])
+                move(parts[1], totals[1])
         for j in range(width):
-            dgamma[first + j] = dot[j]
-            dbeta[first + j] = total[j]
-            total[j] /= batch
-            dot[j] /= batch
-        if given:
-            for i in range(batch):
-                g_row, dx_row = g[i, first:last], dx[i, first:last]
-                for j in range(width):
-                    dx_row[j] = g_row[j] * (scale[j] * inv_std[j])
-        else:
-            means = totals.astype(x.dtype)
-            mean_g, mean_gx = means[0], means[1]
-            for i in range(batch):
-                row, g_row, dx_row = x[i, first:last], g[i, first:last], dx[i, first:last]
-                for j in range(width):
-                    x_hat = minus(minus(row[j], hi[j]), lo[j]) * inv_std[j]
-                    dx_row[j] = (minus(g_row[j], mean_g[j]) - x_hat * mean_gx[j]) * (scale[j] * inv_std[j])
+            c = first + j
+            dgamma[c] = totals[1, j]
+            dbeta[c] = totals[0, j]
+            parts[0, j] = totals[0, j] / batch
+            parts[1, j] = totals[1, j] / batch * stats[2, c]
+            parts[2, j] = stats[2, c] * gamma[c]
+        mean_g, slope, scale = parts[0], parts[1], parts[2]
+        for i in range(batch):
+            if given:
+                scale_columns(g[i, first:last], dx[i, first:last], scale)
+            else:
+                gradient_columns(g[i, first:last], x[i, first:last], dx[i, first:last], hi, lo, mean_g, slope, scale)
+
+
+# -- running averages ----------------------------------------------------------------------------------------
+
+
+@inline
+def follow(running: Any, new: Any, momentum: Any) -> Any:
+    return running + momentum * (new - running)
+
+
+@kernel
+def update_running(running_mean: Any, running_var: Any, stats: Any, momentum: float, unbias: float) -> None:
+    """Move running averages toward the statistics, averaged over the samples if each has its own.
+
+    stats: (4, N·C), sample by sample; `unbias` is n/(n − 1), for the running variance is the unbiased one.
+    """
+    channels = running_mean.size
+    samples = stats.shape[1] // channels
+    for c in range(channels):
+        mean = 0.0
+        variance = 0.0
+        for i in range(c, stats.shape[1], channels):
+            mean += np.float64(stats[0, i]) + np.float64(stats[1, i])
+            variance += np.float64(stats[3, i])
+        running_mean[c] = follow(running_mean[c], mean / samples, momentum)
+        running_var[c] = follow(running_var[c], variance / samples * unbias, momentum)

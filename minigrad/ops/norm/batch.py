@@ -1,6 +1,7 @@
 """Batch normalization."""
 
 from functools import partial
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from minigrad.autograd.tensor import raw
 from minigrad.ops.norm.common import (
     ChannelNorm,
     affine,
+    as_stats,
     check_float,
     check_parameter,
     moments,
@@ -88,13 +90,10 @@ def batch_norm(
         raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {input.shape}")
     channels = input.shape[1]
     why = f"the input's axis 1 has {channels} channels"
-    for name, values in (
-        ("running_mean", running_mean),
-        ("running_var", running_var),
-        ("weight", weight),
-        ("bias", bias),
-    ):
-        check_parameter(op, name, values, (channels,), input, why)
+    check_parameter(op, "running_mean", running_mean, (channels,), input, why)
+    check_parameter(op, "running_var", running_var, (channels,), input, why)
+    check_parameter(op, "weight", weight, (channels,), input, why)
+    check_parameter(op, "bias", bias, (channels,), input, why)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError(
@@ -108,7 +107,7 @@ def batch_norm(
             return composed(input, weight, bias)
         return ChannelNorm(composed, eps, "BatchNorm", channels, given)(input, weight, bias)
 
-    n = input.shape[0] * int(np.prod(input.shape[2:]))
+    n = input.shape[0] * prod(input.shape[2:])
     if n == 1:
         raise ValueError(
             f"{op}: training needs more than one value per channel, and the input has shape {input.shape}: the "
@@ -118,11 +117,11 @@ def batch_norm(
     if modes.composed:
         mu, variance = moments(input, channel_axes(input))
         y = affine(standardize(input, mu, variance, eps), weight, bias, per_channel(input))
+        stats = as_stats(mu, variance)
     else:
         fused = ChannelNorm(partial(batch_norm_composed, eps=eps), eps, "BatchNorm", channels)
         y = fused(input, weight, bias)
-        mu, variance = (fused.stats[0], fused.stats[3]) if n else (None, None)
+        stats = fused.stats
     if n:
-        update_running(op, running_mean, mu, momentum)
-        update_running(op, running_var, raw(variance) * (n / (n - 1)), momentum)
+        update_running(op, running_mean, running_var, stats, n, momentum)
     return y

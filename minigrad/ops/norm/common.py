@@ -52,6 +52,10 @@ def affine(x_hat: Any, gamma: Any, beta: Any, shape: tuple[int, ...]) -> Any:
 # -- the fused form: one graph op for each memory layout -----------------------------------------------------
 
 
+PASSES = 4
+"""A normalization goes over its input so many times, counted by the work that it takes."""
+
+
 class FusedNorm(Function):
     """What both layouts share: (x, γ, β) → y, and a backward kernel whose own derivative is the composed form's.
 
@@ -85,14 +89,15 @@ class FusedNorm(Function):
 
     def gradients(self, g: Any, x: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
-        dx = np.empty_like(x)
-        dgamma, dbeta = np.zeros((2, self.parameters), x.dtype)
+        dx, dgamma, dbeta = np.empty_like(x), np.empty(self.parameters, x.dtype), np.empty(self.parameters, x.dtype)
         if x.size:
             self.differentiate(g, x, self.parameter(gamma, 1, x.dtype), dx, dgamma, dbeta)
+        else:
+            dgamma[...] = dbeta[...] = 0
         return (
             dx if self.needs(0) else None,
-            dgamma.reshape(gamma.shape) if self.needs(1) else None,
-            dbeta.reshape(beta.shape) if self.needs(2) else None,
+            like(dgamma, gamma) if self.needs(1) else None,
+            like(dbeta, beta) if self.needs(2) else None,
         )
 
     def parameter(self, values: Any, default: int, dtype: Any) -> Any:
@@ -115,6 +120,11 @@ class FusedNorm(Function):
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
         """Write the three gradients."""
         raise NotImplementedError
+
+
+def like(array: Any, other: Any) -> Any:
+    """`array` in the shape of `other`."""
+    return array if array.shape == other.shape else array.reshape(other.shape)
 
 
 @lru_cache(maxsize=64)
@@ -140,20 +150,22 @@ class RowNorm(FusedNorm):
         rows, out = x.reshape(-1, self.length), y.reshape(-1, self.length)
         self.stats = stats = np.empty((4, len(rows)), x.dtype)
         if self.run == 1:
-            kernels.rows_forward(x.size, rows, gamma, beta, self.eps, out, stats)
+            kernels.rows_forward(PASSES * x.size, rows, gamma, beta, self.eps, out, stats)
         else:
             runs = self.length // self.run
-            kernels.segments_forward(x.size, rows, gamma, beta, self.eps, out, stats, runs)
+            kernels.segments_forward(PASSES * x.size, rows, gamma, beta, self.eps, out, stats, runs)
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
-        rows, g, dx = x.reshape(-1, self.length), g.reshape(-1, self.length), dx.reshape(-1, self.length)
         if self.run == 1:
-            chunks = kernels.row_chunks(len(rows), x.size)
+            rows, g, dx = x.reshape(-1, self.length), g.reshape(-1, self.length), dx.reshape(-1, self.length)
+            chunks = kernels.row_chunks(len(rows), PASSES * x.size)
             partial = np.empty((chunks, 2, gamma.size), x.dtype)
-            kernels.rows_backward(x.size, g, rows, gamma, self.stats, dx, dgamma, dbeta, partial)
+            kernels.rows_backward(PASSES * x.size, g, rows, gamma, self.stats, dx, dgamma, dbeta, partial)
         else:
-            partial = np.empty((2, len(rows), self.length // self.run))
-            kernels.segments_backward(x.size, g, rows, gamma, self.stats, dx, dgamma, dbeta, partial)
+            shape = (-1, self.length // self.run, self.run)
+            x, g, dx = x.reshape(shape), g.reshape(shape), dx.reshape(shape)
+            partial = np.empty((2, *x.shape[:2]))
+            kernels.segments_backward(PASSES * x.size, g, x, gamma, self.stats, dx, dgamma, dbeta, partial)
 
 
 class ChannelNorm(FusedNorm):
@@ -183,23 +195,34 @@ class ChannelNorm(FusedNorm):
             stats[2] = 1 / np.sqrt(np.asarray(variance, np.float64) + self.eps)
         x, y = self.layout(x), self.layout(y)
         forward = kernels.columns_forward if x.ndim == 2 else kernels.channels_forward
-        forward(x.size, x, gamma, beta, self.eps, y, stats, self.given is not None)
+        forward(PASSES * x.size, x, gamma, beta, self.eps, y, stats, self.given is not None)
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
         x, g, dx = self.layout(x), self.layout(g), self.layout(dx)
         backward = kernels.columns_backward if x.ndim == 2 else kernels.channels_backward
-        backward(x.size, g, x, gamma, self.stats, dx, dgamma, dbeta, self.given is not None)
+        backward(PASSES * x.size, g, x, gamma, self.stats, dx, dgamma, dbeta, self.given is not None)
 
 
 # -- running averages ----------------------------------------------------------------------------------------
 
 
-def update_running(op: str, average: Any, new: Any, momentum: float) -> None:
-    """average ← (1 − momentum) · average + momentum · new, in place. No gradient flows into it."""
-    if average is None:
+def update_running(op: str, running_mean: Any, running_var: Any, stats: Any, n: int, momentum: float) -> None:
+    """running ← (1 − momentum) · running + momentum · new, in place. No gradient flows into it.
+
+    `stats` are those of a fused norm over `n` elements each, one group for each channel, or for each channel of each
+    sample: then their mean over the samples counts. The variance is made unbiased first, by n/(n − 1).
+    """
+    if running_mean is None or running_var is None:
         return
-    values = average._write(op) if isinstance(average, Tensor) else average
-    values += momentum * (np.asarray(raw(new)).reshape(values.shape) - values)
+    mean = running_mean._write(op) if isinstance(running_mean, Tensor) else running_mean
+    variance = running_var._write(op) if isinstance(running_var, Tensor) else running_var
+    kernels.update_running(stats.size, mean, variance, stats, momentum, n / (n - 1))
+
+
+def as_stats(mu: Any, variance: Any) -> Any:
+    """Statistics from the composed form as a fused norm would have left them."""
+    mu, variance = raw(mu).reshape(-1), raw(variance).reshape(-1)
+    return np.stack((mu, np.zeros_like(mu), np.zeros_like(mu), variance))
 
 
 # -- checks --------------------------------------------------------------------------------------------------

@@ -4,14 +4,13 @@ from functools import partial
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.ops.norm.batch import batch_norm, per_channel
 from minigrad.ops.norm.common import (
     RowNorm,
     affine,
+    as_stats,
     check_float,
     check_parameter,
     moments,
@@ -134,30 +133,23 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     channels, space = input.shape[1], prod(input.shape[2:])
     why = f"the input's axis 1 has {channels} channels"
-    for name, values in (
-        ("running_mean", running_mean),
-        ("running_var", running_var),
-        ("weight", weight),
-        ("bias", bias),
-    ):
-        check_parameter(op, name, values, (channels,), input, why)
+    check_parameter(op, "running_mean", running_mean, (channels,), input, why)
+    check_parameter(op, "running_var", running_var, (channels,), input, why)
+    check_parameter(op, "weight", weight, (channels,), input, why)
+    check_parameter(op, "bias", bias, (channels,), input, why)
     if space == 1:
         raise ValueError(
             f"{op}: more than one element of space is needed, and the input has shape {input.shape}: the variance of "
             "one element is 0. Leave the norm out where the picture has shrunk to a point, or use group_norm"
         )
     composed = partial(group_norm_composed, eps=eps, groups=channels)
-    track = running_mean is not None and input.shape[0] * space > 0
     if modes.composed:
         y = composed(input, weight, bias)
-        mu, variance = moments(raw(input), tuple(range(2, input.ndim))) if track else (None, None)
+        stats = as_stats(*moments(raw(input), tuple(range(2, input.ndim))))
     else:
         fused = RowNorm(composed, eps, "InstanceNorm", length=space, parameters=channels, run=space)
         y = fused(input, weight, bias)
-        mu, variance = (fused.stats[0], fused.stats[3]) if track else (None, None)
-    if track:
-        by_sample = (input.shape[0], channels)
-        update_running(op, running_mean, np.reshape(mu, by_sample).mean(axis=0), momentum)
-        unbiased = np.reshape(variance, by_sample).mean(axis=0) * (space / (space - 1))
-        update_running(op, running_var, unbiased, momentum)
+        stats = fused.stats
+    if input.shape[0] and space:
+        update_running(op, running_mean, running_var, stats, space, momentum)
     return y
