@@ -312,6 +312,9 @@ def input_grad(
     n, out_channels = g.shape[:2]
     per_group, kernel_size = w.shape[1], w.shape[2:]
     channels = per_group * groups
+    if g.size == 0 or w.size == 0:
+        nothing = np.zeros((n, channels, *image), g.dtype)
+        return nothing if bias is None else nothing + bias.reshape(-1, *[1] * len(image))
     # What was an output channel is an input channel now.
     turned = w.reshape(groups, out_channels // groups, per_group, *kernel_size).swapaxes(1, 2)
     turned = turned.reshape(channels, out_channels // groups, *kernel_size)

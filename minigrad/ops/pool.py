@@ -64,11 +64,8 @@ class Scatter(Function):
         self.index, self.image = index, image
 
     def forward(self, g: Any) -> Any:
-        n = len(self.image)
-        planes = math.prod(g.shape[:-n])
-        gx = np.zeros((*g.shape[:-n], *self.image), g.dtype)
-        index = self.index.reshape(planes, -1)
-        kernels.scatter(g.size, np.ascontiguousarray(g).reshape(index.shape), index, gx.reshape(planes, -1))
+        gx = np.zeros((*g.shape[: -len(self.image)], *self.image), g.dtype)
+        kernels.scatter(g.size, *(_planes(a, len(self.image)) for a in (g, self.index, gx)))
         return gx
 
     def backward(self, u: Any) -> Any:
@@ -82,15 +79,17 @@ class Gather(Function):
         self.index, self.image = index, image
 
     def forward(self, x: Any) -> Any:
-        planes = math.prod(x.shape[: -len(self.image)])
         out = np.empty(self.index.shape, x.dtype)
-        index = self.index.reshape(planes, -1)
-        image = np.ascontiguousarray(x).reshape(planes, math.prod(self.image))
-        kernels.gather(out.size, image, index, out.reshape(index.shape))
+        kernels.gather(out.size, *(_planes(a, len(self.image)) for a in (x, self.index, out)))
         return out
 
     def backward(self, g: Any) -> Any:
         return Scatter(self.index, self.image)(g)
+
+
+def _planes(x: Any, n: int) -> Any:
+    """An array as (planes, pixels); a view, if its memory is contiguous."""
+    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-n]), math.prod(x.shape[-n:]))
 
 
 class AvgPool(Function):
@@ -183,10 +182,10 @@ def _tables(
     step = size if no_stride else sizes(stride, n, op, "stride", 1)
     dilated = sizes(dilation, n, op, "dilation", 1)
     pads = sizes(padding, n, op, "padding", 0)
-    if any(p > (d * (k - 1) + 1) // 2 for p, k, d in zip(pads, size, dilated, strict=True)):
+    if any(p > k // 2 for p, k in zip(pads, size, strict=True)):
         raise ValueError(
-            f"{op}: padding must be at most half of the window, or some windows would hold nothing but padding; got "
-            f"padding={pads} with kernel_size={size}" + ("" if max(dilated) == 1 else f", dilation={dilated}")
+            f"{op}: padding must be at most half of kernel_size, or some windows would hold nothing but padding; got "
+            f"padding={pads} with kernel_size={size}"
         )
     image = x.shape[-n:]
     tables = tuple(
@@ -201,7 +200,9 @@ def _adaptive_tables(op: str, n: int, x: Any, output_size: Any) -> tuple[Windows
     _check(op, n, x)
     image = x.shape[-n:]
     given = output_size if isinstance(output_size, tuple | list) else (output_size,) * n
-    wanted = sizes([i if o is None else o for i, o in zip(image, given, strict=False)], n, op, "output_size", 0)
+    if len(given) == n:
+        given = [i if o is None else o for i, o in zip(image, given, strict=True)]
+    wanted = sizes(given, n, op, "output_size", 0)
     if 0 in image:
         raise ValueError(f"{op}: the image has no pixels: the input has shape {x.shape}")
     return tuple(map(_adaptive_windows, image, wanted))

@@ -1,0 +1,162 @@
+"""Pooling: against its definition, finite differences, and at its edges."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.autograd import gradcheck, gradgradcheck
+from minigrad.nn import functional as F
+
+RNG = np.random.default_rng(0)
+
+
+def distinct(*shape):
+    """No ties: a maximum has no derivative where two elements share it."""
+    values = RNG.permutation(np.linspace(-2, 2, int(np.prod(shape))))
+    return mg.Tensor(values.reshape(shape), requires_grad=True)
+
+
+def randn(*shape):
+    return mg.Tensor(RNG.standard_normal(shape), requires_grad=True)
+
+
+OPERATIONS = {
+    "max1d": (lambda x: F.max_pool1d(x, 3, 2, 1), (2, 2, 7)),
+    "max2d": (lambda x: F.max_pool2d(x, 2), (2, 2, 5, 4)),
+    "max2d overlapping": (lambda x: F.max_pool2d(x, 3, 1, 1), (1, 2, 4, 4)),
+    "max2d dilated": (lambda x: F.max_pool2d(x, (2, 3), (2, 1), 1, 2), (1, 2, 5, 6)),
+    "max2d ceil": (lambda x: F.max_pool2d(x, 2, ceil_mode=True), (2, 2, 5, 3)),
+    "max3d": (lambda x: F.max_pool3d(x, 2, 1), (1, 2, 3, 3, 2)),
+    "avg1d": (lambda x: F.avg_pool1d(x, 3, 2, 1), (2, 2, 7)),
+    "avg2d": (lambda x: F.avg_pool2d(x, 2), (2, 2, 5, 4)),
+    "avg2d overlapping": (lambda x: F.avg_pool2d(x, 3, 1, 1, count_include_pad=False), (1, 2, 4, 4)),
+    "avg2d divisor": (lambda x: F.avg_pool2d(x, (2, 3), (2, 1), 1, True, True, 5), (1, 2, 4, 5)),
+    "avg3d": (lambda x: F.avg_pool3d(x, 2, 1), (1, 2, 3, 3, 2)),
+    "adaptive avg1d": (lambda x: F.adaptive_avg_pool1d(x, 3), (2, 2, 7)),
+    "adaptive avg2d": (lambda x: F.adaptive_avg_pool2d(x, (3, None)), (1, 2, 5, 3)),
+    "adaptive avg3d": (lambda x: F.adaptive_avg_pool3d(x, 2), (1, 2, 3, 3, 4)),
+    "adaptive max1d": (lambda x: F.adaptive_max_pool1d(x, 3), (2, 2, 7)),
+    "adaptive max2d": (lambda x: F.adaptive_max_pool2d(x, (3, None)), (1, 2, 5, 3)),
+    "adaptive max3d": (lambda x: F.adaptive_max_pool3d(x, 2), (1, 2, 3, 3, 4)),
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_first_and_second_derivatives(name):
+    function, shape = OPERATIONS[name]
+    x = distinct(*shape)
+    assert gradcheck(function, x)
+    assert gradgradcheck(lambda x: function(x * x.exp()), mg.Tensor(distinct(*shape).data[:1], requires_grad=True))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize(("size", "stride", "padding"), [(2, 2, 0), (3, 1, 1), (3, 2, 1), (2, 3, 0)])
+def test_the_definition(n, size, stride, padding):
+    x = distinct(2, 2, *(6, 5, 7)[:n])
+    pads = [(0, 0), (0, 0)] + [(padding, padding)] * n
+    around = np.pad(x.data, pads, constant_values=-np.inf), np.pad(x.data, pads)
+    counts = [(length + 2 * padding - size) // stride + 1 for length in x.shape[2:]]
+    maxima, means = np.empty((2, 2, *counts)), np.empty((2, 2, *counts))
+    for at in itertools.product(*map(range, counts)):
+        window = (slice(None), slice(None), *(slice(stride * i, stride * i + size) for i in at))
+        axes = tuple(range(2, n + 2))
+        maxima[(slice(None), slice(None), *at)] = around[0][window].max(axis=axes)
+        means[(slice(None), slice(None), *at)] = around[1][window].mean(axis=axes)
+    max_pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]
+    avg_pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[n - 1]
+    y, index = max_pool(x, size, stride, padding, return_indices=True)
+    assert np.array_equal(y.data, maxima)
+    flat = x.data.reshape(2, 2, -1)
+    assert np.array_equal(np.take_along_axis(flat, index.data.reshape(2, 2, -1), 2).reshape(y.shape), maxima)
+    assert index.dtype == np.int64 and not index.requires_grad
+    assert avg_pool(x, size, stride, padding).data == pytest.approx(means, abs=1e-12)
+
+
+def test_of_equal_elements_the_first_gets_the_gradient():
+    x = mg.Tensor(np.ones((1, 1, 4, 4)), requires_grad=True)
+    F.max_pool2d(x, 2).backward(mg.Tensor(np.array([[[[1.0, 2.0], [3.0, 4.0]]]])))
+    expected = np.zeros((4, 4))
+    expected[::2, ::2] = [[1, 2], [3, 4]]
+    assert np.array_equal(x.grad.data[0, 0], expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 4, 4), (1, 1, 5, 6)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_nan_and_infinity(shape, stride):
+    x = mg.Tensor(np.zeros(shape))
+    x.data[0, 0, 1, 1] = np.nan
+    x.data[0, 0, 2, 2] = np.inf
+    x.data[0, 0, 0, :] = -np.inf
+    y, index = F.max_pool2d(x, 2, stride, return_indices=True)
+    assert np.isnan(y.data[0, 0, 0, 0]) and index.data[0, 0, 0, 0] == shape[3] + 1
+    assert y.data[0, 0, 1, 1] == (np.inf if stride == 2 else np.nan) or np.isnan(y.data[0, 0, 1, 1])
+    assert F.max_pool2d(mg.Tensor(np.full((1, 1, 2, 2), -np.inf)), 2).item() == -np.inf
+
+
+def test_windows_that_overlap_add_up():
+    x = mg.Tensor(np.array([[[0.0, 9.0, 0.0]]]), requires_grad=True)
+    F.max_pool1d(x, 2, 1).backward(mg.Tensor(np.array([[[1.0, 2.0]]])))
+    assert x.grad.tolist() == [[[0.0, 3.0, 0.0]]]
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype_memory_and_batches(name, dtype):
+    function, shape = OPERATIONS[name]
+    x = RNG.standard_normal(shape).astype(dtype)
+    kept = x.copy()
+    y = function(mg.Tensor(x))
+    assert y.dtype == dtype
+    assert np.array_equal(x, kept)
+    turned = np.ascontiguousarray(x.T).T
+    assert np.array_equal(function(mg.Tensor(turned)).data, y.data)
+    assert np.array_equal(function(mg.Tensor(x[0])).data, y.data[0])
+    empty = mg.Tensor(np.empty((0, *shape[1:]), dtype), requires_grad=True)
+    z = function(empty)
+    assert z.shape == (0, *y.shape[1:])
+    z.sum().backward()
+    assert empty.grad.shape == empty.shape
+
+
+def test_a_large_batch_on_all_threads():
+    x = mg.Tensor(RNG.standard_normal((40, 9, 24, 24)).astype("f"), requires_grad=True)
+    for function in (lambda x: F.max_pool2d(x, 2), lambda x: F.avg_pool2d(x, 3, 2, 1)):
+        whole = function(x)
+        v = RNG.standard_normal(whole.shape).astype("f")
+        (g,) = mg.grad(whole, x, mg.Tensor(v))
+        for i in (0, 39):
+            one = mg.Tensor(x.data[i : i + 1], requires_grad=True)
+            part = function(one)
+            assert np.array_equal(part.data[0], whole.data[i])
+            assert np.array_equal(mg.grad(part, one, mg.Tensor(v[i : i + 1]))[0].data[0], g.data[i])
+
+
+X = mg.zeros(2, 3, 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: F.max_pool2d(X, 6), r"max_pool2d: kernel_size=\(6, 6\) is larger than the image \(5, 5\)"),
+        (lambda: F.max_pool2d(X, 2, padding=2), "max_pool2d: padding must be at most half of kernel_size"),
+        (lambda: F.avg_pool2d(X, 0), "avg_pool2d: kernel_size must be at least 1, got 0"),
+        (lambda: F.max_pool2d(X, 2, stride=0), "max_pool2d: stride must be at least 1"),
+        (lambda: F.max_pool2d(X, 2, padding=-1), "max_pool2d: padding must be at least 0"),
+        (lambda: F.max_pool2d(X, (2, 2, 2)), "max_pool2d: kernel_size must be an integer or 2 of them"),
+        (lambda: F.max_pool1d(X, 2), r"max_pool1d: the input must have 3 axes .* has shape \(2, 3, 5, 5\)"),
+        (lambda: F.avg_pool2d(X, 2, divisor_override=0), "divisor_override must not be 0"),
+        (lambda: F.adaptive_avg_pool2d(X, (1, 2, 3)), "output_size must be an integer or 2 of them"),
+        (lambda: F.adaptive_avg_pool2d(X, -1), "output_size must be at least 0"),
+        (lambda: F.adaptive_max_pool2d(mg.zeros(2, 3, 0, 5), 1), "adaptive_max_pool2d: the image has no pixels"),
+    ],
+)
+def test_messages(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_integers_are_refused():
+    with pytest.raises(TypeError, match="max_pool2d: needs a floating-point tensor, not int64"):
+        F.max_pool2d(mg.zeros(1, 1, 4, 4, dtype=mg.int64), 2)
