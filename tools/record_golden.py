@@ -78,7 +78,6 @@ def main(wanted: list[str]) -> None:
     from tests.parity import families
     from tests.parity.case import Torch, record
 
-    torch.set_num_threads(1)  # sums in another order would change the last digits
     found = families()
     names = [*found, "signatures"]
     unknown = set(wanted) - set(names)

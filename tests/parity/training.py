@@ -51,12 +51,14 @@ def named(lib: Any, *layers: tuple[str, Any]) -> Any:
 
 def mlp(lib: Any, norm: str) -> Any:
     nn = lib.nn
+    # Batch norm takes any constant away again: a bias before it has gradient zero but for rounding, and Adam makes
+    # steps of full size of that.
     return named(
         lib,
-        ("fc1", nn.Linear(64, 64)),
+        ("fc1", nn.Linear(64, 64, bias=norm != "batch")),
         ("norm1", flat_norm(lib, norm, 64) if norm != "none" else None),
         ("relu1", nn.ReLU()),
-        ("fc2", nn.Linear(64, 64)),
+        ("fc2", nn.Linear(64, 64, bias=norm != "batch")),
         ("norm2", flat_norm(lib, norm, 64) if norm != "none" else None),
         ("relu2", nn.ReLU()),
         ("out", nn.Linear(64, 10)),
@@ -65,13 +67,14 @@ def mlp(lib: Any, norm: str) -> Any:
 
 def cnn(lib: Any, norm: str) -> Any:
     nn = lib.nn
+    bias = norm not in ("batch", "instance")  # both take a channel's constant away
     return named(
         lib,
-        ("conv1", nn.Conv2d(1, 8, 3, padding=1)),
+        ("conv1", nn.Conv2d(1, 8, 3, padding=1, bias=bias)),
         ("norm1", image_norm(lib, norm, 8, 8) if norm != "none" else None),
         ("relu1", nn.ReLU()),
         ("pool1", nn.MaxPool2d(2)),
-        ("conv2", nn.Conv2d(8, 16, 3, padding=1)),
+        ("conv2", nn.Conv2d(8, 16, 3, padding=1, bias=bias)),
         ("norm2", image_norm(lib, norm, 16, 4) if norm != "none" else None),
         ("relu2", nn.ReLU()),
         ("pool2", nn.AvgPool2d(2)),
