@@ -711,6 +711,9 @@ ONE = python_2_pickle(*cifar_arrays()["data_batch_1"])
         (pickle.dumps(Evil()), r"asks for (posix|nt)\.mkdir"),
         (b"cbuiltins\neval\n(U\x011tR.", r"asks for builtins\.eval"),
         (b"cnumpy\nload\n(U\x01xtR.", r"asks for numpy\.load"),
+        (b"\x80\x02K\x01r\xff\xff\xff\x7f.", "LONG_BINPUT 2147483647"),  # a table of 16 GB
+        (b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f.", "damaged"),  # an array longer than any memory
+        (ONE.replace(b"u1", b"O8"), "does not hold bytes"),
         (ONE[:-100], "damaged"),
         (b"", "damaged"),
         (b"\x80\x02}.", "should be a dictionary"),
@@ -731,7 +734,6 @@ def test_damaged_or_hostile_cifar10(
     assert not (tmp_path / "made-by-a-pickle").exists()
 
 
-@pytest.mark.filterwarnings("ignore")
 def test_damaged_bytes_never_give_another_kind_of_error() -> None:
     rng = np.random.default_rng(0)
     content = python_2_pickle(np.zeros((1, 3072), np.uint8), [3])

@@ -1,7 +1,7 @@
 """Files of datasets: finding or downloading them, checking them, and reading their formats (IDX, CIFAR-10).
 
 Nothing in a downloaded file is trusted: its checksum is compared, lengths are checked against headers, archives
-are read without unpacking them to disk, and pickles may build arrays, lists and dictionaries, but call nothing.
+are read without unpacking them to disk, and pickles may build lists and dictionaries, but call nothing.
 """
 
 import gzip
@@ -9,6 +9,7 @@ import hashlib
 import io
 import os
 import pickle
+import pickletools
 import struct
 import sys
 import tarfile
@@ -269,12 +270,15 @@ def _read_binary_batch(content: bytes, where: str) -> tuple[Any, Any]:
 def _read_pickled_batch(content: bytes, where: str) -> tuple[Any, Any]:
     """A pickled dictionary with b"data", bytes of shape (N, 3072), and b"labels", a list of N numbers."""
     try:
-        batch = _ArrayUnpickler(io.BytesIO(content), encoding="bytes").load()
+        _check_instructions(content)
+        batch = _InertUnpickler(io.BytesIO(content), encoding="bytes").load()
+        if not isinstance(batch, dict) or b"data" not in batch or b"labels" not in batch:
+            raise ValueError("it should be a dictionary with b'data' and b'labels'")
+        data, labels = (v.array() if isinstance(v, _Pickled) else v for v in (batch[b"data"], batch[b"labels"]))
+        labels = np.asarray(labels)
     except _BAD_PICKLE as error:
         raise ValueError(f"{where} is damaged, or no batch of CIFAR-10: {error}") from error
-    if not isinstance(batch, dict) or b"data" not in batch or b"labels" not in batch:
-        raise ValueError(f"{where} is no batch of CIFAR-10: it should be a dictionary with b'data' and b'labels'")
-    return _checked(batch[b"data"], np.asarray(batch[b"labels"]), where)
+    return _checked(data, labels, where)
 
 
 def _checked(data: Any, labels: Any, where: str) -> tuple[Any, Any]:
@@ -289,13 +293,47 @@ def _checked(data: Any, labels: Any, where: str) -> tuple[Any, Any]:
     return data.reshape(-1, *_CIFAR_SHAPE), labels
 
 
-class _ArrayUnpickler(pickle.Unpickler):
-    """Unpickles NumPy arrays and what needs no class at all. Any other pickle could run any program."""
+def _check_instructions(content: bytes) -> None:
+    """A damaged number in a pickle can ask for a table of many gigabytes, so look before it is run."""
+    for instruction, argument, _ in pickletools.genops(content):
+        if "BYTEARRAY" in instruction.name or ("PUT" in instruction.name and int(argument or 0) >= 1 << 20):
+            raise pickle.UnpicklingError(f"it has the instruction {instruction.name} {argument!r:.20}")
 
-    _ALLOWED = frozenset({"_reconstruct", "ndarray", "dtype"})
+
+class _Pickled:
+    """Stands for a NumPy array or dtype in a pickle: keeps what it was made of.
+
+    NumPy's own classes would believe a dtype's flags, which damaged or hostile files set to anything: reading such
+    a file with them can crash the interpreter, or worse.
+    """
+
+    state: Any = None
+
+    def __init__(self, *arguments: Any):
+        self.arguments = arguments
+
+    def __setstate__(self, state: Any) -> None:
+        self.state = state
+
+    def array(self) -> Any:
+        """The array, if it is one of bytes."""
+        _, shape, dtype, is_fortran, content = self.state
+        if dtype.arguments[0] not in ("u1", b"u1") or not isinstance(content, bytes):
+            raise ValueError("its array does not hold bytes")
+        return np.frombuffer(content, np.uint8).reshape(shape, order="F" if is_fortran else "C")
+
+
+class _InertUnpickler(pickle.Unpickler):
+    """Unpickles numbers, text, lists and dictionaries, and `_Pickled`. Any other pickle could run any program."""
+
+    _KNOWN = (
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"),  # since NumPy 2
+    )
 
     def find_class(self, module: str, name: str) -> Any:
-        if name in self._ALLOWED and module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray"):
-            # NumPy 2 moved numpy.core to numpy._core; the published files were written long before.
-            return super().find_class("numpy._core.multiarray" if name == "_reconstruct" else "numpy", name)
+        if (module, name) in self._KNOWN:
+            return _Pickled
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, and a batch of images needs only NumPy arrays")
