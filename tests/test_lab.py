@@ -1,0 +1,278 @@
+"""`minigrad compare`: what it promises about fairness, resuming, divergence and errors, on tiny runs."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad import cli
+from minigrad.lab import compare as lab
+from minigrad.lab import models, report, summary
+from minigrad.lab.train import Recipe, train
+
+SMALL = ("--model", "mlp", "--depth", "1", "--width", "8", "--data", "blobs", "--epochs", "2", "--seeds", "2")
+RECIPE = Recipe("mlp", "tanh", depth=2, width=8, optimizer="momentum", lr=0.05, batch_size=64, epochs=3)
+
+
+@pytest.fixture(scope="module")
+def blobs() -> Any:
+    return lab.load_samples(lab.Settings(data="blobs"))
+
+
+def untimed(record: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if key != "timing"}
+
+
+def results(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+def test_every_norm_starts_from_the_same_weights():
+    weights = []
+    for norm in models.NORMS:
+        mg.manual_seed(3)
+        network = models.build("cnn", norm, (1, 8, 8), 10, 2, 8, "relu")
+        weights.append([layer.weight.detach().numpy() for layer in models.weight_layers(network).values()])
+    for other in weights[1:]:
+        assert len(other) == len(weights[0]) == 3
+        for a, b in zip(weights[0], other, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("sample", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 5, 7)])
+def test_the_cnn_fits_images_of_many_sizes(sample):
+    network = models.build("cnn", "batch", sample, 7, 3, 8, "relu")
+    assert network(mg.randn(2, *sample)).shape == (2, 7)
+
+
+def test_no_instance_norm_for_flat_features(blobs):
+    record = train(RECIPE, "instance", 0, blobs)
+    assert record["status"] == "does not apply"
+    assert "pixels" in record["why"]
+
+
+def test_a_run_can_be_repeated(blobs):
+    first, second = (train(RECIPE, "batch", 1, blobs) for _ in range(2))
+    assert untimed(first) == untimed(second)
+    assert first["step_losses"] != train(RECIPE, "batch", 2, blobs)["step_losses"]
+
+
+def test_norms_see_the_same_batches(blobs, monkeypatch):
+    seen: dict[str, list[bytes]] = {}
+    original = lab.data.TensorDataset.batch
+
+    for norm in ("none", "batch"):
+        batches = seen.setdefault(norm, [])
+
+        def spy(self: Any, indices: Any, batches: list[bytes] = batches) -> Any:
+            batches.append(np.asarray(indices).tobytes())
+            return original(self, indices)
+
+        monkeypatch.setattr(lab.data.TensorDataset, "batch", spy)
+        train(RECIPE, norm, 0, blobs)
+    assert seen["none"] == seen["batch"]
+    assert len(seen["none"]) > 6
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("stop_after", [5, 13, 27])
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, blobs, optimizer, stop_after):
+    recipe = Recipe("mlp", "tanh", depth=2, width=8, optimizer=optimizer, lr=0.01, batch_size=64, epochs=3)
+    whole = train(recipe, "batch", 0, blobs)
+    checkpoint = tmp_path / "checkpoint.npz"
+
+    def interrupt(record: dict[str, Any], step: int, loss: float) -> None:
+        if step == stop_after:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(recipe, "batch", 0, blobs, checkpoint, interrupt)
+    mg.manual_seed(999)  # whatever the process did in between
+    assert untimed(train(recipe, "batch", 0, blobs, checkpoint)) == untimed(whole)
+
+
+def test_a_checkpoint_of_another_run_is_not_used(tmp_path, blobs):
+    checkpoint = tmp_path / "checkpoint.npz"
+    train(RECIPE, "none", 0, blobs, checkpoint)
+    assert untimed(train(RECIPE, "batch", 0, blobs, checkpoint)) == untimed(train(RECIPE, "batch", 0, blobs))
+
+
+def test_divergence_is_a_result(tmp_path, capsys):
+    options = ["--activation", "relu", "--optimizer", "sgd", "--lr", "1e30", "--norm", "none", "--out", str(tmp_path)]
+    assert cli.main(["compare", *SMALL, *options]) == 0
+    runs = results(tmp_path)["runs"]
+    assert [run["status"] for run in runs] == ["diverged", "diverged"]
+    assert f"diverged at step {runs[0]['diverged_at']}" in capsys.readouterr().out
+    assert len(runs[0]["step_losses"]) == runs[0]["diverged_at"] - 1
+
+
+def test_the_folder_holds_everything_and_is_named_last(tmp_path, capsys):
+    folder = tmp_path / "new" / "run"
+    assert cli.main(["compare", *SMALL, "--norm", "none,batch,instance", "--out", str(folder)]) == 0
+    lines = capsys.readouterr().out.strip().splitlines()
+    assert lines[-1].endswith(str(folder))
+    assert any("mlp, 1 layers" in line for line in lines)
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "comparison-dark.png", "comparison.png", "report.html", "results.json",
+    ]  # fmt: skip
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 2
+    assert not re.search(r"(src|href)=\"(?!data:)", page), "the page needs nothing outside it"
+    assert "prefers-color-scheme: dark" in page
+    saved = results(folder)
+    assert [row["norm"] for row in saved["summary"]] == ["none", "batch", "instance"]
+    assert saved["summary"][2]["why_not"]
+    for run in saved["runs"]:
+        if run["norm"] != "instance":
+            assert len(run["gradient_norms"]) == len(run["epochs"]) == 2
+            assert len(run["gradient_norms"][0]) == len(run["layers"]) == 2
+    assert cli.main(["compare", *SMALL, "--out", str(folder)]) == 1
+    assert "--resume" in capsys.readouterr().err
+
+
+def test_ctrl_c_keeps_what_is_done_and_resume_ends_the_same(tmp_path, capsys, monkeypatch):
+    arguments = ["compare", *SMALL, "--norm", "none,batch"]
+    assert cli.main([*arguments, "--out", str(tmp_path / "whole")]) == 0
+
+    plain_train = lab.train
+
+    def train_until_ctrl_c(recipe: Any, norm: str, seed: int, data: Any, checkpoint: Any, watch: Any) -> Any:
+        def stop(record: dict[str, Any], step: int, loss: float) -> None:
+            if (norm, seed, step) == ("none", 1, 15):
+                raise KeyboardInterrupt
+
+        return plain_train(recipe, norm, seed, data, checkpoint, stop)
+
+    folder = tmp_path / "stopped"
+    monkeypatch.setattr(lab, "train", train_until_ctrl_c)
+    capsys.readouterr()
+    assert cli.main([*arguments, "--out", str(folder)]) == 130
+    out = capsys.readouterr().out
+    assert f"minigrad compare --resume {folder}" in out
+    assert "2 of 4 runs" in out
+    assert len(results(folder)["runs"]) == 2
+    assert (folder / "report.html").exists()
+
+    monkeypatch.setattr(lab, "train", plain_train)
+    assert cli.main(["compare", "--resume", str(folder)]) == 0
+    resumed, whole = results(folder)["runs"], results(tmp_path / "whole")["runs"]
+    assert list(map(untimed, resumed)) == list(map(untimed, whole))
+    assert not (folder / "checkpoint.npz").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_a_real_ctrl_c_ends_in_good_order(tmp_path):
+    command = [sys.executable, "-m", "minigrad", "compare", *SMALL, "--epochs", "4000", "--out", str(tmp_path / "run")]
+    root = Path(mg.__file__).parent.parent
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+    ) as process:
+        for _ in range(600):
+            if (tmp_path / "run" / "checkpoint.npz").exists() or process.poll() is not None:
+                break
+            try:
+                process.wait(0.1)
+            except subprocess.TimeoutExpired:
+                continue
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["compare", "--norm", "bacth"], "did you mean 'batch'"),
+        (["compare", "--model", "cn"], "did you mean 'cnn'"),
+        (["compare", "--data", "mnits"], "did you mean 'mnist'"),
+        (["compare", "--activation", "relo"], "did you mean 'relu'"),
+        (["compare", "--optimizer", "adm"], "did you mean 'adam'"),
+        (["compare", "--norms", "batch"], "did you mean '--norm'"),
+        (["compair"], "did you mean 'compare'"),
+        (["compare", "--depth", "0"], "--depth must be at least 1"),
+        (["compare", "--norm", "batch,batch"], "once"),
+        (["compare", "--seeds", "x"], "number of seeds"),
+        (["compare", "--resume", "runs/1", "--lr", "1"], "leave out --lr"),
+    ],
+)
+def test_misuse_is_explained(arguments, hint, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(arguments)
+    assert stop.value.code == 2
+    assert hint in capsys.readouterr().err
+
+
+def test_resuming_nothing_is_an_error(tmp_path, capsys):
+    assert cli.main(["compare", "--resume", str(tmp_path)]) == 1
+    assert "no comparison" in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_named(tmp_path):
+    code = (
+        "import sys\n"
+        "sys.modules['rich'] = sys.modules['rich.console'] = None\n"
+        "from minigrad.cli import main\n"
+        "raise SystemExit(main(['compare']))"
+    )
+    root = Path(mg.__file__).parent.parent
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert 'pip install "minigrad[lab]"' in result.stderr
+
+
+def _finished(norm: str, seed: int, *accuracies: float) -> dict[str, Any]:
+    epochs = [{"train_loss": 1.0, "test_loss": 1.0, "test_accuracy": a} for a in accuracies]
+    return {"norm": norm, "seed": seed, "status": "finished", "epochs": epochs, "timing": {"us_per_step": [10.0]}}
+
+
+def test_the_summary_is_honest_arithmetic():
+    runs = [
+        _finished("none", 0, 0.2, 0.50), _finished("none", 1, 0.2, 0.60),
+        _finished("batch", 0, 0.9, 0.80), _finished("batch", 1, 0.5, 0.92),
+        {"norm": "layer", "seed": 0, "status": "diverged", "diverged_at": 41, "epochs": []},
+        _finished("layer", 1, 0.5, 0.95),
+    ]  # fmt: skip
+    none, batch, layer = summary.summarize(runs, ["none", "batch", "layer"], target=0.9)
+    assert none["accuracy_mean"] == pytest.approx(0.55)
+    assert none["accuracy_sd"] == pytest.approx(np.std([0.5, 0.6], ddof=1))
+    assert none["epochs_to_target"] is None
+    assert batch["epochs_to_target"] == pytest.approx(1.5)
+    assert batch["gain"] == pytest.approx(0.31)
+    assert batch["gain_interval"] == pytest.approx(12.706 * np.std([0.30, 0.32], ddof=1) / np.sqrt(2))
+    assert "1 of 2; diverged at step 41" in summary.cells(layer)[1]
+    assert layer["gain"] == pytest.approx(0.35)
+    assert layer["gain_interval"] is None, "one pair has no interval"
+
+
+def test_the_winner_is_called_only_when_it_is_clear():
+    close = [_finished(norm, seed, a) for seed in (0, 1) for norm, a in (("none", 0.9 + seed / 20), ("batch", 0.93))]
+    rows = summary.summarize(close, ["none", "batch"], 0.9)
+    assert any("Too close to call" in sentence for sentence in summary.verdict(close, rows))
+    clear = [_finished(norm, seed, a) for seed in (0, 1) for norm, a in (("none", 0.1), ("batch", 0.93))]
+    rows = summary.summarize(clear, ["none", "batch"], 0.9)
+    text = " ".join(summary.verdict(clear, rows))
+    assert "batch wins" in text
+    assert "Too close" not in text
+    assert "Clearly better than no norm: batch" in text
+
+
+def test_the_plain_table_lines_up():
+    rows = summary.summarize([_finished("none", 0, 0.5)], ["none"], 0.9)
+    lines = report.plain_table(lab.Settings(norms=("none",), seeds=(0,)), rows)
+    assert len({len(line) for line in lines}) == 1
