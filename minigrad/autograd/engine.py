@@ -113,6 +113,7 @@ def _run(
         wanted = _leading_to(nodes, {node for node, _ in targets})
     before = modes.grad, modes.create_graph, modes.wanted
     modes.grad, modes.create_graph, modes.wanted = create_graph, create_graph, wanted
+    anomaly = modes.anomaly
     try:
         for node in reversed(nodes):
             grads = pending.pop(node, None)
@@ -129,18 +130,25 @@ def _run(
                     _accumulate(node, grads[0], create_graph, given)
                 continue
             try:
-                results = node.backward(*_fill_in(node, grads, create_graph))
+                results = node.backward(*(grads if len(grads) == 1 else _fill_in(node, grads, create_graph)))
             except Exception as error:
                 error.add_note(f"in {node.name}.backward")
                 raise
             if type(results) is not tuple:
                 results = (results,)
-            _check(node, results)
+            if len(results) != len(node.edges) or anomaly:
+                _check(node, results)
             if not retain_graph:
                 node.release()
             for edge, g in zip(node.edges, results, strict=False):
-                if edge is not None and g is not None and (wanted is None or edge[0] in wanted):
-                    _send(pending, edge[0], edge[1], _fit(node, edge, g))
+                if edge is None or g is None:
+                    continue
+                target, index = edge
+                if wanted is None or target in wanted:
+                    shape, dtype = target.outputs[index]
+                    if g.shape != shape or g.dtype is not dtype:
+                        g = _fit(node, edge, g)
+                    _send(pending, target, index, g)
         if targets is None or inputs is None:
             return []
         return [_as_result(targets[x.grad_fn or x, x.output_index], given) for x in inputs]
@@ -177,7 +185,7 @@ def _starting_gradient(output: Tensor, gradient: Any, i: int, caller: str) -> Te
 def _send(pending: dict[Any, list[Any]], node: Any, index: int, g: Any) -> None:
     slots = pending.get(node)
     if slots is None:
-        slots = pending[node] = [None] * (len(node.outputs) if isinstance(node, Function) else 1)
+        slots = pending[node] = [None] * len(node.outputs)
     # A sum is a new array, never `+=`: the same array may have been sent to somebody else as well.
     slots[index] = g if slots[index] is None else slots[index] + g
 
@@ -231,10 +239,7 @@ def _check(node: Function, results: tuple[Any, ...]) -> None:
 def _fit(node: Function, edge: tuple[Any, int], g: Any) -> Any:
     """Check a rule's result against the input that it belongs to."""
     target, index = edge
-    if isinstance(target, Tensor):
-        shape, dtype = target.data.shape, target.data.dtype
-    else:
-        shape, dtype = target.outputs[index]
+    shape, dtype = target.outputs[index]
     if g.shape != shape:
         i = node.edges.index(edge)
         raise RuntimeError(f"{node.name}.backward: the gradient of input {i} has shape {g.shape}, the input {shape}")

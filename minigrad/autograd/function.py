@@ -27,6 +27,7 @@ it for one would have a correct gradient and a silently wrong second derivative.
 import itertools
 import linecache
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import Tensor
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
+_new = object.__new__
 _clock = itertools.count()  # numbers the nodes: a node is always younger than those it depends on
 
 
@@ -49,8 +51,8 @@ class Function:
         order: when it ran. Going from the youngest node to the oldest visits each after all its users.
     """
 
-    edges: tuple[tuple[Any, int] | None, ...] = ()
-    outputs: tuple[tuple[tuple[int, ...], np.dtype[Any]], ...] = ()
+    edges: Sequence[tuple[Any, int] | None] = ()
+    outputs: Sequence[tuple[tuple[int, ...], np.dtype[Any]]] = ()
     order = -1
     is_view = False
     """True if the output may share memory with the first input: then they share a version counter too."""
@@ -60,8 +62,8 @@ class Function:
     where: str | None = None
 
     _saved: "tuple[Any, ...] | None" = ()
-    _sources: "list[int] | tuple[()]" = ()
-    _versions: "list[Any] | tuple[()]" = ()
+    _sources: tuple[int, ...] = ()
+    _versions: tuple[Any, ...] = ()  # counter, version, counter, version, ...
 
     # -- to be written by each op --------------------------------------------------------------------
 
@@ -87,11 +89,12 @@ class Function:
                 f"{self.name}: its saved values were freed by an earlier backward pass. To go backward "
                 "through a graph twice, call backward(retain_graph=True) the first time."
             )
-        for counter, version in self._versions:
-            if counter[0] != version:
+        versions = self._versions
+        for i in range(0, len(versions), 2):
+            if versions[i][0] != versions[i + 1]:
                 raise RuntimeError(
                     f"{self.name}: a value that it needs for its gradient was changed in place after the "
-                    f"forward pass (version {counter[0]}, expected {version}). Change a copy instead, "
+                    f"forward pass (version {versions[i][0]}, expected {versions[i + 1]}). Change a copy instead, "
                     "x.clone(), or make the change before the value is used."
                 )
         return tuple(map(self._as_tensor, self._saved, self._sources)) if modes.create_graph else self._saved
@@ -100,6 +103,12 @@ class Function:
         """Is the gradient of input `i` wanted? A costly rule asks before it computes."""
         edge = self.edges[i]
         return edge is not None and (modes.wanted is None or edge[0] in modes.wanted)
+
+    def input_shape(self, i: int) -> tuple[int, ...]:
+        """The shape of input `i`, one of those whose gradient is wanted."""
+        edge = self.edges[i]
+        assert edge is not None, "a rule asks needs(i) before it computes the gradient of input i"
+        return edge[0].outputs[edge[1]][0]
 
     @property
     def name(self) -> str:
@@ -112,15 +121,18 @@ class Function:
 
     def __call__(self, *inputs: Any) -> Any:
         """Apply the op. Tensors in, Tensor out. With plain arrays only, it computes and records nothing."""
-        arrays = []
+        arrays, edges = [], []
         any_tensor = tracked = False
         for x in inputs:
+            edge = None
             if isinstance(x, Tensor):
                 any_tensor = True
                 if x.requires_grad:
                     tracked = True
+                    edge = (x.grad_fn or x, x.output_index)
                 x = x.data
             arrays.append(x)
+            edges.append(edge)
         try:
             out = self.forward(*arrays)
         except (ValueError, TypeError, IndexError, ZeroDivisionError) as error:
@@ -135,7 +147,7 @@ class Function:
             if self.is_view:
                 result.version = inputs[0].version
             if tracked:
-                self._record(inputs, arrays, (result,))
+                self._record(edges, inputs, arrays, (result,))
                 result.grad_fn = self
                 result.requires_grad = True
             return result
@@ -144,7 +156,7 @@ class Function:
             for result in results:
                 result.version = inputs[0].version
         if tracked:
-            self._record(inputs, arrays, results)
+            self._record(edges, inputs, arrays, results)
             for i, result in enumerate(results):
                 if result.data.dtype.kind == "f":  # indices that come along have no gradient
                     result.grad_fn = self
@@ -153,58 +165,64 @@ class Function:
         return results
 
     def _wrap(self, out: Any, arrays: list[Any]) -> Tensor:
-        if not isinstance(out, np.ndarray):
+        if type(out) is not np.ndarray:
             array = np.asarray(out)  # NumPy turns 0-d results into scalars
             if self._saved:
                 self._saved = tuple([array if s is out else s for s in self._saved])
-            return Tensor._of(array)
+            out = array
         for a in arrays:
             if out is a:  # two tensors never share one array object: saved values are told apart by identity
-                return Tensor._of(out.view())
-        return Tensor._of(out)
+                out = out.view()
+        tensor = _new(Tensor)
+        tensor.data = out
+        tensor.version = [0]
+        return tensor
 
-    def _record(self, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]) -> None:
+    def _record(
+        self, edges: list[Any], inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]
+    ) -> None:
         if self.order >= 0:
             raise RuntimeError(
                 f"{self.name}: this object has been applied before, and it remembers one application only. Make a "
                 f"new one for each: {self.name}(...)(x)"
             )
-        edges = []
-        for x in inputs:
-            if isinstance(x, Tensor) and x.requires_grad:
-                edges.append((x.grad_fn or x, x.output_index))
-            else:
-                edges.append(None)
+        # Tuples rather than lists: Python's garbage collector soon stops looking at a tuple of plain values.
         self.edges = tuple(edges)
-        self.outputs = tuple([(r.data.shape, r.data.dtype) for r in results])
+        if len(results) == 1:
+            data = results[0].data
+            self.outputs = ((data.shape, data.dtype),)
+        else:
+            self.outputs = tuple([(r.data.shape, r.data.dtype) for r in results])
         self.order = next(_clock)
-        if self._saved:
-            self._note_sources(inputs, arrays, results)
-
-    def _note_sources(self, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]) -> None:
-        """Remember which input (i) or output (~i) each saved array is, and its version as of now."""
+        if not self._saved:
+            return
+        # Which input (i) or output (~i) is each saved array, and which version of it, as of now?
         sources, versions = [], []
-        for array in self._saved or ():
+        for array in self._saved:
             for i, candidate in enumerate(arrays):
                 if candidate is array:
-                    sources.append(i)
-                    if isinstance(inputs[i], Tensor):
-                        versions.append((inputs[i].version, inputs[i].version[0]))
+                    source, owner = i, inputs[i]
                     break
             else:
                 for i, result in enumerate(results):
                     if result.data is array:
-                        sources.append(~i)
-                        versions.append((result.version, result.version[0]))
+                        source, owner = ~i, result
                         break
                 else:
-                    raise RuntimeError(
-                        f"{self.name}: save_for_backward takes inputs and outputs of forward, and got an "
-                        f"array of shape {np.shape(array)} that is neither. If the rule may treat it as a "
-                        "constant (a mask, an index), keep it as an attribute; otherwise let the rule compute "
-                        "it again from the inputs, or its second derivative would be wrong."
-                    )
-        self._sources, self._versions = sources, versions
+                    raise self._cannot_save(array)
+            sources.append(source)
+            if isinstance(owner, Tensor):
+                counter = owner.version
+                versions += counter, counter[0]
+        self._sources, self._versions = tuple(sources), tuple(versions)
+
+    def _cannot_save(self, array: Any) -> Exception:
+        return RuntimeError(
+            f"{self.name}: save_for_backward takes inputs and outputs of forward, and got an array of shape "
+            f"{np.shape(array)} that is neither. If the rule may treat it as a constant (a mask, an index), keep it "
+            "as an attribute; otherwise let the rule compute it again from the inputs, or its second derivative "
+            "would be wrong."
+        )
 
     def _as_tensor(self, array: Any, source: int) -> Any:
         edge = self.edges[source] if source >= 0 else (self, ~source)

@@ -46,6 +46,11 @@ class Tensor(_Methods):
     edges = ()
     order = -1
 
+    @property
+    def outputs(self) -> "tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]":
+        """Shape and dtype, as a `Function` tells them of each of its outputs."""
+        return ((self.data.shape, self.data.dtype),)
+
     __array_ufunc__ = None  # array + tensor: let NumPy leave it to our __radd__
 
     def __init__(self, data: Any, requires_grad: bool = False):

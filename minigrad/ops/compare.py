@@ -147,12 +147,12 @@ class Where(Function):
     """z = x where the mask is true, else y: each gets the gradient where it was chosen."""
 
     def forward(self, mask: Any, x: Any, y: Any) -> Any:
-        self.mask, self.shapes = mask, (np.shape(x), np.shape(y))
+        self.mask = mask
         return np.where(mask, x, y)
 
     def backward(self, g: Any) -> Any:
-        gx = sum_to(where(self.mask, g, 0.0), self.shapes[0]) if self.needs(1) else None
-        gy = sum_to(where(self.mask, 0.0, g), self.shapes[1]) if self.needs(2) else None
+        gx = sum_to(where(self.mask, g, 0.0), self.input_shape(1)) if self.needs(1) else None
+        gy = sum_to(where(self.mask, 0.0, g), self.input_shape(2)) if self.needs(2) else None
         return None, gx, gy
 
 
@@ -197,15 +197,14 @@ class Maximum(Function):
     """z = max(x, y): the larger one gets the gradient; where they are equal, each gets half."""
 
     def forward(self, x: Any, y: Any) -> Any:
-        self.shapes = np.shape(x), np.shape(y)
         self.lost, self.won, self.tie = x < y, x > y, x == y
         return np.maximum(x, y)
 
     def backward(self, g: Any) -> Any:
         # x gets the gradient where it has not lost, y where x has not won: both get it where one is NaN.
         shared = where(self.tie, g / 2, g) if self.tie.any() else g
-        gx = sum_to(where(self.lost, 0.0, shared), self.shapes[0]) if self.needs(0) else None
-        gy = sum_to(where(self.won, 0.0, shared), self.shapes[1]) if self.needs(1) else None
+        gx = sum_to(where(self.lost, 0.0, shared), self.input_shape(0)) if self.needs(0) else None
+        gy = sum_to(where(self.won, 0.0, shared), self.input_shape(1)) if self.needs(1) else None
         return gx, gy
 
 
@@ -223,7 +222,6 @@ class Minimum(Maximum):
     """z = min(x, y): the smaller one gets the gradient; where they are equal, each gets half."""
 
     def forward(self, x: Any, y: Any) -> Any:
-        self.shapes = np.shape(x), np.shape(y)
         self.lost, self.won, self.tie = x > y, x < y, x == y
         return np.minimum(x, y)
 
@@ -232,7 +230,6 @@ class Clip(Function):
     """z = min(max(x, low), high): x gets the gradient where low ≤ x ≤ high, else the bound that was hit."""
 
     def forward(self, x: Any, low: Any, high: Any) -> Any:
-        self.shapes = np.shape(x), np.shape(low), np.shape(high)
         z, inside = x, True
         self.at_low = self.at_high = False
         if low is not None:
@@ -249,8 +246,8 @@ class Clip(Function):
     def backward(self, g: Any) -> Any:
         masks = self.inside, self.at_low, self.at_high
         return tuple(
-            sum_to(where(mask, g, 0.0), shape) if self.needs(i) else None
-            for i, (mask, shape) in enumerate(zip(masks, self.shapes, strict=True))
+            sum_to(where(mask, g, 0.0), self.input_shape(i)) if self.needs(i) else None
+            for i, mask in enumerate(masks)
         )
 
 

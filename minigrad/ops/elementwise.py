@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import Function
+from minigrad.autograd import Function, Tensor
 
 # -- types and shapes of operands -------------------------------------------------------------------------
 
@@ -89,11 +89,24 @@ def operands(x: Any, y: Any, divide: bool = False) -> tuple[Any, Any]:
 
     In the usual cases, two float tensors of one dtype or a float tensor and a number, nothing happens.
     """
-    x_number, y_number = isinstance(x, float | int), isinstance(y, float | int)
+    a = x.data if isinstance(x, Tensor) else x
+    b = y.data if isinstance(y, Tensor) else y
+    if isinstance(a, np.ndarray):
+        kind = type(b)
+        if kind is float or kind is int:
+            if a.dtype.kind == "f":
+                return x, y
+        elif kind is np.ndarray and a.dtype is b.dtype and (not divide or a.dtype.kind == "f"):
+            return x, y
+    return _promoted(x, y, divide)
+
+
+def _promoted(x: Any, y: Any, divide: bool) -> tuple[Any, Any]:
     if isinstance(x, np.float64):  # a Python float by descent, but NumPy would let it decide the dtype
         x = float(x)
     if isinstance(y, np.float64):
         y = float(y)
+    x_number, y_number = isinstance(x, float | int), isinstance(y, float | int)
     if not x_number and not hasattr(x, "dtype"):
         x = np.asarray(x)
     if not y_number and not hasattr(y, "dtype"):
@@ -187,24 +200,24 @@ class Add(Function):
     """z = x + y:  ∂z/∂x = 1,  ∂z/∂y = 1."""
 
     def forward(self, x: Any, y: Any) -> Any:
-        self.shapes = np.shape(x), np.shape(y)
         return x + y
 
     def backward(self, g: Any) -> Any:
-        x_shape, y_shape = self.shapes
-        return sum_to(g, x_shape) if self.needs(0) else None, sum_to(g, y_shape) if self.needs(1) else None
+        gx = sum_to(g, self.input_shape(0)) if self.needs(0) else None
+        gy = sum_to(g, self.input_shape(1)) if self.needs(1) else None
+        return gx, gy
 
 
 class Sub(Function):
     """z = x − y:  ∂z/∂x = 1,  ∂z/∂y = −1."""
 
     def forward(self, x: Any, y: Any) -> Any:
-        self.shapes = np.shape(x), np.shape(y)
         return x - y
 
     def backward(self, g: Any) -> Any:
-        x_shape, y_shape = self.shapes
-        return sum_to(g, x_shape) if self.needs(0) else None, sum_to(-g, y_shape) if self.needs(1) else None
+        gx = sum_to(g, self.input_shape(0)) if self.needs(0) else None
+        gy = sum_to(-g, self.input_shape(1)) if self.needs(1) else None
+        return gx, gy
 
 
 class Mul(Function):
@@ -216,8 +229,8 @@ class Mul(Function):
 
     def backward(self, g: Any) -> Any:
         x, y = self.saved
-        gx = sum_to(g * y, np.shape(x)) if self.needs(0) else None
-        gy = sum_to(g * x, np.shape(y)) if self.needs(1) else None
+        gx = sum_to(g * y, x.shape) if self.needs(0) else None
+        gy = sum_to(g * x, y.shape) if self.needs(1) else None
         return gx, gy
 
 
@@ -231,8 +244,8 @@ class Div(Function):
 
     def backward(self, g: Any) -> Any:
         x, y = self.saved
-        gx = sum_to(g / y, np.shape(x)) if self.needs(0) else None
-        gy = sum_to(-g * x / (y * y), np.shape(y)) if self.needs(1) else None
+        gx = sum_to(g / y, x.shape) if self.needs(0) else None
+        gy = sum_to(-g * x / (y * y), y.shape) if self.needs(1) else None
         return gx, gy
 
 
@@ -278,12 +291,13 @@ class FloorDivide(Function):
     """z = ⌊x / y⌋, a step function: its slope is 0."""
 
     def forward(self, x: Any, y: Any) -> Any:
-        self.shapes = np.shape(x), np.shape(y)
         with np.errstate(all="ignore"):
             return np.floor_divide(x, y)
 
     def backward(self, g: Any) -> Any:
-        return sum_to(g * 0.0, self.shapes[0]), sum_to(g * 0.0, self.shapes[1])
+        gx = sum_to(g * 0.0, self.input_shape(0)) if self.needs(0) else None
+        gy = sum_to(g * 0.0, self.input_shape(1)) if self.needs(1) else None
+        return gx, gy
 
 
 class Remainder(Function):
@@ -296,8 +310,8 @@ class Remainder(Function):
 
     def backward(self, g: Any) -> Any:
         x, y = self.saved
-        gx = sum_to(g, np.shape(x)) if self.needs(0) else None
-        gy = sum_to(-g * floor_divide(x, y), np.shape(y)) if self.needs(1) else None
+        gx = sum_to(g, x.shape) if self.needs(0) else None
+        gy = sum_to(-g * floor_divide(x, y), y.shape) if self.needs(1) else None
         return gx, gy
 
 

@@ -48,10 +48,10 @@ class TensorPower(Function):
         x, y, z = self.saved
         gx = gy = None
         if self.needs(0):
-            gx = sum_to(g * (y * pow(x, where(raw(y) == 0, 1.0, y) - 1)), np.shape(x))
+            gx = sum_to(g * (y * pow(x, where(raw(y) == 0, 1.0, y) - 1)), x.shape)
         if self.needs(1):
             flat = (raw(x) == 0) & (raw(y) >= 0)
-            gy = sum_to(g * (z * log(where(flat, 1.0, x))), np.shape(y))
+            gy = sum_to(g * (z * log(where(flat, 1.0, x))), y.shape)
         return gx, gy
 
 
