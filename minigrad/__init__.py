@@ -103,7 +103,15 @@ from minigrad.ops.indexing import (
     take_along_dim,
 )
 from minigrad.ops.linalg import (
+    bmm,
+    dot,
+    einsum,
     matmul,
+    mm,
+    mv,
+    outer,
+    tensordot,
+    trace,
 )
 from minigrad.ops.power import (
     pow,

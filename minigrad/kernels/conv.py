@@ -145,7 +145,9 @@ def add_four_taps_to_one(acc, start, length, x, x0, x1, x2, x3, w, o, k):
 
 
 @kernel
-def correlate_kernel(x, w, bias, groups, splits, samples, rows, row_length, step, channel, taps, run, starts, width, out):
+def correlate_kernel(
+    x, w, bias, groups, splits, samples, rows, row_length, step, channel, taps, run, starts, width, out
+):
     """out = bias + x * w. A task is a block of samples, one group, and a part of its output channels."""
     per_group_in, per_group_out = x.shape[1] // groups, w.shape[0] // groups
     part = -(-per_group_out // (4 * splits)) * 4

@@ -241,8 +241,8 @@ class _ConvTranspose(_Conv):
         if any(not 0 <= e < s for e, s in zip(extra, self.stride, strict=True)):
             largest = [least + s - 1 for least, s in zip(smallest, self.stride, strict=True)]
             raise ValueError(
-                f"{type(self).__name__}: output_size={wanted} is out of reach: with an input of shape {x.shape} it can "
-                f"be from {smallest} to {largest}"
+                f"{type(self).__name__}: output_size={wanted} is out of reach: from an input of {x.shape} it can "
+                f"be {smallest} to {largest}"
             )
         return extra
 

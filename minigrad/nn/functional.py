@@ -43,6 +43,7 @@ from minigrad.ops.indexing import (
     embedding,
     one_hot,
 )
+from minigrad.ops.linalg import bilinear
 from minigrad.ops.linear import linear
 from minigrad.ops.loss import (
     binary_cross_entropy,
@@ -61,6 +62,7 @@ from minigrad.ops.norm import (
     instance_norm,
     layer_norm,
 )
+from minigrad.ops.padding import pad
 from minigrad.ops.pool import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,

@@ -9,13 +9,19 @@ and each one's derivatives are the other two. That closes the circle: derivative
 convolution is `ConvInputGrad` under another name.
 """
 
-from collections.abc import Callable
+import math
+from itertools import product
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from minigrad.autograd import Function
+from minigrad.autograd.modes import modes
 from minigrad.kernels import conv as kernels
+from minigrad.ops.indexing import getitem
+from minigrad.ops.linalg import matmul
 from minigrad.ops.reduction import sum
-from minigrad.ops.shape import reshape
+from minigrad.ops.shape import cat, flip, reshape, transpose
 
 
 class Geometry(NamedTuple):
@@ -82,7 +88,7 @@ class ConvWeightGrad(Function):
         return gg, gx
 
 
-def _weight_and_bias(op: Function, g: Any, x: Any, cotangent: Any) -> tuple[Any, ...]:
+def _weight_and_bias(op: Conv | ConvInputGrad, g: Any, x: Any, cotangent: Any) -> tuple[Any, ...]:
     """The gradients of inputs 1 and 2 of `op`; of input 1 alone if it has no bias.
 
     For `Conv` the output is on the side of g, for `ConvInputGrad` on that of x; `cotangent` is the one that the
@@ -91,11 +97,78 @@ def _weight_and_bias(op: Function, g: Any, x: Any, cotangent: Any) -> tuple[Any,
     has_bias = len(op.edges) == 3
     gw = gb = None
     if op.needs(1):
-        gw, sums = ConvWeightGrad(op.geometry)(g, x)  # type: ignore[attr-defined]
+        gw, sums = ConvWeightGrad(op.geometry)(g, x)
         gb = sums if cotangent is g else None
     if has_bias and op.needs(2) and gb is None:
         gb = sum(cotangent, (0, *range(2, cotangent.ndim)))
     return (gw, gb) if has_bias else (gw,)
+
+
+# -- the same, spelled out ---------------------------------------------------------------------------------
+
+
+def conv_simple(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
+    """The convolution as its definition says it: a sum over the positions t of the kernel, in small ops.
+
+    Position t sees the image shifted by t, of which the stride picks every s-th pixel; its weights w[:, :, t] are
+    a matrix that mixes the channels. `with mg.composed():` makes all convolutions run like this.
+    """
+    for axis, (before, length) in enumerate(zip(at.padding, at.image, strict=True), start=2):
+        reach = at.stride[axis - 2] * (at.out_size[axis - 2] - 1) + at.dilation[axis - 2] * (
+            at.kernel_size[axis - 2] - 1
+        )
+        x = _zeros_around(x, axis, before, max(0, reach + 1 - before - length))
+    total = None
+    for t in product(*map(range, at.kernel_size)):
+        seen = [
+            slice(d * i, d * i + s * (o - 1) + 1, s)
+            for i, o, s, d in zip(t, at.out_size, at.stride, at.dilation, strict=True)
+        ]
+        pixels = getitem(x, (slice(None), slice(None), *seen))
+        term = _mix(getitem(w, (slice(None), slice(None), *t)), pixels, at.groups)
+        total = term if total is None else total + term
+    return total if bias is None else total + reshape(bias, (-1, *[1] * len(at.image)))
+
+
+def conv_transpose_simple(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
+    """The transpose: put stride − 1 zeros between the pixels, then convolve with the kernel turned round."""
+    for axis, s in enumerate(at.stride, start=2):
+        if s > 1:
+            apart = _zeros_around(reshape(x, (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :])), axis + 1, 0, s - 1)
+            x = reshape(apart, (*x.shape[:axis], x.shape[axis] * s, *x.shape[axis + 1 :]))
+    w = flip(w, tuple(range(2, w.ndim)))
+    grouped = reshape(w, (at.groups, -1, *w.shape[1:]))  # (groups, C_in/groups, C_out/groups, ...)
+    w = reshape(transpose(grouped, 1, 2), (at.groups * w.shape[1], -1, *at.kernel_size))
+    reach = tuple(d * (k - 1) for d, k in zip(at.dilation, at.kernel_size, strict=True))
+    too_much = [max(0, p - r) for p, r in zip(at.padding, reach, strict=True)]
+    x = getitem(x, (slice(None), slice(None), *(slice(cut, None) for cut in too_much)))
+    return conv_simple(
+        x,
+        w,
+        bias,
+        at._replace(
+            stride=(1,) * len(reach),
+            padding=tuple(max(0, r - p) for p, r in zip(at.padding, reach, strict=True)),
+            image=x.shape[2:],
+            out_size=at.image,
+        ),
+    )
+
+
+def _zeros_around(x: Any, axis: int, before: int, after: int) -> Any:
+    def zeros(n: int) -> Any:
+        return np.zeros((*x.shape[:axis], n, *x.shape[axis + 1 :]), x.dtype)
+
+    parts = ([zeros(before)] if before else []) + [x] + ([zeros(after)] if after else [])
+    return x if len(parts) == 1 else cat(parts, axis)
+
+
+def _mix(w: Any, x: Any, groups: int) -> Any:
+    """y[n, o, j] = Σ_c w[o, c] · x[n, c, j], for each group of channels by itself."""
+    n, channels, *image = x.shape
+    columns = reshape(x, (n, groups, channels // groups, math.prod(image)))
+    rows = reshape(w, (groups, w.shape[0] // groups, w.shape[1]))
+    return reshape(matmul(rows, columns), (n, w.shape[0], *image))
 
 
 # -- arguments --------------------------------------------------------------------------------------------
@@ -137,7 +210,9 @@ def _check(op: str, n: int, x: Any, weight: Any, bias: Any, groups: int, transpo
         )
     out_channels = weight.shape[1] * groups if transposed else weight.shape[0]
     if bias is not None and bias.shape != (out_channels,):
-        raise ValueError(f"{op}: the bias must have shape ({out_channels},), one for each output channel, not {bias.shape}")
+        raise ValueError(
+            f"{op}: the bias must have shape ({out_channels},), one for each output channel, not {bias.shape}"
+        )
     for name, other in (("weight", weight), ("bias", bias)):
         if other is not None and other.dtype != x.dtype:
             raise TypeError(
@@ -148,7 +223,9 @@ def _check(op: str, n: int, x: Any, weight: Any, bias: Any, groups: int, transpo
         raise TypeError(f"{op}: needs floating-point tensors, not {x.dtype}: convert it first, x.float()")
 
 
-def _conv(op: str, n: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def _conv(
+    op: str, n: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     _check(op, n, x, weight, bias, groups, transposed=False)
     stride = sizes(stride, n, op, "stride", 1)
     dilation = sizes(dilation, n, op, "dilation", 1)
@@ -172,11 +249,20 @@ def _conv(op: str, n: int, x: Any, weight: Any, bias: Any, stride: Any, padding:
         )
     out_size = tuple(f // s + 1 for f, s in zip(free, stride, strict=True))
     geometry = Geometry(stride, dilation, before, groups, image, kernel_size, out_size)
-    return _batched(Conv(geometry), n, x, weight, bias)
+    return _run(False, geometry, x, weight, bias)
 
 
 def _conv_transpose(
-    op: str, n: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any
+    op: str,
+    n: int,
+    x: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
 ) -> Any:
     _check(op, n, x, weight, bias, groups, transposed=True)
     stride = sizes(stride, n, op, "stride", 1)
@@ -198,7 +284,7 @@ def _conv_transpose(
             f"{op}: the output would have size {image}: the input {out_size} is too small for padding={before}"
         )
     geometry = Geometry(stride, dilation, before, groups, image, kernel_size, out_size)
-    return _batched(ConvInputGrad(geometry), n, x, weight, bias)
+    return _run(True, geometry, x, weight, bias)
 
 
 def _padding(padding: Any, n: int, op: str) -> tuple[int, ...]:
@@ -208,12 +294,16 @@ def _padding(padding: Any, n: int, op: str) -> tuple[int, ...]:
     return sizes(padding, n, op, "padding", 0)
 
 
-def _batched(op: Callable[..., Any], n: int, x: Any, weight: Any, bias: Any) -> Any:
-    """Run `op`; an input without a batch axis is a batch of one."""
-    single = x.ndim == n + 1
+def _run(transposed: bool, at: Geometry, x: Any, weight: Any, bias: Any) -> Any:
+    """Choose the form; an input without a batch axis is a batch of one."""
+    single = x.ndim == len(at.image) + 1
     if single:
         x = reshape(x, (1, *x.shape))
-    y = op(x, weight) if bias is None else op(x, weight, bias)
+    if modes.composed:
+        y = (conv_transpose_simple if transposed else conv_simple)(x, weight, bias, at)
+    else:
+        op = (ConvInputGrad if transposed else Conv)(at)
+        y = op(x, weight) if bias is None else op(x, weight, bias)
     return reshape(y, y.shape[1:]) if single else y
 
 

@@ -1,10 +1,16 @@
-"""Matrix products."""
+"""Matrix products and their kin: matmul, einsum, and what is written with them."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from minigrad.autograd import Function
-from minigrad.ops.elementwise import operands, sum_to
-from minigrad.ops.shape import reshape, transpose
+from minigrad.ops.elementwise import cast, expand, operands, result_dtype, sum_to
+from minigrad.ops.reduction import sum as sum_over
+from minigrad.ops.shape import diagonal, permute
+
+# -- products of two matrices -----------------------------------------------------------------------------
 
 
 class MatMul(Function):
@@ -16,8 +22,8 @@ class MatMul(Function):
 
     def backward(self, g: Any) -> Any:
         a, b = self.saved
-        ga = sum_to(matmul(g, transpose(b, -1, -2)), a.shape) if self.needs(0) else None
-        gb = sum_to(matmul(transpose(a, -1, -2), g), b.shape) if self.needs(1) else None
+        ga = sum_to(g @ b.swapaxes(-1, -2), a.shape) if self.needs(0) else None
+        gb = sum_to(a.swapaxes(-1, -2) @ g, b.shape) if self.needs(1) else None
         return ga, gb
 
 
@@ -25,23 +31,247 @@ def matmul(a: Any, b: Any) -> Any:
     """The matrix product over the last two axes; leading axes are batches and broadcast.
 
     A 1-d `a` is a row and a 1-d `b` a column, whose axis is then dropped from the result.
+
+    Example:
+        >>> import minigrad as mg
+        >>> (mg.ones(2, 3) @ mg.ones(3)).tolist()
+        [3.0, 3.0]
     """
     a, b = operands(a, b)
-    if a.ndim == 0 or b.ndim == 0:
-        raise ValueError(f"matmul: both operands need at least one axis, and have shapes {a.shape} and {b.shape}")
-    rows = reshape(a, (1, *a.shape)) if a.ndim == 1 else a
-    columns = reshape(b, (*b.shape, 1)) if b.ndim == 1 else b
+    if np.ndim(a) == 0 or np.ndim(b) == 0:
+        raise ValueError(f"matmul: needs two tensors with at least one axis; shapes {np.shape(a)} and {np.shape(b)}")
+    rows = a.reshape(1, -1) if a.ndim == 1 else a
+    columns = b.reshape(-1, 1) if b.ndim == 1 else b
     if rows.shape[-1] != columns.shape[-2]:
         raise ValueError(
             f"matmul: {a.shape} @ {b.shape}: the last axis of the first ({rows.shape[-1]}) must be as long as the "
             f"second-to-last of the second ({columns.shape[-2]})"
         )
     c = MatMul()(rows, columns)
-    if a.ndim == 1 or b.ndim == 1:
-        shape = list(c.shape)
-        if b.ndim == 1:
-            del shape[-1]
-        if a.ndim == 1:
-            del shape[-1 if b.ndim == 1 else -2]
-        c = reshape(c, shape)
-    return c
+    if b.ndim == 1:
+        c = c.reshape(c.shape[:-1])
+        return c.reshape(()) if a.ndim == 1 else c
+    return c.reshape((*c.shape[:-2], c.shape[-1])) if a.ndim == 1 else c
+
+
+def _product(op: str, a: Any, b: Any, axes: tuple[int, int]) -> Any:
+    if (a.ndim, b.ndim) != axes:
+        raise ValueError(f"{op}: needs a {axes[0]}-d and a {axes[1]}-d tensor, and got shapes {a.shape} and {b.shape}")
+    return matmul(a, b)
+
+
+def mm(a: Any, b: Any) -> Any:
+    """The product of two matrices."""
+    return _product("mm", a, b, (2, 2))
+
+
+def bmm(a: Any, b: Any) -> Any:
+    """The products of two batches of matrices: (n, i, j), (n, j, k) → (n, i, k)."""
+    if a.ndim == b.ndim == 3 and a.shape[0] != b.shape[0]:
+        raise ValueError(f"bmm: batches of {a.shape[0]} and {b.shape[0]} matrices; matmul would broadcast")
+    return _product("bmm", a, b, (3, 3))
+
+
+def mv(a: Any, b: Any) -> Any:
+    """A matrix times a vector."""
+    return _product("mv", a, b, (2, 1))
+
+
+def dot(a: Any, b: Any) -> Any:
+    """The inner product Σ aᵢ bᵢ of two vectors."""
+    return _product("dot", a, b, (1, 1))
+
+
+def outer(a: Any, b: Any) -> Any:
+    """The outer product aᵢ bⱼ of two vectors."""
+    if a.ndim != 1 or b.ndim != 1:
+        raise ValueError(f"outer: needs two vectors, and got shapes {a.shape} and {b.shape}")
+    return a.reshape(-1, 1) * b
+
+
+def trace(x: Any) -> Any:
+    """The sum of the diagonal of a matrix."""
+    if x.ndim != 2:
+        raise ValueError(f"trace: needs a matrix, and got shape {x.shape}")
+    return sum_over(diagonal(x))
+
+
+# -- einsum -----------------------------------------------------------------------------------------------
+
+
+class Contract(Function):
+    """Einsum of two operands, in which no letter is repeated and every letter recurs in another or the result.
+
+    Then the gradient of an operand is an einsum as well: of the result's gradient and the other operand.
+    """
+
+    def __init__(self, a: str, b: str, out: str):
+        self.a, self.b, self.out = a, b, out
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.save_for_backward(x, y)
+        # As one batched matrix product. Four kinds of letters: in both and kept, in both and summed, in one.
+        batch = [c for c in self.out if c in self.a and c in self.b]
+        summed = [c for c in self.a if c not in self.out]
+        rows = [c for c in self.out if c not in self.b]
+        columns = [c for c in self.out if c not in self.a]
+        length = dict(zip(self.a + self.b, x.shape + y.shape, strict=True))
+        m, k, n = (int(np.prod([length[c] for c in group])) for group in (rows, summed, columns))
+        left = x.transpose([self.a.index(c) for c in batch + rows + summed])
+        right = y.transpose([self.b.index(c) for c in batch + summed + columns])
+        outer = [length[c] for c in batch]
+        product = left.reshape(*outer, m, k) @ right.reshape(*outer, k, n)
+        natural = batch + rows + columns
+        product = product.reshape([length[c] for c in natural])
+        return product.transpose([natural.index(c) for c in self.out])
+
+    def backward(self, g: Any) -> Any:
+        x, y = self.saved
+        gx = Contract(self.out, self.b, self.a)(g, y) if self.needs(0) else None
+        gy = Contract(self.out, self.a, self.b)(g, x) if self.needs(1) else None
+        return gx, gy
+
+
+def einsum(equation: str, *tensors: Any) -> Any:
+    """Products and sums by Einstein's convention: name the axes, and say which the result has.
+
+    Args:
+        equation: such as "bij,bjk->bik". A letter that the result lacks is summed over; one that an operand
+            has twice takes its diagonal; `...` stands for any number of axes, which broadcast. Without `->` the
+            result has the letters that occur once, in alphabetical order, after those of `...`.
+        tensors: one for each operand of the equation, or a list of them.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([[1.0, 2.0], [3.0, 4.0]])
+        >>> mg.einsum("ii", x).item(), mg.einsum("ij->j", x).tolist()
+        (5.0, [4.0, 6.0])
+    """
+    if len(tensors) == 1 and isinstance(tensors[0], tuple | list):
+        tensors = tuple(tensors[0])
+    inputs, out = _parse(equation, tensors)
+    dtype = tensors[0].dtype
+    for x in tensors[1:]:
+        dtype = result_dtype(np.empty(1, dtype), np.empty(1, x.dtype))
+    operands = [_diagonals(equation, letters, cast(x, dtype)) for letters, x in zip(inputs, tensors, strict=True)]
+    length = _lengths(equation, operands)
+
+    # Two at a time, in the order that NumPy finds cheapest; each pair's result joins the end of the list.
+    while len(operands) > 1:
+        i, j = _next_pair(operands, out) if len(operands) > 2 else (0, 1)
+        (b, y), (a, x) = operands.pop(j), operands.pop(i)
+        needed = set(out).union(*[letters for letters, _ in operands])
+        a, x = _sum_out(a, x, needed | set(b))
+        b, y = _sum_out(b, y, needed | set(a))
+        shared = set(a) & set(b)
+        x = expand(x, [length[c] if c in shared else n for c, n in zip(a, x.shape, strict=True)])
+        y = expand(y, [length[c] if c in shared else n for c, n in zip(b, y.shape, strict=True)])
+        kept = "".join(c for c in dict.fromkeys(a + b) if c in needed)
+        operands.append((kept, Contract(a, b, kept)(x, y)))
+    letters, x = _sum_out(*operands[0], set(out))
+    return x if letters == out else permute(x, [letters.index(c) for c in out])
+
+
+def _parse(equation: str, tensors: Sequence[Any]) -> tuple[list[str], str]:
+    """The letters of each operand and of the result, with letters of their own for the axes of `...`."""
+    left, arrow, out = equation.replace(" ", "").partition("->")
+    inputs = left.split(",")
+    if len(inputs) != len(tensors):
+        raise ValueError(f'einsum: "{equation}" names {len(inputs)} operands, and {len(tensors)} were given')
+    used = set(equation)
+    spare = [c for c in map(chr, range(ord("À"), ord("À") + 64)) if c not in used]
+    hidden = [x.ndim - len(s.replace("...", "")) for s, x in zip(inputs, tensors, strict=True)]
+    for s, n, x in zip(inputs, hidden, tensors, strict=True):
+        if n < 0 or (n > 0 and "..." not in s):
+            raise ValueError(f'einsum: "{s}" in "{equation}" does not fit an operand with {x.ndim} axes, {x.shape}')
+    most = max(n for s, n in zip(inputs, hidden, strict=True))
+    dots = "".join(spare[:most])
+    inputs = [s.replace("...", dots[most - n :]) for s, n in zip(inputs, hidden, strict=True)]
+    if not arrow:
+        letters = "".join(inputs)
+        out = dots + "".join(sorted(c for c in set(letters) if letters.count(c) == 1 and c not in dots))
+    out = out.replace("...", dots)
+    for c in out:
+        if out.count(c) > 1 or not any(c in s for s in inputs):
+            raise ValueError(f'einsum: "{equation}": the result may name an axis once, and only one that an operand has')
+    return inputs, out
+
+
+def _diagonals(equation: str, letters: str, x: Any) -> tuple[str, Any]:
+    """Take the diagonal of each pair of axes with the same letter."""
+    for c in dict.fromkeys(letters):
+        while letters.count(c) > 1:
+            first, second = letters.index(c), letters.rindex(c)
+            if x.shape[first] != x.shape[second]:
+                raise ValueError(f'einsum: "{c}" in "{equation}" names axes of lengths {x.shape[first]}, {x.shape[second]}')
+            x = diagonal(x, 0, first, second)  # the diagonal becomes the last axis
+            letters = letters[:first] + letters[first + 1 : second] + letters[second + 1 :] + c
+    return letters, x
+
+
+def _lengths(equation: str, operands: list[tuple[str, Any]]) -> dict[str, int]:
+    """The length of each letter's axis; 1 gives way to any other."""
+    length: dict[str, int] = {}
+    for letters, x in operands:
+        for c, n in zip(letters, x.shape, strict=True):
+            if length.get(c, 1) not in (1, n) and n != 1:
+                raise ValueError(f'einsum: "{equation}": one letter names axes of lengths {length[c]} and {n}')
+            length[c] = n if length.get(c, 1) == 1 else length[c]
+    return length
+
+
+def _next_pair(operands: list[tuple[str, Any]], out: str) -> tuple[int, int]:
+    """The two operands that NumPy's search for the cheapest order would contract first."""
+    names = sorted({c for letters, _ in operands for c in letters})
+    numbers = {c: i for i, c in enumerate(names)}
+    arguments = []
+    for letters, x in operands:
+        arguments += [np.broadcast_to(np.False_, x.shape), [numbers[c] for c in letters]]
+    path = np.einsum_path(*arguments, [numbers[c] for c in out], optimize="greedy")[0]
+    i, j, *_ = sorted(path[1])
+    return i, j
+
+
+def _sum_out(letters: str, x: Any, keep: set[str]) -> tuple[str, Any]:
+    """Sum over the axes whose letters nobody else needs."""
+    axes = tuple([i for i, c in enumerate(letters) if c not in keep])
+    return ("".join(c for c in letters if c in keep), sum_over(x, axes)) if axes else (letters, x)
+
+
+def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
+    """The sum of products over pairs of axes.
+
+    Args:
+        dims: a number n, for the last n axes of `a` and the first n of `b`; or two lists of axes.
+    """
+    if isinstance(dims, int):
+        dims = (list(range(a.ndim - dims, a.ndim)), list(range(dims)))
+    left, right = ([axes] if isinstance(axes, int) else list(axes) for axes in dims)
+    left, right = [i % a.ndim for i in left], [i % b.ndim for i in right]
+    if len(left) != len(right) or any(a.shape[i] != b.shape[j] for i, j in zip(left, right, strict=True)):
+        raise ValueError(f"tensordot: axes {left} of {a.shape} and {right} of {b.shape} are not pairs of equal length")
+    names = [chr(ord("a") + i) for i in range(a.ndim + b.ndim)]
+    first, second = names[: a.ndim], names[a.ndim :]
+    for i, j in zip(left, right, strict=True):
+        second[j] = first[i]
+    kept = [c for c in first + second if (first + second).count(c) == 1]
+    return einsum(f"{''.join(first)},{''.join(second)}->{''.join(kept)}", a, b)
+
+
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Any:
+    """y_k = Σᵢⱼ x1ᵢ W_kij x2ⱼ + b_k over the last axes.
+
+    Args:
+        input1, input2: (*, in1_features) and (*, in2_features), with the same leading axes.
+        weight: (out_features, in1_features, in2_features).
+        bias: (out_features,), or None.
+    """
+    if weight.ndim != 3 or input1.shape[-1] != weight.shape[1] or input2.shape[-1] != weight.shape[2]:
+        raise ValueError(
+            f"bilinear: inputs of shapes {input1.shape} and {input2.shape} do not fit weight of shape {weight.shape}, "
+            "which is (out_features, in1_features, in2_features)"
+        )
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise ValueError(f"bilinear: leading axes of the inputs differ: {input1.shape} and {input2.shape}")
+    y = einsum("...i,kij,...j->...k", input1, weight, input2)
+    return y if bias is None else y + bias

@@ -229,6 +229,12 @@ class Methods:
     # -- linear algebra ----------------------------------------------------------------------------------
 
     matmul = linalg.matmul
+    mm = linalg.mm
+    bmm = linalg.bmm
+    mv = linalg.mv
+    dot = linalg.dot
+    outer = linalg.outer
+    trace = linalg.trace
     relu = activation.relu
     softmax = activation.softmax
     log_softmax = activation.log_softmax

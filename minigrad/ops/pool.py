@@ -135,7 +135,9 @@ def _ranges(tables: tuple[Windows, ...], dtype: Any) -> list[Any]:
 
 
 @lru_cache(maxsize=256)
-def _windows(length: int, size: int, stride: int, padding: int, dilation: int, ceil_mode: bool, pad_counts: bool) -> Any:
+def _windows(
+    length: int, size: int, stride: int, padding: int, dilation: int, ceil_mode: bool, pad_counts: bool
+) -> Any:
     """The windows along an axis, or None if there are none: the windows are larger than the padded image."""
     free = length + 2 * padding - dilation * (size - 1) - 1
     count = (-(-free // stride) if ceil_mode else free // stride) + 1
@@ -174,7 +176,15 @@ def _check(op: str, n: int, x: Any) -> None:
 
 
 def _tables(
-    op: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, pad_counts: bool
+    op: str,
+    n: int,
+    x: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+    pad_counts: bool,
 ) -> tuple[Windows, ...]:
     _check(op, n, x)
     size = sizes(kernel_size, n, op, "kernel_size", 1)
@@ -188,9 +198,7 @@ def _tables(
             f"padding={pads} with kernel_size={size}"
         )
     image = x.shape[-n:]
-    tables = tuple(
-        _windows(*a, ceil_mode, pad_counts) for a in zip(image, size, step, pads, dilated, strict=True)
-    )
+    tables = tuple(_windows(*a, ceil_mode, pad_counts) for a in zip(image, size, step, pads, dilated, strict=True))
     if None in tables:
         raise ValueError(f"{op}: kernel_size={size} is larger than the image {image} with padding={pads}")
     return tables

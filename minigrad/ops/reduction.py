@@ -16,7 +16,7 @@ from minigrad.ops.indexing import getitem
 from minigrad.ops.power import pow
 from minigrad.ops.scan import cumprod
 from minigrad.ops.shape import cat, flip
-from minigrad.ops.unary import abs, exp, floating, sign, sqrt
+from minigrad.ops.unary import abs, exp
 
 
 def keepdim_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:

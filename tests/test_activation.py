@@ -1,0 +1,249 @@
+"""Activations: derivatives, limits, axes, values far out, errors. Parity with PyTorch is in `parity/activation.py`."""
+
+import math
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import minigrad.nn.functional as F
+from minigrad import nn
+
+# No kink of any activation here (0, ±1, ±3, 6, and the threshold of softplus) is closer than 0.05.
+POINTS = np.array([-7.3, -3.2, -2.1, -1.4, -0.6, -0.11, 0.2, 0.7, 1.6, 2.8, 3.3, 5.5, 6.4])
+
+ELEMENTWISE = {
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.3),
+    "leaky_relu_negative_slope": lambda x: F.leaky_relu(x, -0.3),
+    "elu": lambda x: F.elu(x, 0.7),
+    "celu": lambda x: F.celu(x, 1.9),
+    "selu": F.selu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+    "mish": F.mish,
+    "softplus": F.softplus,
+    "softplus_threshold": lambda x: F.softplus(x, beta=3.0, threshold=2.0),
+    "softsign": F.softsign,
+    "hardtanh": lambda x: F.hardtanh(x, -0.5, 1.5),
+    "hardsigmoid": F.hardsigmoid,
+    "hardswish": F.hardswish,
+    "logsigmoid": F.logsigmoid,
+}
+
+ALONG_AXIS = {
+    "softmax": F.softmax,
+    "log_softmax": F.log_softmax,
+    "softmin": F.softmin,
+}
+
+
+def variable(array):
+    return mg.tensor(np.array(array, np.float64), requires_grad=True)
+
+
+def random(*shape, seed=0):
+    return variable(np.random.default_rng(seed).standard_normal(shape))
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_derivatives(name):
+    x = variable(POINTS)
+    assert mg.autograd.gradcheck(ELEMENTWISE[name], x)
+    assert mg.autograd.gradgradcheck(ELEMENTWISE[name], x)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_any_layout_and_inputs_unmodified(name):
+    f = ELEMENTWISE[name]
+    x = np.random.default_rng(0).standard_normal((3, 4, 2)).astype(np.float32)
+    strided = x.transpose(2, 0, 1)[:, ::2]
+    before = strided.copy()
+    with mg.no_grad():
+        np.testing.assert_array_equal(f(mg.Tensor(strided)).data, f(mg.Tensor(np.ascontiguousarray(strided))).data)
+        assert f(mg.tensor(0.5)).shape == () and f(mg.tensor(0.5)).dtype == np.float32
+        assert f(mg.zeros(0, 3)).shape == (0, 3)
+    np.testing.assert_array_equal(strided, before)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_gradient_of_a_broadcast_cotangent(name):
+    x = variable(POINTS)
+    ELEMENTWISE[name](x).sum().backward()  # the cotangent is one number, broadcast: it cannot be written to
+    y = variable(POINTS)
+    ELEMENTWISE[name](y).backward(mg.tensor(np.ones_like(POINTS)))
+    np.testing.assert_array_equal(x.grad.data, y.grad.data)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_nan_is_not_masked(name):
+    x = variable([np.nan, 1.0])
+    y = ELEMENTWISE[name](x)
+    assert np.isnan(y.data[0]) and not np.isnan(y.data[1])
+
+
+def test_gradient_at_the_kinks():
+    for f, point, slope in [
+        (F.relu, 0.0, 0.0),
+        (F.leaky_relu, 0.0, 0.01),
+        (F.relu6, 6.0, 0.0),
+        (F.hardtanh, -1.0, 0.0),
+        (F.hardtanh, 1.0, 0.0),
+        (F.elu, 0.0, 1.0),
+        (F.softsign, 0.0, 1.0),
+    ]:
+        x = variable([point])
+        f(x).sum().backward()
+        assert x.grad.item() == slope, (f, point)
+
+
+def test_closed_gate_stops_an_infinite_gradient():
+    x = variable([-1.0, 1.0])
+    F.relu(x).backward(mg.tensor(np.array([np.inf, np.inf])))
+    assert x.grad.tolist() == [0.0, np.inf]
+
+
+def test_far_out_values():
+    x = np.array([-1e4, -50.0, 50.0, 1e4])
+    np.testing.assert_allclose(F.softplus(mg.Tensor(x)).data, [0, math.exp(-50), 50, 1e4], rtol=1e-12)
+    np.testing.assert_allclose(F.logsigmoid(mg.Tensor(x)).data, [-1e4, -50, -math.exp(-50), 0], rtol=1e-12)
+    # Φ(−10) = 7.6199e-24 would be lost in 1 + erf.
+    assert F.gelu(mg.tensor(np.array(-10.0))).item() == pytest.approx(-7.619853024160527e-23, rel=1e-12)
+    for f in ELEMENTWISE.values():
+        x = variable([-1e4, 1e4])
+        y = f(x)
+        y.backward(mg.tensor(np.ones(2)))
+        assert np.isfinite(y.data).all() and np.isfinite(x.grad.data).all()
+
+
+def test_relu_of_integers():
+    assert F.relu(mg.tensor([-2, 3])).tolist() == [0, 3]
+    with pytest.raises(TypeError, match=r"gelu: input is int64, and must be floating-point.*x\.float\(\)"):
+        F.gelu(mg.tensor([1, 2]))
+
+
+@pytest.mark.parametrize("weight", [1, 3])
+def test_prelu(weight):
+    x, w = random(2, 3, 4), random(weight, seed=1)
+    expected = np.where(x.data > 0, x.data, x.data * w.data.reshape(-1, 1))
+    np.testing.assert_array_equal(F.prelu(x, w).data, expected)
+    assert mg.autograd.gradcheck(F.prelu, [x, w])
+    assert mg.autograd.gradgradcheck(F.prelu, [x, w])
+
+
+def test_prelu_errors():
+    with pytest.raises(ValueError, match=r"prelu: weight has shape \(2,\).*3 channels"):
+        F.prelu(random(2, 3), random(2))
+
+
+def test_glu():
+    x = random(3, 6)
+    a, b = x.data[:, :3], x.data[:, 3:]
+    np.testing.assert_allclose(F.glu(x).data, a / (1 + np.exp(-b)), rtol=1e-14)
+    assert mg.autograd.gradcheck(F.glu, x)
+    assert mg.autograd.gradgradcheck(lambda x: F.glu(x, 1), x)
+    with pytest.raises(ValueError, match="glu: axis 0 of input has length 3, and must be even"):
+        F.glu(x, 0)
+
+
+# -- softmax ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALONG_AXIS)
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_along_axis(name, axis):
+    x, f = random(3, 4, 2), ALONG_AXIS[name]
+    sign = -1 if name == "softmin" else 1
+    e = np.exp(sign * x.data)
+    p = e / e.sum(axis, keepdims=True)
+    np.testing.assert_allclose(f(x, axis).data, np.log(p) if name == "log_softmax" else p, rtol=1e-13)
+    np.testing.assert_array_equal(f(x, dim=axis).data, f(x, axis).data)
+    assert mg.autograd.gradcheck(lambda x: f(x, axis), x)
+    assert mg.autograd.gradgradcheck(lambda x: f(x, axis), x)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_composed_form_agrees_to_third_order(name):
+    f = ALONG_AXIS[name]
+    rng = np.random.default_rng(0)
+    data, cotangents = rng.standard_normal((3, 4)), rng.standard_normal((3, 3, 4))
+
+    def derivatives():
+        x = variable(data)
+        y, found = f(x, 1), []
+        for v in cotangents:
+            found.append(y.data)
+            (y,) = mg.grad(y, x, mg.tensor(v), create_graph=True)
+        return [*found, y.data]
+
+    fused = derivatives()
+    with mg.composed():
+        composed = derivatives()
+    for a, b in zip(fused, composed, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_softmax_of_large_and_masked_scores():
+    x = mg.tensor([[1e30, 1e30, -1e30], [-math.inf, 0.0, 0.0]])
+    np.testing.assert_array_equal(F.softmax(x, 1).data, [[0.5, 0.5, 0], [0, 0.5, 0.5]])
+    np.testing.assert_allclose(F.log_softmax(mg.tensor([0.0, -200.0]), 0).data, [0, -200])
+    assert np.isnan(F.softmax(mg.tensor([-math.inf, -math.inf]), 0).data).all()
+    assert np.isnan(F.softmax(mg.tensor([1.0, math.nan]), 0).data).all()
+
+
+def test_softmax_rows_are_close_to_float64():
+    x = np.random.default_rng(0).standard_normal((5, 4000)).astype(np.float32) * 3
+    e = np.exp(x.astype(np.float64) - x.max(1, keepdims=True))
+    expected = e / e.sum(1, keepdims=True)
+    np.testing.assert_allclose(F.softmax(mg.tensor(x), 1).data, expected, rtol=2e-6)
+    np.testing.assert_allclose(F.log_softmax(mg.tensor(x), 1).data, np.log(expected), rtol=1e-6)
+
+
+def test_softmax_arguments():
+    x = mg.zeros(2, 3)
+    assert F.softmax(x, 1, dtype=np.float64).dtype == np.float64
+    assert F.softmax(mg.zeros(2, 0), 1).shape == (2, 0)
+    assert F.softmax(mg.tensor(3.0), 0).item() == 1.0
+    with pytest.raises(IndexError, match="softmax: axis 2 is out of range"):
+        F.softmax(x, 2)
+    with pytest.raises(TypeError, match="log_softmax: input is int64"):
+        F.log_softmax(mg.tensor([1, 2]), 0)
+
+
+# -- layers -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (nn.ReLU(inplace=True), F.relu),
+        (nn.ReLU6(), F.relu6),
+        (nn.LeakyReLU(0.2), lambda x: F.leaky_relu(x, 0.2)),
+        (nn.PReLU(4, 0.1), lambda x: F.leaky_relu(x, 0.1)),
+        (nn.ELU(0.5), lambda x: F.elu(x, 0.5)),
+        (nn.CELU(0.5), lambda x: F.celu(x, 0.5)),
+        (nn.SELU(), F.selu),
+        (nn.GELU("tanh"), lambda x: F.gelu(x, "tanh")),
+        (nn.SiLU(), F.silu),
+        (nn.Mish(), F.mish),
+        (nn.Softplus(2.0, 1.0), lambda x: F.softplus(x, 2.0, 1.0)),
+        (nn.Softsign(), F.softsign),
+        (nn.Hardtanh(-0.1, 0.2), lambda x: F.hardtanh(x, -0.1, 0.2)),
+        (nn.Hardsigmoid(), F.hardsigmoid),
+        (nn.Hardswish(), F.hardswish),
+        (nn.Sigmoid(), F.sigmoid),
+        (nn.LogSigmoid(), F.logsigmoid),
+        (nn.Tanh(), F.tanh),
+        (nn.GLU(1), lambda x: F.glu(x, 1)),
+        (nn.Softmax(1), lambda x: F.softmax(x, 1)),
+        (nn.LogSoftmax(0), lambda x: F.log_softmax(x, 0)),
+        (nn.Softmin(1), lambda x: F.softmin(x, 1)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_layer_is_its_function(layer, expected):
+    x = mg.tensor(np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32))
+    np.testing.assert_allclose(layer(x).data, expected(x).data, rtol=1e-6)
+    assert type(layer).__name__ in repr(layer)
