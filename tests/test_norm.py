@@ -1,0 +1,642 @@
+"""The classic normalizations: derivatives of every order, numerics, running averages, identities, errors."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.autograd import gradcheck, gradgradcheck
+from minigrad.kernels import jit
+from minigrad.nn import functional as F
+
+EXAMPLES = json.loads((Path(__file__).parent / "data" / "worked_examples.json").read_text())
+
+
+def random(*shape: int, seed: int = 0) -> Any:
+    return np.random.default_rng([seed, *shape]).standard_normal(shape)
+
+
+def variable(array: Any) -> Any:
+    return mg.tensor(np.array(array), requires_grad=True)
+
+
+# Each is a function of (x, γ, β), with the shapes of the three.
+NORMS: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]] = {
+    "batch_norm (N, C)": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True, eps=0.1), (5, 3), (3,)),
+    "batch_norm (N, C, S)": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True, eps=0.1), (3, 2, 3), (2,)),
+    "batch_norm in evaluation (N, C)": (
+        lambda x, w, b: F.batch_norm(
+            x, mg.tensor([0.3, -1.0, 0.0]).double(), mg.tensor([1.0, 0.2, 3.0]).double(), w, b
+        ),
+        (4, 3),
+        (3,),
+    ),
+    "batch_norm in evaluation (N, C, S)": (
+        lambda x, w, b: F.batch_norm(x, mg.tensor([0.3, -1.0]).double(), mg.tensor([1.0, 0.2]).double(), w, b),
+        (3, 2, 3),
+        (2,),
+    ),
+    "layer_norm": (lambda x, w, b: F.layer_norm(x, (4,), w, b, eps=0.1), (3, 4), (4,)),
+    "layer_norm over two axes": (lambda x, w, b: F.layer_norm(x, (2, 3), w, b, eps=0.1), (3, 2, 3), (2, 3)),
+    "group_norm (N, C)": (lambda x, w, b: F.group_norm(x, 2, w, b, eps=0.1), (3, 6), (6,)),
+    "group_norm (N, C, S)": (lambda x, w, b: F.group_norm(x, 2, w, b, eps=0.1), (2, 4, 3), (4,)),
+    "instance_norm": (lambda x, w, b: F.instance_norm(x, None, None, w, b, eps=0.1), (2, 2, 4), (2,)),
+}
+each_norm = pytest.mark.parametrize("name", NORMS)
+each_affine = pytest.mark.parametrize("affine", ["both", "weight", "bias", "none"])
+
+
+def case(name: str, affine: str = "both", gamma: Any = None) -> tuple[Any, list[Any]]:
+    """A norm as a function of those inputs that it has, and the inputs."""
+    function, shape, parameter = NORMS[name]
+    inputs = [variable(random(*shape))]
+    if affine in ("both", "weight"):
+        inputs.append(variable(random(*parameter, seed=1) if gamma is None else np.full(parameter, gamma)))
+    if affine in ("both", "bias"):
+        inputs.append(variable(random(*parameter, seed=2)))
+
+    def apply(x: Any, *rest: Any) -> Any:
+        w = rest[0] if affine in ("both", "weight") else None
+        return function(x, w, rest[-1] if affine in ("both", "bias") else None)
+
+    return apply, inputs
+
+
+def derivatives(function: Any, inputs: list[Any], order: int) -> list[Any]:
+    """All derivatives up to `order`, each along random cotangents of the ones before."""
+    outputs, found = [function(*inputs)], []
+    variables = list(inputs)
+    for k in range(order):
+        cotangents = [variable(random(*y.shape, seed=10 * k + i)) for i, y in enumerate(outputs)]
+        gradients = mg.grad(outputs, variables, cotangents, create_graph=True, allow_unused=True)
+        variables += cotangents
+        outputs = [g for g in gradients if g is not None and g.requires_grad]
+        found += [np.zeros(1) if g is None else g.data for g in gradients]
+    return found
+
+
+# -- derivatives -------------------------------------------------------------------------------------------
+
+
+@each_norm
+@each_affine
+def test_gradients_agree_with_differences(name: str, affine: str) -> None:
+    function, inputs = case(name, affine)
+    assert gradcheck(function, inputs)
+    assert gradgradcheck(function, inputs)
+
+
+@each_norm
+def test_gradients_with_gamma_zero(name: str) -> None:
+    function, inputs = case(name, gamma=0.0)
+    assert gradcheck(function, inputs)
+    assert gradgradcheck(function, inputs)
+
+
+@each_norm
+@each_affine
+def test_fused_is_composed_up_to_the_third_order(name: str, affine: str) -> None:
+    function, inputs = case(name, affine)
+    y = function(*inputs).data
+    fused = derivatives(function, inputs, 3)
+    with mg.composed():
+        np.testing.assert_allclose(y, function(*inputs).data, rtol=1e-12, atol=1e-12)
+        composed = derivatives(function, inputs, 3)
+    assert len(fused) == len(composed)
+    for a, b in zip(fused, composed, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["batch_norm (N, C)", "layer_norm", "group_norm (N, C, S)"])
+def test_third_derivatives_agree_with_differences(name: str) -> None:
+    """The rule that PyTorch's batch norm misses by 20 %."""
+    function, inputs = case(name, "none")
+    v = mg.tensor(random(*inputs[0].shape, seed=7))
+
+    def gradient(x: Any) -> Any:
+        with mg.enable_grad():
+            (g,) = mg.grad(function(x), x, v, create_graph=True)
+        return g
+
+    assert gradgradcheck(gradient, inputs, rtol=1e-4)
+
+
+@each_norm
+def test_composed_graph_is_expanded_and_fused_graph_is_one_node(name: str) -> None:
+    function, inputs = case(name)
+    assert [edge[0] for edge in function(*inputs).grad_fn.edges] == inputs
+    with mg.composed():
+        assert function(*inputs).grad_fn.name == "Add"
+
+
+@each_norm
+def test_unwanted_gradients_are_left_out(name: str) -> None:
+    function, (x, w, b) = case(name)
+    expected = mg.grad(function(x, w, b), [x, w, b], mg.tensor(random(*x.shape, seed=3)))
+    for i, one in enumerate((x, w, b)):
+        (g,) = mg.grad(function(x, w, b), [one], mg.tensor(random(*x.shape, seed=3)))
+        np.testing.assert_array_equal(g.data, expected[i].data)
+        others = [v if v is one else v.detach() for v in (x, w, b)]
+        (g,) = mg.grad(function(*others), [one], mg.tensor(random(*x.shape, seed=3)))
+        np.testing.assert_array_equal(g.data, expected[i].data)
+
+
+@each_norm
+def test_gamma_that_depends_on_x(name: str) -> None:
+    """Inputs of the op may depend on each other; its rule is about each of them alone."""
+    function, (x, w, b) = case(name)
+
+    def tied(x: Any) -> Any:
+        return function(x, w * x.sum(), b)
+
+    assert gradcheck(tied, x, rtol=1e-4)
+    assert gradgradcheck(tied, x, rtol=1e-4, atol=1e-5)
+
+
+@each_norm
+def test_layout_of_memory_does_not_matter(name: str) -> None:
+    function, (x, w, b) = case(name)
+    turned = variable(np.asfortranarray(x.data))
+    spread = variable(np.repeat(w.data, 2, axis=-1))
+    v = np.asfortranarray(random(*x.shape, seed=3))
+    before = [a.copy() for a in (turned.data, spread.data, b.data, v)]
+    y = function(turned, spread[..., ::2], b)
+    gradients = mg.grad(y, [turned, spread, b], mg.tensor(v))
+    for a, kept in zip((turned.data, spread.data, b.data, v), before, strict=True):
+        np.testing.assert_array_equal(a, kept)
+    expected = mg.grad(function(x, w, b), [x, w, b], mg.tensor(v.copy()))
+    np.testing.assert_array_equal(y.data, function(x, w, b).data)
+    np.testing.assert_array_equal(gradients[0].data, expected[0].data)
+    np.testing.assert_array_equal(gradients[1].data[..., ::2], expected[1].data)
+    np.testing.assert_array_equal(gradients[2].data, expected[2].data)
+    # A cotangent that was broadcast, as y.sum() sends it.
+    np.testing.assert_allclose(
+        mg.grad(function(x, w, b).sum(), b)[0].data, np.full(b.shape, x.data.size / b.data.size)
+    )
+
+
+# -- numbers -----------------------------------------------------------------------------------------------
+
+
+def exact(name: str, x: Any, eps: float = 1e-5) -> Any:
+    """x̂ in float64, by the definition."""
+    x = x.astype(np.float64)
+    if name == "layer":
+        rows = x.reshape(len(x), -1)
+    elif name == "group":
+        rows = x.reshape(len(x) * 2, -1)
+    elif name == "instance":
+        rows = x.reshape(x.shape[0] * x.shape[1], -1)
+    else:
+        rows = np.moveaxis(x, 1, 0).reshape(x.shape[1], -1)
+    rows = rows - rows[:, :1]  # exact where it matters: far from zero
+    deviation = rows - rows.mean(1, keepdims=True)
+    x_hat = deviation / np.sqrt((deviation**2).mean(1, keepdims=True) + eps)
+    if name in ("batch", "columns"):
+        return np.moveaxis(x_hat.reshape(x.shape[1], x.shape[0], *x.shape[2:]), 0, 1)
+    return x_hat.reshape(x.shape)
+
+
+KINDS = {
+    "columns": (lambda x, eps: F.batch_norm(x, training=True, eps=eps), (40, 6)),
+    "batch": (lambda x, eps: F.batch_norm(x, training=True, eps=eps), (4, 6, 40)),
+    "layer": (lambda x, eps: F.layer_norm(x, x.shape[1:], eps=eps), (5, 6, 40)),
+    "group": (lambda x, eps: F.group_norm(x, 2, eps=eps), (5, 6, 40)),
+    "instance": (lambda x, eps: F.instance_norm(x, eps=eps), (5, 6, 40)),
+}
+each_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@each_kind
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e3, 1e6, -1e6, 4e4])
+def test_float32_far_from_zero(kind: str, offset: float) -> None:
+    function, shape = KINDS[kind]
+    x = (offset + random(*shape)).astype(np.float32)
+    for array in (x, np.float32(offset) + np.sign(random(*shape)).astype(np.float32)):
+        y = function(mg.tensor(array), 1e-5).data
+        assert y.dtype == np.float32
+        np.testing.assert_allclose(y, exact(kind, array), rtol=1e-6, atol=5e-7)
+
+
+@each_kind
+@pytest.mark.parametrize("scale", [1e-20, 1e-10, 1e10, 1e25])
+def test_float32_at_the_ends_of_its_range(kind: str, scale: float) -> None:
+    """Squares of these overflow or vanish in float32."""
+    function, shape = KINDS[kind]
+    x = (scale * random(*shape)).astype(np.float32)
+    eps = min(1e-5, 1e-3 * scale**2)
+    y = function(mg.tensor(x), eps).data
+    np.testing.assert_allclose(y, exact(kind, x, eps), rtol=2e-6, atol=5e-7)
+
+
+@each_kind
+def test_float64_far_from_zero(kind: str) -> None:
+    function, shape = KINDS[kind]
+    x = 1e12 + random(*shape)
+    np.testing.assert_allclose(function(mg.tensor(x), 1e-5).data, exact(kind, x), rtol=1e-10, atol=1e-11)
+
+
+@each_kind
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("value", [0.0, 0.1, -3.3, 1e6 + 1 / 3, 1e-30])
+def test_constant_groups_give_exactly_beta(kind: str, dtype: Any, value: float) -> None:
+    function, shape = KINDS[kind]
+    y = function(mg.tensor(np.full(shape, value, dtype)), 1e-12).data
+    np.testing.assert_array_equal(y, 0)
+
+
+def test_the_cancellation_that_gave_others_a_negative_variance() -> None:
+    x = np.array([[40000, 40001, 40002, 40003]], np.float32)
+    y = F.layer_norm(mg.tensor(x), 4).data
+    np.testing.assert_allclose(y, exact("layer", x), rtol=1e-6)
+
+
+@each_kind
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nan_and_infinity_spoil_their_group_and_no_other(kind: str, bad: float, dtype: Any) -> None:
+    function, shape = KINDS[kind]
+    for at in ((0,) * len(shape), (3, 4, 7)[: len(shape)]):
+        x = random(*shape).astype(dtype)
+        expected = function(mg.tensor(x), 1e-5).data
+        x[at] = bad
+        with np.errstate(invalid="ignore"):
+            y = function(mg.tensor(x), 1e-5).data
+        spoilt = np.isnan(y)
+        np.testing.assert_array_equal(y[~spoilt], expected[~spoilt])
+        members = {"columns": 40, "batch": 160, "layer": 240, "group": 120, "instance": 40}[kind]
+        assert spoilt.sum() == members and spoilt[at]
+
+
+@each_kind
+def test_nan_in_the_gradient_spoils_its_group_and_no_other(kind: str) -> None:
+    function, shape = KINDS[kind]
+    x, v = variable(random(*shape)), random(*shape, seed=1)
+    v[(3, 4, 7)[: len(shape)]] = np.nan
+    (g,) = mg.grad(function(x, 1e-5), x, mg.tensor(v))
+    members = {"columns": 40, "batch": 160, "layer": 240, "group": 120, "instance": 40}[kind]
+    assert np.isnan(g.data).sum() == members
+
+
+def test_evaluation_passes_infinity_only_where_it_is() -> None:
+    for shape in ((3, 2), (3, 2, 4)):
+        x = random(*shape)
+        x[1, 1] = np.inf
+        x = variable(x)
+        y = F.batch_norm(x, mg.tensor(np.zeros(2)), mg.tensor(np.ones(2)), eps=0.0)
+        np.testing.assert_array_equal(y.data, x.data)
+        (g,) = mg.grad(y, x, mg.tensor(np.ones(shape)))
+        np.testing.assert_array_equal(g.data, 1)
+
+
+@each_kind
+def test_float32_gradients_are_as_good_as_float64_rounded(kind: str) -> None:
+    function, shape = KINDS[kind]
+    x, v = random(*shape).astype(np.float32), random(*shape, seed=1).astype(np.float32)
+    found = []
+    for dtype in (np.float32, np.float64):
+        t = variable(x.astype(dtype))
+        found.append(mg.grad(function(t, 1e-5), t, mg.tensor(v.astype(dtype)))[0].data)
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=4 * np.finfo(np.float32).eps * np.abs(found[1]).max())
+
+
+LARGE = {
+    "columns": (lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (100, 600), 600),
+    "channels": (lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (3, 4, 5000), 4),
+    "rows": (lambda x, w, b: F.layer_norm(x, 300, w, b), (201, 300), 300),
+    "segments": (lambda x, w, b: F.group_norm(x, 2, w, b), (5, 6, 2000), 6),
+}
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="without Numba there is one thread")
+@pytest.mark.parametrize("layout", LARGE)
+def test_the_bits_do_not_depend_on_the_number_of_threads(layout: str) -> None:
+    function, shape, parameters = LARGE[layout]
+    x, w, b = (variable(random(*s).astype(np.float32)) for s in (shape, (parameters,), (parameters,)))
+    v = mg.tensor(random(*shape, seed=1).astype(np.float32))
+    assert 4 * x.data.size >= jit.PARALLEL_FROM
+    found = []
+    threads = numba.get_num_threads()
+    try:
+        for n in (threads, 1, threads):
+            numba.set_num_threads(n)
+            y = function(x, w, b)
+            found.append([y.data, *(g.data for g in mg.grad(y, [x, w, b], v))])
+    finally:
+        numba.set_num_threads(threads)
+    for other in found[1:]:
+        for a, c in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(a, c)
+    # And they are right, at this size too: against float64, with the sums of 60,000 terms.
+    wide = [variable(t.data.astype(np.float64)) for t in (x, w, b)]
+    with mg.composed():
+        y = function(*wide)
+        expected = [y.data, *(g.data for g in mg.grad(y, wide, mg.tensor(v.data.astype(np.float64))))]
+    for a, c in zip(found[0], expected, strict=True):
+        np.testing.assert_allclose(a, c, rtol=0, atol=1e-6 * np.abs(c).max())
+
+
+def test_numbers_without_numba() -> None:
+    """With NUMBA_DISABLE_JIT=1 the kernels run as plain Python, and say the same."""
+    program = """if True:
+        import numpy as np, minigrad as mg
+        F = mg.nn.functional
+        rng = np.random.default_rng(0)
+        x = rng.standard_normal((4, 6, 3)).astype(np.float32)
+        x[:, 0] = 1e6 + np.sign(x[:, 0])
+        w, b = rng.standard_normal((2, 6)).astype(np.float32)
+        v = mg.tensor(rng.standard_normal(x.shape).astype(np.float32))
+        results = []
+        for f in (
+            lambda x, w, b: F.batch_norm(x, None, None, w, b, True),
+            lambda x, w, b: F.batch_norm(x[:, :, 0], None, None, w, b, True),
+            lambda x, w, b: F.layer_norm(x.permute(0, 2, 1), 6, w, b),
+            lambda x, w, b: F.group_norm(x, 2, w, b),
+        ):
+            t = [mg.tensor(a, requires_grad=True) for a in (x, w, b)]
+            y = f(*t)
+            gradients = mg.grad(y, t, mg.tensor(v.data.reshape(-1)[: y.data.size].reshape(y.shape)))
+            results += [float(np.abs(a.data.astype(np.float64) * np.arange(a.data.size).reshape(a.shape)).sum())
+                        for a in (y, *gradients)]
+        print(results)
+    """
+    found = [
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-W", "ignore", "-c", program],
+                env={**os.environ, "NUMBA_DISABLE_JIT": flag, "PYTHONPATH": os.pathsep.join(sys.path)},
+                capture_output=True,
+                check=True,
+                text=True,
+            ).stdout
+        )
+        for flag in ("0", "1")
+    ]
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+@pytest.mark.parametrize("eps", [1e-5, 1e3])
+def test_single_elements_give_beta(eps: float) -> None:
+    b = mg.tensor([0.5])
+    assert F.layer_norm(mg.tensor([[3.0], [4.0]]), 1, bias=b, eps=eps).tolist() == [[0.5], [0.5]]
+    assert F.group_norm(mg.tensor([[3.0]]), 1, bias=b, eps=eps).tolist() == [[0.5]]
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4), (2, 3, 0)])
+def test_empty_inputs(shape: tuple[int, ...]) -> None:
+    layers = [mg.nn.BatchNorm1d(3), mg.nn.GroupNorm(3, 3), mg.nn.LayerNorm(shape[1:])]
+    if len(shape) == 3:
+        layers.append(mg.nn.InstanceNorm1d(3, affine=True, track_running_stats=True))
+    for layer in layers:
+        before = [buffer.data.copy() for buffer in layer.buffers()]
+        x = variable(np.zeros(shape, np.float32))
+        y = layer(x)
+        assert y.shape == shape and y.dtype == np.float32
+        y.sum().backward()
+        assert x.grad.shape == shape
+        for p in layer.parameters():
+            np.testing.assert_array_equal(p.grad.data, np.zeros(p.shape))
+        for buffer, kept in zip(layer.buffers(), before, strict=True):
+            np.testing.assert_array_equal(buffer.data, kept)
+        assert layer.eval()(x).shape == shape
+
+
+# -- published tables and identities -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_worked_examples(fused: bool, dtype: Any) -> None:
+    functions = {
+        "batch_norm_2d": lambda x, e: F.batch_norm(x, training=e["training"], eps=e["eps"]),
+        "layer_norm": lambda x, e: F.layer_norm(x, e["normalized_shape"], eps=e["eps"]),
+        "group_norm": lambda x, e: F.group_norm(x, e["num_groups"], eps=e["eps"]),
+    }
+    for name, example in EXAMPLES.items():
+        x = mg.tensor(np.array(example["input"], dtype))
+        with mg.composed() if not fused else mg.enable_grad():
+            y = functions[name](x, example).data
+        np.testing.assert_allclose(y, np.array(example["output"]), rtol=0, atol=5.1e-5, err_msg=name)
+
+
+def test_worked_statistics() -> None:
+    example = EXAMPLES["batch_norm_2d"]
+    layer = mg.nn.BatchNorm2d(4, momentum=1.0)
+    layer(mg.tensor(np.array(example["input"], np.float32)))
+    np.testing.assert_allclose(layer.running_mean.data, example["mean"], rtol=1e-6)
+    np.testing.assert_allclose(layer.running_var.data, np.array(example["biased_variance"]) * 8 / 7, rtol=1e-6)
+
+
+X = random(4, 6, 5)
+GAMMA, BETA = random(6, seed=1), random(6, seed=2)
+
+
+def close(a: Any, b: Any, tolerance: float = 1e-12) -> None:
+    a, b = (t.data if isinstance(t, mg.Tensor) else t for t in (a, b))
+    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
+def test_group_norm_with_a_group_for_each_channel_is_instance_norm() -> None:
+    x, w, b = map(mg.tensor, (X, GAMMA, BETA))
+    close(F.group_norm(x, 6, w, b), F.instance_norm(x, None, None, w, b))
+
+
+def test_group_norm_with_one_group_is_layer_norm_but_for_the_affine_part() -> None:
+    x, w, b = map(mg.tensor, (X, GAMMA, BETA))
+    close(F.group_norm(x, 1), F.layer_norm(x, (6, 5)))
+    each = [np.repeat(p[:, None], 5, axis=1) for p in (GAMMA, BETA)]
+    close(F.group_norm(x, 1, w, b), F.layer_norm(x, (6, 5), *map(mg.tensor, each)))
+
+
+def test_batch_norm_of_one_sample_is_instance_norm() -> None:
+    x = mg.tensor(X[:1])
+    close(F.batch_norm(x, training=True), F.instance_norm(x))
+
+
+@each_kind
+def test_a_shifted_and_rescaled_input_is_not_noticed(kind: str) -> None:
+    function, shape = KINDS[kind]
+    x = random(*shape)
+    close(function(mg.tensor(3.5 * x - 11), 0.0), function(mg.tensor(x), 0.0), 1e-10)
+
+
+@each_kind
+def test_the_gradient_is_orthogonal_to_one_and_to_x_hat(kind: str) -> None:
+    function, shape = KINDS[kind]
+    x = variable(random(*shape))
+    y = function(x, 0.0)
+    (g,) = mg.grad(y, x, mg.tensor(random(*shape, seed=1)))
+    axes = {"columns": (0,), "batch": (0, 2), "layer": (1, 2), "group": (2, 3), "instance": (2,)}[kind]
+    grouped = (5, 2, 3, 40) if kind == "group" else shape
+    g, x_hat = g.data.reshape(grouped), y.data.reshape(grouped)
+    assert np.abs(g).max() > 0.1
+    close(g.sum(axes), 0 * g.sum(axes))
+    close((g * x_hat).sum(axes), 0 * g.sum(axes))
+
+
+def test_gamma_and_beta_can_undo_batch_norm() -> None:
+    mean, variance = X.mean((0, 2)), X.var((0, 2))
+    gamma = np.sqrt(variance + 1e-5)
+    y = F.batch_norm(mg.tensor(X), None, None, mg.tensor(gamma), mg.tensor(mean), training=True)
+    close(y, X)
+    assert np.abs(F.batch_norm(mg.tensor(X), training=True).data - X).max() > 0.1
+
+
+def test_batch_norm_hides_the_bias_before_it() -> None:
+    x, layer = mg.tensor(random(7, 4)), mg.nn.Linear(4, 3).double()
+    before = F.batch_norm(layer(x), training=True)
+    layer.bias.detach().add_(5.0)
+    close(F.batch_norm(layer(x), training=True), before, 1e-10)
+    F.batch_norm(layer(x), training=True).backward(mg.tensor(random(7, 3)))
+    close(layer.bias.grad, np.zeros(3))
+    assert np.abs(layer.weight.grad.data).max() > 0.01
+
+
+# -- running averages --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("momentum", [0.1, 0.7, None])
+def test_running_averages_of_batch_norm(momentum: float | None, fused: bool) -> None:
+    layer = mg.nn.BatchNorm1d(6, momentum=momentum, dtype=np.float64)
+    mean, variance = np.zeros(6), np.ones(6)
+    with mg.composed() if not fused else mg.enable_grad():
+        for step in range(1, 6):
+            x = random(4, 6, 5, seed=step) * step + step
+            y = layer(variable(x))
+            y.backward(mg.tensor(random(*x.shape)))
+            m = 1 / step if momentum is None else momentum
+            mean = (1 - m) * mean + m * x.mean((0, 2))
+            variance = (1 - m) * variance + m * x.var((0, 2), ddof=1)
+            close(layer.running_mean, mean)
+            close(layer.running_var, variance)
+            assert layer.num_batches_tracked.item() == step
+            layer.eval()
+            close(layer(mg.tensor(x)), (x - mean[:, None]) / np.sqrt(variance[:, None] + 1e-5), 1e-10)
+            layer.train()
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_running_averages_of_instance_norm(fused: bool) -> None:
+    layer = mg.nn.InstanceNorm1d(6, momentum=0.3, track_running_stats=True, dtype=np.float64)
+    with mg.composed() if not fused else mg.enable_grad():
+        layer(mg.tensor(X))
+    close(layer.running_mean, 0.3 * X.mean(2).mean(0))
+    close(layer.running_var, 0.7 + 0.3 * X.var(2, ddof=1).mean(0))
+
+
+def test_derivatives_do_not_touch_the_running_averages() -> None:
+    layer = mg.nn.BatchNorm1d(6, dtype=np.float64)
+    x = variable(X)
+    y = layer(x)
+    after_forward = layer.running_mean.data.copy(), layer.running_var.data.copy()
+    (g,) = mg.grad(y, x, mg.tensor(random(*X.shape)), create_graph=True)
+    (gg,) = mg.grad(g, x, mg.tensor(random(*X.shape)), create_graph=True)
+    gg.sum().backward()
+    np.testing.assert_array_equal(layer.running_mean.data, after_forward[0])
+    np.testing.assert_array_equal(layer.running_var.data, after_forward[1])
+    assert layer.num_batches_tracked.item() == 1
+
+
+def test_evaluation_between_forward_and_backward_may_move_the_averages() -> None:
+    """The backward pass of an evaluation uses the averages as they were."""
+    layer = mg.nn.BatchNorm1d(6, dtype=np.float64).eval()
+    x, v = variable(X), mg.tensor(random(*X.shape))
+    y = layer(x)
+    layer.train()(mg.tensor(5 * X))
+    close(mg.grad(y, x, v)[0], v.data / np.sqrt(1 + 1e-5))
+
+
+def test_frozen_parameters_do_not_freeze_the_averages_and_eval_does() -> None:
+    layer = mg.nn.BatchNorm1d(6)
+    for p in layer.parameters():
+        p.requires_grad_(False)
+    layer(mg.tensor(X.astype(np.float32)))
+    moved = layer.running_mean.data.copy()
+    assert np.abs(moved).max() > 0
+    layer.eval()(mg.tensor(X.astype(np.float32)))
+    np.testing.assert_array_equal(layer.running_mean.data, moved)
+
+
+def test_a_failed_call_counts_no_batch() -> None:
+    layer = mg.nn.BatchNorm1d(3)
+    with pytest.raises(ValueError, match="more than one value per channel"):
+        layer(mg.zeros(1, 3))
+    assert layer.num_batches_tracked.item() == 0
+
+
+def test_reset() -> None:
+    layer = mg.nn.BatchNorm1d(6)
+    layer(mg.tensor(X.astype(np.float32)))
+    with mg.no_grad():
+        layer.weight.fill_(2.0)
+    layer.reset_parameters()
+    assert layer.running_mean.tolist() == [0.0] * 6 and layer.running_var.tolist() == [1.0] * 6
+    assert layer.num_batches_tracked.item() == 0 and layer.weight.tolist() == [1.0] * 6
+
+
+# -- layers ------------------------------------------------------------------------------------------------
+
+
+def test_repr_and_state() -> None:
+    assert repr(mg.nn.BatchNorm2d(3)).startswith(
+        "BatchNorm2d(3, eps=1e-05, momentum=0.1, affine=True, bias=True, track_running_stats=True)"
+    )
+    assert "GroupNorm(2, 6, eps=1e-05, affine=True, bias=True)" in repr(mg.nn.GroupNorm(2, 6))
+    assert "LayerNorm((4, 5), eps=1e-05, elementwise_affine=True, bias=False)" in repr(
+        mg.nn.LayerNorm((4, 5), bias=False)
+    )
+    keys = ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
+    assert list(mg.nn.BatchNorm1d(3).state_dict()) == keys
+    assert list(mg.nn.InstanceNorm1d(3).state_dict()) == []
+    assert mg.nn.BatchNorm1d(3).double()(mg.tensor(random(4, 3))).dtype == np.float64
+
+
+ERRORS = {
+    "BatchNorm2d: the input must be (N, C, H, W), and has shape (2, 3)": lambda: mg.nn.BatchNorm2d(3)(mg.zeros(2, 3)),
+    "BatchNorm1d: num_features=3, but the input has 4 channels (axis 1 of shape (2, 4))": (
+        lambda: mg.nn.BatchNorm1d(3)(mg.zeros(2, 4))
+    ),
+    "InstanceNorm1d: num_features=3, but the input has 4 channels (axis 0 of shape (4, 5))": (
+        lambda: mg.nn.InstanceNorm1d(3)(mg.zeros(4, 5))
+    ),
+    "GroupNorm: num_channels=10 is not divisible by num_groups=4": lambda: mg.nn.GroupNorm(4, 10),
+    "GroupNorm: num_channels=4, and the input must be (N, 4, ...); its shape is (2, 6)": (
+        lambda: mg.nn.GroupNorm(2, 4)(mg.zeros(2, 6))
+    ),
+    "group_norm: the input's 6 channels (shape (2, 6)) cannot be divided into num_groups=4": (
+        lambda: F.group_norm(mg.zeros(2, 6), 4)
+    ),
+    "layer_norm: normalized_shape=(4,) must be the end of the input's shape, which is (2, 3)": (
+        lambda: F.layer_norm(mg.zeros(2, 3), 4)
+    ),
+    "batch_norm: training needs more than one value per channel, and the input has shape (1, 3)": (
+        lambda: F.batch_norm(mg.zeros(1, 3), training=True)
+    ),
+    "instance_norm: more than one element of space": lambda: F.instance_norm(mg.zeros(2, 3, 1)),
+    "batch_norm: without training, running_mean and running_var are needed": lambda: F.batch_norm(mg.zeros(2, 3)),
+    "batch_norm: weight has shape (4,), and must have (3,)": (
+        lambda: F.batch_norm(mg.zeros(2, 3), weight=mg.zeros(4), training=True)
+    ),
+    "batch_norm: the input must be floating-point, not int64": (
+        lambda: F.batch_norm(mg.tensor([[1, 2], [3, 4]]), training=True)
+    ),
+    "layer_norm: the input is float64 and weight is float32": (
+        lambda: F.layer_norm(mg.zeros(2, 3).double(), 3, mg.zeros(3))
+    ),
+    "instance_norm: the input must be (N, C, ...) with an axis of space": lambda: F.instance_norm(mg.zeros(2, 3)),
+}
+
+
+@pytest.mark.parametrize("message", ERRORS)
+def test_errors_say_what_came_and_what_was_expected(message: str) -> None:
+    with pytest.raises((ValueError, TypeError)) as error:
+        ERRORS[message]()
+    assert message in str(error.value)
