@@ -254,7 +254,7 @@ class ModuleCase(Case):
 
 
 class TrajectoryCase(Case):
-    """An optimizer: the parameters after every step, given the same gradients.
+    """An optimizer: the parameters and learning rates after every step, given the same gradients.
 
     Args:
         make: takes the library and a list of parameters; returns the optimizer, or (optimizer, scheduler).
@@ -285,7 +285,8 @@ class TrajectoryCase(Case):
         parameters = [library.tensor(x(rng).astype(dtype), requires_grad=True) for x in self.inputs]
         made = self.function(library.lib, parameters)
         optimizer, scheduler = made if isinstance(made, tuple) else (made, None)
-        found: dict[str, Any] = {}
+        paths: list[list[Any]] = [[] for _ in parameters]
+        rates = []
         for step in range(self.steps):
             for i, p in enumerate(parameters):
                 noise = normal(*p.shape)(rng)
@@ -294,10 +295,11 @@ class TrajectoryCase(Case):
                 p.grad = None if skipped else library.tensor(gradient)
             optimizer.step()
             self.each(library.lib, optimizer, scheduler, step)
-            for i, p in enumerate(parameters):
-                found[f"step {step}: parameter {i}"] = library.array(p)
-            rates = [float(group["lr"]) for group in optimizer.param_groups]
-            found[f"step {step}: lr"] = np.array(rates)
+            for path, p in zip(paths, parameters, strict=True):
+                path.append(library.array(p))
+            rates.append([float(group["lr"]) for group in optimizer.param_groups])
+        found = {f"parameter {i} over the steps": np.stack(path) for i, path in enumerate(paths)}
+        found["lr over the steps"] = np.array(rates)
         return found
 
 
