@@ -1,8 +1,8 @@
 """Pooling kernels: the largest element, or the mean, of every window of an image.
 
-An image always has three axes here (a 2-d one has depth 1), and a window is a product of three ranges. The ranges
-come in tables, one for each axis: window i of the axis covers the positions first[i], first[i] + step, ... below
-last[i]. Padding, dilation, ceil_mode and adaptive pooling differ only in what is in the tables.
+Which elements belong to a window comes in tables, so padding, dilation, ceil_mode and adaptive pooling are all the
+same here. For a maximum the table holds all places of each window. For a mean it holds ranges: an image has three
+axes (a 2-d one has depth 1), and window i of an axis covers the places from first[i] to last[i] − 1.
 
 All samples and channels are pooled separately, so they are one axis, "planes", and a task for a thread each.
 """
@@ -13,27 +13,25 @@ from minigrad.kernels.jit import kernel, prange
 
 
 @kernel
-def max_pool(x, d0, d1, ds, h0, h1, hs, w0, w1, ws, out, index):
-    """out: the largest element of each window; index: where it is in the flattened image.
+def max_pool(x, places, out, index):
+    """out[p, o] = the largest of x[p, places[:, o]], and index[p, o] where it is.
 
-    Of equal elements the first counts, and NaN is larger than any number.
+    Of equal elements the first counts, and NaN is larger than any number. The innermost loop runs over windows and
+    not over the few elements of one: it is long, and it chooses without branches.
     """
-    height, width = x.shape[2], x.shape[3]
     for p in prange(x.shape[0]):
-        for i in range(out.shape[1]):
-            for j in range(out.shape[2]):
-                for k in range(out.shape[3]):
-                    best = -np.inf
-                    at = (d0[i] * height + h0[j]) * width + w0[k]
-                    for d in range(d0[i], d1[i], ds):
-                        for h in range(h0[j], h1[j], hs):
-                            for w in range(w0[k], w1[k], ws):
-                                value = x[p, d, h, w]
-                                if value > best or value != value:
-                                    best = value
-                                    at = (d * height + h) * width + w
-                    out[p, i, j, k] = best
-                    index[p, i, j, k] = at
+        for o in range(places.shape[1]):
+            at = places[0, o]
+            out[p, o] = x[p, np.uintp(at)]
+            index[p, o] = at
+        for t in range(1, places.shape[0]):
+            for o in range(places.shape[1]):
+                at = places[t, o]
+                value = x[p, np.uintp(at)]
+                best = out[p, o]
+                larger = (value > best) | (value != value)
+                out[p, o] = value if larger else best
+                index[p, o] = at if larger else index[p, o]
 
 
 @kernel

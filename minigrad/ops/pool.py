@@ -14,21 +14,16 @@ import numpy as np
 from minigrad.autograd import Function
 from minigrad.kernels import pool as kernels
 from minigrad.ops.conv import sizes
+from minigrad.ops.reduction import mean
 
 
 class Windows(NamedTuple):
     """The windows along one axis: window i covers first[i], first[i] + step, ..., below last[i]."""
 
-    first: Any
-    last: Any
+    first: tuple[int, ...]
+    last: tuple[int, ...]
     step: int
-    count: Any  # by how much this axis divides the sum, in a mean
-
-
-def _image(x: Any, n: int) -> Any:
-    """An array as (planes, depth, height, width): `n` spatial axes, and everything before them is planes."""
-    x = np.ascontiguousarray(x)
-    return x.reshape(math.prod(x.shape[:-n]), *[1] * (3 - n), *x.shape[-n:])
+    count: tuple[int, ...]  # by how much this axis divides the sum, in a mean
 
 
 class MaxPool(Function):
@@ -42,54 +37,91 @@ class MaxPool(Function):
 
     def forward(self, x: Any) -> Any:
         n = len(self.windows)
-        tables = (_WHOLE,) * (3 - n) + self.windows
-        image = _image(x, n)
-        out = np.empty((image.shape[0], *(len(w.first) for w in tables)), x.dtype)
-        index = np.empty(out.shape, np.int32)
-        ranges = [a for w in tables for a in (w.first, w.last, w.step)]
-        kernels.max_pool(image.size, image, *ranges, out, index)
         shape = (*x.shape[:-n], *(len(w.first) for w in self.windows))
-        self.index, self.image = index.reshape(shape), x.shape[-n:]
-        out = out.reshape(shape)
-        return (out, self.index.astype(np.int64)) if self.return_indices else out
+        planes, pixels, count = math.prod(x.shape[:-n]), math.prod(x.shape[-n:]), math.prod(shape[x.ndim - n :])
+        together = _planes_together(planes, count)
+        places = _places(self.windows, x.shape[-n:], together)
+        out, index = np.empty(shape, x.dtype), np.empty(shape, np.int32)
+        rows = planes // together
+        self.blocks = rows, x.shape
+        if out.size:
+            kernels.max_pool(
+                out.size * len(places),
+                np.ascontiguousarray(x).reshape(rows, -1),
+                places,
+                out.reshape(rows, -1),
+                index.reshape(rows, -1),
+            )
+        self.index = index
+        return (out, index.astype(np.int64) % pixels) if self.return_indices else out
 
     def backward(self, g: Any, _: Any = None) -> Any:
-        return Scatter(self.index, self.image)(g)
+        return Scatter(self.index, *self.blocks)(g)
+
+
+def _planes_together(planes: int, count: int) -> int:
+    """How many planes the kernel pools as if they were one: with few windows each, its inner loop would be short."""
+    together = max(1, min(planes, 64 // max(count, 1)))
+    while planes % together:
+        together -= 1
+    return together
+
+
+@lru_cache(maxsize=256)
+def _places(windows: tuple[Windows, ...], image: tuple[int, ...], planes: int) -> Any:
+    """A column for each window: the places of its elements in the flattened image, row by row.
+
+    Short columns are filled up by repeating elements, which changes no maximum. An element is repeated right
+    behind itself, or a row behind itself, so that the order of all others is kept.
+    """
+    n = len(windows)
+    place = np.zeros((1,) * (2 * n), np.int64)  # axes: n within the window, then n of windows
+    for axis, (w, length) in enumerate(zip(windows, image, strict=True)):
+        size = max(len(range(f, e, w.step)) for f, e in zip(w.first, w.last, strict=True)) if w.first else 1
+        table = np.empty((size, len(w.first)), np.int64)
+        for i, (f, e) in enumerate(zip(w.first, w.last, strict=True)):
+            elements = range(f, e, w.step)
+            table[:, i] = [f] * (size - len(elements)) + list(elements)
+        shape = [1] * (2 * n)
+        shape[axis], shape[n + axis] = table.shape
+        place = place * length + table.reshape(shape)
+    place = place.reshape(math.prod(place.shape[:n]), 1, math.prod(place.shape[n:]))
+    place = place + np.arange(planes)[:, None] * math.prod(image)
+    return place.reshape(len(place), -1).astype(np.int32)
 
 
 class Scatter(Function):
-    """x[index[i]] = Σ g[i] in every plane: the gradients of the windows, sent to their largest elements."""
+    """x[index[i]] = Σ g[i] in every block of planes: the gradients of the windows, sent to their largest elements."""
 
-    def __init__(self, index: Any, image: tuple[int, ...]):
-        self.index, self.image = index, image
+    def __init__(self, index: Any, blocks: int, shape: tuple[int, ...]):
+        self.index, self.blocks, self.shape = index, blocks, shape
 
     def forward(self, g: Any) -> Any:
-        gx = np.zeros((*g.shape[: -len(self.image)], *self.image), g.dtype)
-        kernels.scatter(g.size, *(_planes(a, len(self.image)) for a in (g, self.index, gx)))
+        gx = np.zeros(self.shape, g.dtype)
+        if g.size:
+            g = np.ascontiguousarray(g)
+            kernels.scatter(g.size, *(a.reshape(self.blocks, -1) for a in (g, self.index, gx)))
         return gx
 
     def backward(self, u: Any) -> Any:
-        return Gather(self.index, self.image)(u)
+        return Gather(self.index, self.blocks, self.shape)(u)
 
 
 class Gather(Function):
-    """y[i] = x[index[i]] in every plane: the transpose of `Scatter`."""
+    """y[i] = x[index[i]] in every block of planes: the transpose of `Scatter`."""
 
-    def __init__(self, index: Any, image: tuple[int, ...]):
-        self.index, self.image = index, image
+    def __init__(self, index: Any, blocks: int, shape: tuple[int, ...]):
+        self.index, self.blocks, self.shape = index, blocks, shape
 
     def forward(self, x: Any) -> Any:
         out = np.empty(self.index.shape, x.dtype)
-        kernels.gather(out.size, *(_planes(a, len(self.image)) for a in (x, self.index, out)))
+        if out.size:
+            x = np.ascontiguousarray(x)
+            kernels.gather(out.size, *(a.reshape(self.blocks, -1) for a in (x, self.index, out)))
         return out
 
     def backward(self, g: Any) -> Any:
-        return Scatter(self.index, self.image)(g)
-
-
-def _planes(x: Any, n: int) -> Any:
-    """An array as (planes, pixels); a view, if its memory is contiguous."""
-    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-n]), math.prod(x.shape[-n:]))
+        return Scatter(self.index, self.blocks, self.shape)(g)
 
 
 class AvgPool(Function):
@@ -100,10 +132,9 @@ class AvgPool(Function):
 
     def forward(self, x: Any) -> Any:
         n = len(self.windows)
-        image = _image(x, n)
-        tables = (_WHOLE,) * (3 - n) + self.windows
-        out = np.empty((image.shape[0], *(len(w.first) for w in tables)), x.dtype)
-        kernels.window_sum(image.size, image, *_ranges(tables, x.dtype), out)
+        image, ranges = _image(x, n), _ranges(self.windows, x.dtype)
+        out = np.empty((image.shape[0], *map(len, ranges[:6:2])), x.dtype)
+        kernels.window_sum(image.size, image, *ranges, out)
         return out.reshape(*x.shape[:-n], *(len(w.first) for w in self.windows))
 
     def backward(self, g: Any) -> Any:
@@ -118,17 +149,26 @@ class AvgPoolTranspose(Function):
 
     def forward(self, g: Any) -> Any:
         n = len(self.windows)
-        tables = (_WHOLE,) * (3 - n) + self.windows
         gx = np.zeros((*g.shape[:-n], *self.image), g.dtype)
-        kernels.window_spread(gx.size, _image(g, n), *_ranges(tables, g.dtype), _image(gx, n))
+        kernels.window_spread(gx.size, _image(g, n), *_ranges(self.windows, g.dtype), _image(gx, n))
         return gx
 
     def backward(self, u: Any) -> Any:
         return AvgPool(self.windows, self.image)(u)
 
 
-def _ranges(tables: tuple[Windows, ...], dtype: Any) -> list[Any]:
-    return [a for w in tables for a in (w.first, w.last)] + [w.count.astype(dtype) for w in tables]
+def _image(x: Any, n: int) -> Any:
+    """An array as (planes, depth, height, width): `n` spatial axes, and everything before them is planes."""
+    x = np.ascontiguousarray(x)
+    return x.reshape(math.prod(x.shape[:-n]), *[1] * (3 - n), *x.shape[-n:])
+
+
+@lru_cache(maxsize=256)
+def _ranges(windows: tuple[Windows, ...], dtype: Any) -> list[Any]:
+    """The tables as arrays: first and last of three axes, then their counts."""
+    three = (_WHOLE,) * (3 - len(windows)) + windows
+    ranges = [np.array(a, np.int64) for w in three for a in (w.first, w.last)]
+    return ranges + [np.array(w.count, dtype) for w in three]
 
 
 # -- the tables -------------------------------------------------------------------------------------------
@@ -150,7 +190,7 @@ def _windows(
     first = np.where(start < 0, start + -(start // dilation) * dilation, start)
     last = np.minimum(end, length)
     counted = np.minimum(end, length + padding) - start if pad_counts else last - first
-    return Windows(first, last, dilation, counted)
+    return Windows(tuple(first.tolist()), tuple(last.tolist()), dilation, tuple(counted.tolist()))
 
 
 @lru_cache(maxsize=256)
@@ -158,7 +198,7 @@ def _adaptive_windows(length: int, count: int) -> Windows:
     """`count` windows that cover the axis, as equal as they can be: from ⌊i·L/count⌋ to ⌈(i + 1)·L/count⌉."""
     i = np.arange(count)
     first, last = i * length // max(count, 1), -(-(i + 1) * length // max(count, 1))
-    return Windows(first, last, 1, last - first)
+    return Windows(tuple(first.tolist()), tuple(last.tolist()), 1, tuple((last - first).tolist()))
 
 
 _WHOLE = _adaptive_windows(1, 1)  # an axis that the image does not have
@@ -230,7 +270,14 @@ def _avg_pool(
         if divisor == 0:
             raise ValueError(f"{op}: divisor_override must not be 0")
         factors = (divisor,) + (1,) * (n - 1)
-        tables = tuple(t._replace(count=np.full(len(t.count), f)) for t, f in zip(tables, factors, strict=True))
+        tables = tuple(t._replace(count=(f,) * len(t.count)) for t, f in zip(tables, factors, strict=True))
+    return AvgPool(tables, x.shape[-n:])(x)
+
+
+def _adaptive_avg_pool(op: str, n: int, x: Any, output_size: Any) -> Any:
+    tables = _adaptive_tables(op, n, x, output_size)
+    if all(len(t.first) == 1 for t in tables):
+        return mean(x, tuple(range(-n, 0)), keepdim=True)
     return AvgPool(tables, x.shape[-n:])(x)
 
 
@@ -368,7 +415,7 @@ def avg_pool3d(
 
 def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
     """Means of `output_size` windows of (N, C, L) or (C, L); see `adaptive_avg_pool2d`."""
-    return AvgPool(_adaptive_tables("adaptive_avg_pool1d", 1, input, output_size), input.shape[-1:])(input)
+    return _adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
@@ -389,12 +436,12 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
         >>> mg.nn.functional.adaptive_avg_pool2d(mg.arange(12.0).reshape(1, 3, 4), 1).tolist()
         [[[5.5]]]
     """
-    return AvgPool(_adaptive_tables("adaptive_avg_pool2d", 2, input, output_size), input.shape[-2:])(input)
+    return _adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
 def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
     """Means of windows of (N, C, D, H, W) or (C, D, H, W); see `adaptive_avg_pool2d`."""
-    return AvgPool(_adaptive_tables("adaptive_avg_pool3d", 3, input, output_size), input.shape[-3:])(input)
+    return _adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)
 
 
 def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
