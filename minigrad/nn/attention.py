@@ -319,7 +319,9 @@ class TransformerEncoderLayer(Module):
                 raise ValueError(
                     f"TransformerEncoderLayer: activation must be 'relu', 'gelu' or a function, not {activation!r}"
                 )
-            activation = known[activation]
+            self.activation = known[activation]
+        else:
+            self.activation = activation
         self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, batch_first=batch_first, dtype=dtype)
         self.linear1 = Linear(d_model, dim_feedforward, bias, dtype=dtype)
         self.dropout = Dropout(dropout)
@@ -329,8 +331,8 @@ class TransformerEncoderLayer(Module):
             module = LayerNorm(d_model, layer_norm_eps, bias=bias) if norm is None else norm(d_model)
             self.add_module(name, module if dtype is None else module.to(dtype))
         self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
-        self.activation = activation
 
+    activation: Callable[[Tensor], Tensor]
     norm1: Module
     norm2: Module
 

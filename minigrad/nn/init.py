@@ -116,11 +116,10 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
     inside = 0.5 * (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2)))
     draw = generator()
     accepted = np.empty(0)
+    peak = min(max(0.0, low), high)  # where in the interval the density is largest
     if inside < 0.2:
         # A narrow interval, or one in a tail: few normal numbers would fall in. Propose evenly over it, and
-        # accept in proportion to the density. `peak` is where that is largest; farther out than `reach`, it
-        # is less than 1e-17 of that.
-        peak = min(max(0.0, low), high)
+        # accept in proportion to the density. Farther out than `reach` it is less than 1e-17 of its peak.
         reach = math.sqrt(peak**2 + 80)
         low, high = max(low, -reach), min(high, reach)
     while accepted.size < tensor.numel():
@@ -159,7 +158,7 @@ def eye_(tensor: Tensor) -> Any:
     """Fill a matrix with the identity: a Linear layer that keeps as many inputs as it can."""
     if tensor.ndim != 2:
         raise ValueError(f"eye_: needs a matrix, and this tensor has shape {tensor.shape}")
-    return np.eye(*tensor.shape)
+    return np.eye(tensor.shape[0], tensor.shape[1])
 
 
 @_fills

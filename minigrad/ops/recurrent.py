@@ -25,6 +25,7 @@ import numpy as np
 from minigrad.autograd import Function
 from minigrad.autograd.fused import fused_backward
 from minigrad.autograd.modes import modes
+from minigrad.kernels import recurrent as kernels
 from minigrad.ops.activation import relu
 from minigrad.ops.linalg import matmul
 from minigrad.ops.shape import cat, stack, transpose
@@ -152,7 +153,7 @@ def composed_rnn(x: Any, weight: Any, h: Any, nonlinearity: str = "tanh", revers
 class _Sequence(Function):
     """What the three sequence ops share: the cache of activations, the order of time, the weight's gradient."""
 
-    cache: "tuple[Any, ...] | None" = None
+    cache: Any = None
 
     def __init__(self, reverse: bool = False):
         self.reverse = reverse
@@ -184,23 +185,20 @@ class LSTMSequence(_Sequence):
         n = n_gates // 4
         h0, c0 = h, c
         y = np.empty((n_steps + 1, batch, n), x.dtype)
-        gates = np.empty_like(x, order="C")  # σ(i), σ(f), tanh(g), σ(o) of every step
         cells, tanh_cells = np.empty((2, n_steps, batch, n), x.dtype)
-        w = weight.T
-        # σ(a) = (1 + tanh(a/2)) / 2, so one tanh over the whole row does for all four gates.
+        # σ(a) = (1 + tanh(a/2)) / 2, so one tanh over the whole row does for all four gates, if i, f and o are
+        # halved beforehand.
         scale = np.full(n_gates, 0.5, x.dtype)
         scale[2 * n : 3 * n] = 1
-        shift = 1 - scale
+        gates = np.multiply(x, scale, order="C")  # becomes σ(i), σ(f), tanh(g), σ(o) of every step
+        w = np.ascontiguousarray(weight.T) * scale
+        c = np.ascontiguousarray(c)
+        product = np.empty((batch, n_gates), x.dtype)
         for t, _ in self.steps(n_steps):
             a = gates[t]
-            np.matmul(h, w, out=a)
-            a += x[t]
-            a *= scale
+            a += np.matmul(h, w, out=product)
             np.tanh(a, out=a)
-            a *= scale
-            a += shift
-            np.multiply(a[:, n : 2 * n], c, out=cells[t])
-            cells[t] += a[:, :n] * a[:, 2 * n : 3 * n]
+            kernels.lstm_forward(a.size, a, c, cells[t])
             c = cells[t]
             np.tanh(c, out=tanh_cells[t])
             h = np.multiply(a[:, 3 * n :], tanh_cells[t], out=y[t])
@@ -216,24 +214,14 @@ class LSTMSequence(_Sequence):
 
         def kernel(grad: Any, x: Any, weight: Any, h0: Any, c0: Any) -> Any:
             gates, cells, tanh_cells = cache
-            n_steps, _, n = tanh_cells.shape
+            n_steps = len(tanh_cells)
             d = np.empty_like(gates)
-            dh, dc = np.zeros_like(y[0]), grad[n_steps].copy()
+            grad, c0 = np.ascontiguousarray(grad), np.ascontiguousarray(c0)
+            dh, dc = np.zeros_like(c0), grad[n_steps].copy()
             for t, before in reversed(self.steps(n_steps)):
-                a, d_t = gates[t], d[t]
-                i, f, g, o = a[:, :n], a[:, n : 2 * n], a[:, 2 * n : 3 * n], a[:, 3 * n :]
-                dh += grad[t]
-                u = dh * o
-                dc += u - u * tanh_cells[t] ** 2
-                np.multiply(dc, g, out=d_t[:, :n])
-                np.multiply(dc, c0 if before is None else cells[before], out=d_t[:, n : 2 * n])
-                np.multiply(dc * i, 1 - g * g, out=d_t[:, 2 * n : 3 * n])  # tanh′ = 1 − tanh²
-                np.multiply(dh, tanh_cells[t], out=d_t[:, 3 * n :])
-                for part, s in ((d_t[:, : 2 * n], a[:, : 2 * n]), (d_t[:, 3 * n :], o)):  # σ′ = σ (1 − σ)
-                    part *= s
-                    part *= 1 - s
-                dc *= f
-                np.matmul(d_t, weight, out=dh)
+                c = c0 if before is None else cells[before]
+                kernels.lstm_backward(gates[t].size, gates[t], tanh_cells[t], c, grad[t], dh, dc, d[t])
+                np.matmul(d[t], weight, out=dh)
             return d, self.weight_gradient(d, y[:n_steps], h0) if self.needs(1) else None, dh, dc
 
         def composed(x: Any, weight: Any, h: Any, c: Any) -> Any:
@@ -253,7 +241,7 @@ class GRUSequence(_Sequence):
         gates = np.empty_like(x, order="C")  # r, z, n of every step
         hidden = np.empty((n_steps, batch, n), x.dtype)  # the part of n's pre-activation that r multiplies
         product = np.empty((batch, n_gates), x.dtype)
-        w = weight.T
+        w = np.ascontiguousarray(weight.T)
         for t, _ in self.steps(n_steps):
             a = gates[t]
             np.matmul(h, w, out=product)
@@ -324,7 +312,7 @@ class RNNSequence(_Sequence):
     def forward(self, x: Any, weight: Any, h: Any) -> Any:
         h0 = h
         y = np.empty_like(x, order="C")
-        w = weight.T
+        w = np.ascontiguousarray(weight.T)
         for t, _ in self.steps(x.shape[0]):
             a = np.matmul(h, w, out=y[t])
             a += x[t]
