@@ -98,7 +98,7 @@ def test_broadcasting_target_warns():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert mg.autograd.gradcheck(F.mse_loss, [x, y])
-    with pytest.raises(ValueError, match="binary_cross_entropy_with_logits: .*the same shape"):
+    with pytest.raises(ValueError, match=r"binary_cross_entropy_with_logits: .*the same shape"):
         F.binary_cross_entropy_with_logits(x, y)
 
 
@@ -291,7 +291,7 @@ def test_errors():
         F.cross_entropy(x, mg.tensor([0] * 5), mg.ones(3))
     with pytest.raises(ValueError, match=r"weight is a constant.*weight.detach\(\)"):
         F.cross_entropy(x, mg.tensor([0] * 5), mg.tensor(np.ones(10), requires_grad=True))
-    with pytest.raises(ValueError, match="label_smoothing must be between 0 and 1, not 1.5"):
+    with pytest.raises(ValueError, match=r"label_smoothing must be between 0 and 1, not 1\.5"):
         F.cross_entropy(x, mg.tensor([0] * 5), label_smoothing=1.5)
     with pytest.raises(ValueError, match="ignore_index has no meaning for probabilities"):
         F.cross_entropy(x, mg.zeros(5, 10), ignore_index=1)

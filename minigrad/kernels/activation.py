@@ -31,13 +31,14 @@ def softmax(x, y):
         for j in range(n):
             if x[r, j] > largest:
                 largest = x[r, j]
-        total = x.dtype.type(0)
+        total = np.float64(0)  # in double precision: a long row of float32 is added up exactly enough
         for j in range(n):
             e = np.exp(x[r, j] - largest)
             y[r, j] = e
             total += e
+        scale = x.dtype.type(1 / total)
         for j in range(n):
-            y[r, j] /= total
+            y[r, j] *= scale
 
 
 @kernel
@@ -45,11 +46,12 @@ def softmax_backward(g, y, out):
     """out = y · (g − Σ g y), row by row."""
     rows, n = y.shape
     for r in prange(rows):
-        dot = y.dtype.type(0)
+        dot = np.float64(0)
         for j in range(n):
             dot += g[r, j] * y[r, j]
+        rounded = y.dtype.type(dot)
         for j in range(n):
-            out[r, j] = y[r, j] * (g[r, j] - dot)
+            out[r, j] = y[r, j] * (g[r, j] - rounded)
 
 
 @kernel
@@ -61,10 +63,10 @@ def log_softmax(x, y):
         for j in range(n):
             if x[r, j] > largest:
                 largest = x[r, j]
-        total = x.dtype.type(0)
+        total = np.float64(0)
         for j in range(n):
             total += np.exp(x[r, j] - largest)
-        log_total = np.log(total)
+        log_total = x.dtype.type(np.log(total))
         for j in range(n):
             y[r, j] = x[r, j] - largest - log_total
 
@@ -74,8 +76,9 @@ def log_softmax_backward(g, y, out):
     """out = g − exp(y) Σ g, row by row."""
     rows, n = y.shape
     for r in prange(rows):
-        total = y.dtype.type(0)
+        total = np.float64(0)
         for j in range(n):
             total += g[r, j]
+        rounded = y.dtype.type(total)
         for j in range(n):
-            out[r, j] = g[r, j] - np.exp(y[r, j]) * total
+            out[r, j] = g[r, j] - np.exp(y[r, j]) * rounded

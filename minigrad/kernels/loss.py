@@ -20,16 +20,17 @@ def cross_entropy(x, target, weight, ignore_index, p, losses):
         for j in range(classes):
             if x[n, j] > largest:
                 largest = x[n, j]
-        total = x.dtype.type(0)
+        total = np.float64(0)
         for j in range(classes):
             e = np.exp(x[n, j] - largest)
             p[n, j] = e
             total += e
+        scale = x.dtype.type(1 / total)
         for j in range(classes):
-            p[n, j] /= total
+            p[n, j] *= scale
         t = target[n]
         losses[n] = 0
-        if t != ignore_index and 0 <= t and t < classes:
+        if t != ignore_index and t >= 0 and t < classes:
             losses[n] = np.log(total) - (x[n, t] - largest)
             if weight.size:
                 losses[n] *= weight[t]
