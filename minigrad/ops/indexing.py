@@ -166,15 +166,15 @@ def gather(x: Any, axis: int, index: Any) -> Any:
 
 
 @accepts_dim
-def scatter_add(x: Any, axis: int, index: Any, source: Any) -> Any:
-    """`x` with source[i, j, k] added at [i, index[i, j, k], k] (for axis 1): the transpose of `gather`."""
+def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Any:
+    """`x` with src[i, j, k] added at [i, index[i, j, k], k] (for axis 1): the transpose of `gather`."""
     a = one_axis(axis, x.ndim, "scatter_add")
     places = _integer_index(index, "scatter_add")
     _check_shape(places, x.shape, a, "scatter_add")
     _check_range(places, x.shape[a], axis, "scatter_add")
-    used = tuple([slice(n) for n in places.shape])  # source may be larger than index; the rest is left out
-    source = source if source.shape == places.shape else source[used]
-    return add(x, PutItem(x.shape, along(places, a), False)(cast(source, x.dtype)))
+    used = tuple([slice(n) for n in places.shape])  # src may be larger than index; the rest is left out
+    src = src if src.shape == places.shape else src[used]
+    return add(x, PutItem(x.shape, along(places, a), False)(cast(src, x.dtype)))
 
 
 def _check_shape(index: Any, shape: tuple[int, ...], axis: int, op: str) -> None:
