@@ -79,10 +79,26 @@ def amsgrad(p, g, m, v, v_max, lr, beta1, beta2, root, eps, weight_decay, keep, 
 
 
 @kernel
-def rmsprop(p, g, square, average, buffer, lr, alpha, eps, weight_decay, momentum, centered, sign):
-    """s ← α s + (1 − α) d²;  p ← p − lr · d / (√s + ε); centered: √(s − a²), a being the average of d.
+def rmsprop(p, g, square, lr, alpha, eps, weight_decay, sign):
+    """s ← α s + (1 − α) d²;  p ← p − lr · d / (√s + ε)."""
+    real = p.dtype.type
+    take = real(1 - alpha)
+    lr, alpha, eps, weight_decay, sign = real(lr), real(alpha), real(eps), real(weight_decay), real(sign)
+    for i in prange(p.size):
+        d = sign * g[i]
+        if weight_decay != 0:
+            d = d + weight_decay * p[i]
+        s = alpha * square[i] + take * d * d
+        square[i] = s
+        p[i] = p[i] - lr * d / (np.sqrt(s) + eps)
 
-    `average` is used only if `centered`, `buffer` only if `momentum` is not 0.
+
+@kernel
+def rmsprop_with(p, g, square, average, buffer, lr, alpha, eps, weight_decay, momentum, centered, sign):
+    """RMSprop centered, √(s − a²) with a the average of d, or with momentum, b ← momentum · b + d / root, or both.
+
+    `average` is used only if `centered`, `buffer` only if `momentum` is not 0; but they must not overlap the other
+    arrays, or the loop runs without SIMD instructions.
     """
     real = p.dtype.type
     take = real(1 - alpha)

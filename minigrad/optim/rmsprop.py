@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from minigrad.autograd import Tensor
 from minigrad.kernels import optim as kernels
 from minigrad.optim.optimizer import Optimizer, buffer
@@ -63,10 +65,11 @@ class RMSprop(Optimizer):
         momentum, centered = float(group["momentum"]), bool(group["centered"])
         lr, alpha, eps = float(group["lr"]), float(group["alpha"]), float(group["eps"])
         square = buffer(state, "square_avg", p)
-        # The kernel does not touch arrays that the options leave out; `square` holds their places.
-        average = buffer(state, "grad_avg", p) if centered else square
-        velocity = buffer(state, "momentum_buffer", p) if momentum != 0 else square
-        kernels.rmsprop(
-            x.size, x, g, square, average, velocity, lr, alpha, eps, float(group["weight_decay"]), momentum, centered,
-            -1.0 if group["maximize"] else 1.0,
-        )  # fmt: skip
+        weight_decay, sign = float(group["weight_decay"]), -1.0 if group["maximize"] else 1.0
+        if momentum == 0 and not centered:
+            kernels.rmsprop(x.size, x, g, square, lr, alpha, eps, weight_decay, sign)
+            return
+        average = buffer(state, "grad_avg", p) if centered else np.empty_like(square)
+        velocity = buffer(state, "momentum_buffer", p) if momentum != 0 else np.empty_like(square)
+        options = (lr, alpha, eps, weight_decay, momentum, centered, sign)
+        kernels.rmsprop_with(x.size, x, g, square, average, velocity, *options)
