@@ -498,6 +498,7 @@ GOOD = idx(np.arange(6, dtype=np.uint8).reshape(2, 3))
         (gzip.compress(GOOD)[:-8] + b"\x00" * 8, "cannot be unpacked with gzip"),
         (b"\x1f\x8b" + b"\x00" * 30, "cannot be unpacked with gzip"),
     ],
+    ids=range(11),  # compressed bytes hold the time of day; names of tests must be the same in every process
 )
 def test_damaged_idx_files(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "images"
