@@ -30,8 +30,8 @@ import numpy as np
 from minigrad.kernels.jit import inline, kernel, prange
 
 SEGMENT = 1024  # values of one channel that are worked on at a time: 4 + 4 such rows fit the L1 cache
-CHUNKS = 4  # parts of the batch over which the gradient of the weights is summed up separately
-RUN = 192  # shorter runs are made longer by interleaving samples
+TASKS = 4  # at least so many for the threads; in a gradient of weights, as many partial sums
+RUN = 700  # shorter runs are made longer by interleaving samples
 Size = tuple[int, ...]
 
 
@@ -63,7 +63,8 @@ def plan(
     depth, height, width = lengths
     pixels = depth * height * width
     run = (out[0] - 1) * height * width + (out[1] - 1) * width + out[2]
-    samples = max(1, min(batch, -(-RUN // run)))
+    blocks = -(-batch // min(batch, -(-RUN // run)))
+    samples = -(-batch // blocks)
 
     rows = []
     for rd, rh, rw in product(*residues):
@@ -218,7 +219,7 @@ def add_sixteen_products(g, g0, run, x, x0, x1, x2, x3, out, o, k):
 
 @kernel
 def weight_grad_kernel(
-    x, g, groups, chunks, samples, rows, row_length, step, channel, taps, run, starts, width, partial, sums
+    x, g, groups, chunks, splits, samples, rows, row_length, step, channel, taps, run, starts, width, partial, sums
 ):
     """partial[chunk] = the sum over the samples of that chunk; rows of a group are filled up to fours.
 
@@ -230,9 +231,12 @@ def weight_grad_kernel(
     padded_out = -(-per_group_out // 4) * 4
     blocks = -(-x.shape[0] // samples)
     per_chunk = -(-blocks // chunks)
-    for task in prange(chunks * groups):
-        chunk, group = task // groups, task % groups
-        gs = np.zeros(padded_out * run, x.dtype)
+    part = -(-per_group_out // (4 * splits)) * 4
+    for task in prange(chunks * groups * splits):
+        chunk, group = task // (groups * splits), task // splits % groups
+        o_from = task % splits * part
+        o_to = min(o_from + part, per_group_out)
+        gs = np.zeros(part * run, x.dtype)
         for block in range(chunk * per_chunk, min(blocks, (chunk + 1) * per_chunk)):
             n0 = block * samples
             n1 = min(x.shape[0], n0 + samples)
@@ -240,11 +244,11 @@ def weight_grad_kernel(
                 x, n0, n1, group * per_group_in, (group + 1) * per_group_in,
                 samples, rows, row_length, step, channel, run,
             )  # fmt: skip
-            for o in range(per_group_out):
+            for o in range(o_from, o_to):
                 channel_of_g = group * per_group_out + o
                 for n in range(n0, n1):
                     for r in range(starts.size):
-                        start = o * run + starts[r] + n - n0
+                        start = (o - o_from) * run + starts[r] + n - n0
                         total = x.dtype.type(0)
                         for q in range(width):
                             value = g[n, channel_of_g, np.uintp(r * width + q)]
@@ -252,13 +256,13 @@ def weight_grad_kernel(
                             total += value
                         sums[chunk, channel_of_g] += total
             if n1 - n0 < samples:  # the last block is not full: clear what the one before it left
-                for i in range(padded_out * run):
+                for i in range(part * run):
                     if i % run % samples >= n1 - n0:
                         gs[i] = 0
-            for o in range(0, padded_out, 4):
+            for o in range(o_from, o_to, 4):
                 for k in range(0, taps.size, 4):
                     add_sixteen_products(
-                        gs, o * run, run, buffer, taps[k], taps[k + 1], taps[k + 2], taps[k + 3],
+                        gs, (o - o_from) * run, run, buffer, taps[k], taps[k + 1], taps[k + 2], taps[k + 3],
                         partial[chunk], group * padded_out + o, k,
                     )  # fmt: skip
 
@@ -295,7 +299,7 @@ def correlate(
         matrix[:, : w[0].size] = w.reshape(out_channels, -1)
     bias = np.zeros(out_channels, x.dtype) if bias is None else np.ascontiguousarray(bias)
     blocks = -(-n // layout.samples) * groups
-    splits = max(1, min(-(-out_channels // groups // 8), -(-4 // blocks)))
+    splits = min(-(-(out_channels // groups) // 4), -(-TASKS // blocks))
     correlate_kernel(
         out.size * tap_count // 16,
         np.ascontiguousarray(x).reshape(n, channels, -1), matrix, bias, groups, splits, *layout,
@@ -377,13 +381,14 @@ def weight_grad(
     )  # fmt: skip
     per_group, tap_count = out_channels // groups, layout.taps.size
     rows = -(-per_group // 4) * 4
-    chunks = min(CHUNKS, -(-n // layout.samples))
+    chunks = min(TASKS, -(-n // layout.samples))
+    splits = min(rows // 4, -(-TASKS // (chunks * groups)))
     partial = np.zeros((chunks, groups * rows, tap_count), x.dtype)
     sums = np.zeros((chunks, out_channels))
     weight_grad_kernel(
         g.size * tap_count // 16,
         np.ascontiguousarray(x).reshape(n, channels, -1), np.ascontiguousarray(g).reshape(n, out_channels, -1),
-        groups, chunks, *layout, partial, sums,
+        groups, chunks, splits, *layout, partial, sums,
     )  # fmt: skip
     total = (partial[0] if chunks == 1 else partial.sum(axis=0)).reshape(groups, rows, tap_count)
     gw = np.ascontiguousarray(total[:, :per_group, : math.prod(shape[1:])]).reshape(shape)
