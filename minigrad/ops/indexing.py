@@ -196,7 +196,11 @@ def take_along_dim(x: Any, indices: Any, axis: int | None = None) -> Any:
     a = one_axis(axis, x.ndim, "take_along_dim")
     places = _integer_index(indices, "take_along_dim")
     _check_range(places, x.shape[a], axis, "take_along_dim")
-    return GetItem(along(places, a))(x)
+    if places.ndim != x.ndim:
+        raise ValueError(f"take_along_dim: indices of shape {places.shape} must have as many axes as shape {x.shape}")
+    others = np.broadcast_shapes(x.shape[:a] + (1,) + x.shape[a + 1 :], places.shape[:a] + (1,) + places.shape[a + 1 :])
+    places = np.broadcast_to(places, (*others[:a], places.shape[a], *others[a + 1 :]))
+    return GetItem(along(places, a))(expand(x, (*others[:a], x.shape[a], *others[a + 1 :])))
 
 
 def pick(x: Any, axis: int, index: Any) -> Any:

@@ -1,0 +1,72 @@
+"""Ops that move elements, indexing, gather and scatter, padding."""
+
+from tests.parity.case import Case, distinct, integers, normal, transposed
+
+X = normal(3, 4, 5)
+
+INDICES = {
+    "number": lambda lib, x: x[1],
+    "numbers": lambda lib, x: x[1, 2, 3],
+    "negative": lambda lib, x: x[-1],
+    "ellipsis": lambda lib, x: x[..., 0],
+    "none": lambda lib, x: x[:, None, 1:3],
+    "steps": lambda lib, x: x[::2, 1],
+    "empty": lambda lib, x: x[1:1],
+    "tensor": lambda lib, x: x[lib.tensor([0, 0, 2])],
+    "two_tensors": lambda lib, x: x[lib.tensor([0, 0, 2]), lib.tensor([1, 1, 3])],
+    "tensor_of_two_axes": lambda lib, x: x[:, lib.tensor([[0, 1], [1, 1]])],
+    "tensors_apart": lambda lib, x: x[lib.tensor([0, 0, 2]), :, lib.tensor([1, 1, 3])],
+    "mask": lambda lib, x: x[x > 0],
+    "mask_of_rows": lambda lib, x: x[lib.tensor([True, False, True])],
+    "mask_and_tensor": lambda lib, x: x[lib.tensor([True, False, True]), lib.tensor([1, 1])],
+    "list": lambda lib, x: x[[0, -1, -1]],
+    "list_second": lambda lib, x: x[:, [1, 1]],
+    "tensor_without_axes": lambda lib, x: x[lib.tensor(2)],
+}
+
+CASES = [
+    Case("reshape", lambda lib, x: x.reshape(5, -1), X, second=True),
+    Case("reshape_of_transposed", lambda lib, x: x.reshape(-1), transposed(X)),
+    Case("view", lambda lib, x: x.view(-1, 2), X),
+    Case("flatten", lambda lib, x: (x.flatten(), x.flatten(1), lib.flatten(x, 0, 1)), X),
+    Case("unflatten", lambda lib, x: x.unflatten(1, (2, -1)), X),
+    Case("squeeze", lambda lib, x: (x.squeeze(), x.squeeze(0), x.squeeze(dim=1)), normal(1, 3, 1)),
+    Case("unsqueeze", lambda lib, x: (x.unsqueeze(-1), lib.unsqueeze(x, 1)), X),
+    Case("permute", lambda lib, x: (x.permute(2, 0, 1), lib.permute(x, (1, 0, 2))), X),
+    Case("transpose", lambda lib, x: (x.transpose(0, -1), x.mT, lib.swapaxes(x, 0, 1)), X, second=True),
+    Case("t", lambda lib, x: (x.T, x.t()), normal(3, 4)),
+    Case("movedim", lambda lib, x: (lib.movedim(x, (0, 1), (2, 0)), x.movedim(0, -1)), X),
+    Case("cat", lambda lib, x, y: lib.cat([x, y, x], 1), X, normal(3, 2, 5), second=True),
+    Case("cat_dim", lambda lib, x, y: lib.cat((x, y), dim=-1), X, normal(3, 4, 1)),
+    Case("stack", lambda lib, x, y: (lib.stack([x, y]), lib.stack([x, y], dim=-1)), normal(3, 4), normal(3, 4)),
+    Case("hstack_vstack", lambda lib, x, y: (lib.hstack([x, x]), lib.vstack([x, y])), normal(3), normal(2, 3)),
+    Case("split", lambda lib, x: x.split(3, 1), X),
+    Case("split_sizes_one_used", lambda lib, x: x.split([1, 3, 1], -1)[1], X),
+    Case("chunk", lambda lib, x: x.chunk(3, dim=2), X),
+    Case("unbind", lambda lib, x: x.unbind(1)[2], X),
+    Case("repeat", lambda lib, x: (x.repeat(2, 1, 3), x.repeat(2, 1, 1, 2)), X),
+    Case("tile", lambda lib, x: (lib.tile(x, (2,)), lib.tile(x, (2, 1, 1, 2))), normal(2, 3, 2)),
+    Case("repeat_interleave", lambda lib, x: (x.repeat_interleave(3, 1), x.repeat_interleave(lib.tensor([1, 0, 2]), dim=0)),
+         X),
+    Case("flip", lambda lib, x: (x.flip(0, 2), lib.flip(x, [1])), X),
+    Case("roll", lambda lib, x: (x.roll(2), lib.roll(x, (1, -2), (0, 2))), X),
+    *[Case(f"triangles_{k}", lambda lib, x, k=k: (lib.tril(x, k), x.triu(k)), X) for k in (-1, 0, 2)],
+    *[Case(f"diagonal_{k}", lambda lib, x, k=k: (lib.diagonal(x, k, 1, 2), x.diagonal(k, 2, 0)), X) for k in (-1, 0, 2)],
+    *[Case(f"diag_{k}", lambda lib, x, y, k=k: (lib.diag(x, k), y.diag(k)), normal(4), normal(4, 5)) for k in (-1, 0, 2)],
+    Case("expand", lambda lib, x: x.expand(2, 3, -1), normal(3, 1), second=True),
+    Case("meshgrid", lambda lib, x, y: lib.meshgrid(x, y, indexing="xy"), normal(3), normal(4)),
+    *[Case(f"index_{name}", function, distinct(3, 4, 5)) for name, function in INDICES.items()],
+    Case("index_select", lambda lib, x: lib.index_select(x, 1, lib.tensor([0, 2, 2])), X, second=True),
+    Case("index_add", lambda lib, x, y: lib.index_add(x, 1, lib.tensor([0, 2, 2]), y), X, normal(3, 3, 5)),
+    Case("gather", lambda lib, x, i: lib.gather(x, 1, i), X, integers(4, 2, 6, 5), second=True),
+    Case("gather_dim", lambda lib, x, i: x.gather(dim=0, index=i), X, integers(3, 2, 4, 5)),
+    Case("scatter_add", lambda lib, x, i, y: x.scatter_add(1, i, y), X, integers(4, 2, 6, 5), normal(2, 6, 5)),
+    Case("take_along_dim", lambda lib, x, i: lib.take_along_dim(x, i, 1), X, integers(4, 3, 2, 1)),
+    Case("masked_select", lambda lib, x: x.masked_select(x > 0), distinct(3, 4)),
+    Case("embedding", lambda lib, i, w: lib.nn.functional.embedding(i, w, padding_idx=2), integers(4, 2, 5), normal(4, 3)),
+    Case("one_hot", lambda lib, i: lib.nn.functional.one_hot(i, 5), integers(4, 2, 3)),
+    *[Case(f"pad_{k}", lambda lib, x, p=p: lib.nn.functional.pad(x, p, value=1.5), normal(2, 3, 4))
+      for k, p in enumerate(((1, 2), (0, 1, 2, 0), (-1, 2), (1, 1, -1, 0, 0, 2)))],
+    *[Case(f"pad_{mode}", lambda lib, x, mode=mode: lib.nn.functional.pad(x, (2, 1, 1, 2), mode=mode), normal(2, 3, 4, 5))
+      for mode in ("reflect", "replicate", "circular")],
+]
