@@ -1,7 +1,9 @@
 """RNN, LSTM, GRU and their cells: derivatives, fused against composed, where the norm goes, errors."""
 
 import copy
+import gc
 import pickle
+import weakref
 
 import numpy as np
 import pytest
@@ -264,3 +266,21 @@ def test_dropout_works_between_layers_in_training_only():
     assert (module(x)[0].detach().data != module(x)[0].detach().data).any()
     module.eval()
     assert (module(x)[0].detach().data == module(x)[0].detach().data).all()
+
+
+@pytest.mark.parametrize("norm", [None, nn.LayerNorm])
+def test_the_graph_dies_without_a_collector(norm):
+    module = nn.LSTM(N, H, norm=norm)
+    gc.collect()
+    gc.disable()
+    try:
+        y = module(mg.randn(T, B, N))[0]
+        node = weakref.ref(y.grad_fn)
+        (y * y).sum().backward()
+        y = module(mg.randn(T, B, N))[0]
+        assert node() is None
+        node = weakref.ref(y.grad_fn)
+        del y
+        assert node() is None
+    finally:
+        gc.enable()

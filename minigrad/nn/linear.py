@@ -132,6 +132,8 @@ class Embedding(Module):
     Shapes:
         index (...), integers → y (..., embedding_dim); weight (num_embeddings, embedding_dim).
 
+    Differences from PyTorch: no `max_norm`, `scale_grad_by_freq` or `sparse`.
+
     Example:
         >>> import minigrad as mg
         >>> table = mg.nn.Embedding(10, 4)
