@@ -411,13 +411,14 @@ class _AlongAxis(Function):
         self.axis = axis
 
     def _apply(self, *arrays: Any) -> Any:
-        moved = [np.moveaxis(a, self.axis, -1) for a in arrays]
+        last = self.axis == arrays[0].ndim - 1
+        moved = arrays if last else [np.moveaxis(a, self.axis, -1) for a in arrays]
         shape = moved[0].shape
         out = np.empty(shape, arrays[0].dtype)
         if out.size:
             rows = [np.ascontiguousarray(a).reshape(-1, shape[-1]) for a in moved]
             type(self).kernel(out.size, *rows, out.reshape(-1, shape[-1]))
-        return np.moveaxis(out, -1, self.axis)
+        return out if last else np.moveaxis(out, -1, self.axis)
 
 
 class Softmax(_AlongAxis):
