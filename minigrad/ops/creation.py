@@ -39,7 +39,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
         tensor([[1. , 2. ],
                 [3. , 4.5]])
     """
-    return _leaf(np.array(_array(data, "tensor"), dtype=dtype, order="C"), requires_grad)
+    return _leaf(np.array(_array(data, "tensor", dtype), dtype=dtype, order="C"), requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None) -> Tensor:
@@ -56,7 +56,7 @@ def as_tensor(data: Any, dtype: Any = None) -> Tensor:
         from minigrad.ops.elementwise import cast
 
         return data if dtype is None else cast(data, dtype)
-    return _leaf(np.asarray(_array(data, "as_tensor"), dtype=dtype), False)
+    return _leaf(np.asarray(_array(data, "as_tensor", dtype), dtype=dtype), False)
 
 
 def from_numpy(array: "np.ndarray[Any, Any]") -> Tensor:
@@ -72,8 +72,8 @@ def _leaf(array: Any, requires_grad: bool) -> Tensor:
     return Tensor(array, requires_grad=requires_grad)
 
 
-def _array(data: Any, who: str) -> "np.ndarray[Any, Any]":
-    """`data` as an array of a dtype that a tensor may have."""
+def _array(data: Any, who: str, dtype: Any = None) -> "np.ndarray[Any, Any]":
+    """`data` as an array of a dtype that a tensor may have; `dtype`, if given, is what it will become."""
     if isinstance(data, Tensor):
         return data.data
     if isinstance(data, np.ndarray | np.generic):
@@ -93,7 +93,7 @@ def _array(data: Any, who: str) -> "np.ndarray[Any, Any]":
         raise TypeError(
             f"{who}: data must be real numbers or booleans, or nested lists or arrays of them; it holds {', '.join(kinds)}"
         )
-    if array.dtype == np.float64 and np.dtype(np.float64) not in dtypes:
+    if dtype is None and array.dtype == np.float64 and np.dtype(np.float64) not in dtypes:
         array = array.astype(np.float32)  # Python floats, which say nothing about precision
     return array
 
