@@ -114,10 +114,10 @@ def out_of_range(squares: Any, n: Any) -> Any:
 
 
 @inline
-def write_stats(stats: Any, i: Any, hi: Any, total: Any, squares: Any, n: Any, eps: Any) -> None:
-    """Statistics of group `i` from its sums about `hi`."""
-    low = total / n
-    variance = squares / n - low * low
+def write_stats(stats: Any, i: Any, hi: Any, total: Any, squares: Any, share: Any, eps: Any) -> None:
+    """Statistics of group `i` from its sums about `hi`; `share` is 1/n."""
+    low = total * share
+    variance = squares * share - low * low
     if variance < 0:  # by rounding, where σ² = lo²; NaN stays NaN
         variance = 0.0
     stats[0, i] = hi
@@ -127,27 +127,43 @@ def write_stats(stats: Any, i: Any, hi: Any, total: Any, squares: Any, n: Any, e
 
 
 @inline
-def row_stats(row: Any, stats: Any, i: Any, eps: Any) -> None:
-    """Statistics of one contiguous group."""
-    n = row.size
+def run_sum_from(run: Any, origin: Any) -> Any:
+    """`sum_from` for a run of any length."""
+    if run.size <= BLOCK:
+        return sum_from(run, origin)
+    total = 0.0
+    for i in range(0, run.size, BLOCK):
+        total += sum_from(run[i : i + BLOCK], origin)
+    return total
+
+
+@inline
+def run_sums_about(run: Any, origin: Any) -> Any:
+    """`sums_about` for a run of any length."""
+    if run.size <= BLOCK:
+        return sums_about(run, origin)
     total = 0.0
     squares = 0.0
-    if n <= BLOCK:
-        hi = row.dtype.type(row[0] + sum_from(row, row[0]) / n)
-        total, squares = sums_about(row, hi)
-    else:
-        for start in range(0, n, BLOCK):
-            total += sum_from(row[start : start + BLOCK], row[0])
-        hi = row.dtype.type(row[0] + total / n)
-        total = 0.0
-        for start in range(0, n, BLOCK):
-            part, part_squares = sums_about(row[start : start + BLOCK], hi)
-            total += part
-            squares += part_squares
+    for i in range(0, run.size, BLOCK):
+        part, part_squares = sums_about(run[i : i + BLOCK], origin)
+        total += part
+        squares += part_squares
+    return total, squares
+
+
+@inline
+def row_stats(x: Any, r: Any, stats: Any, eps: Any) -> None:
+    """Statistics of row `r`, one contiguous group."""
+    # `x[r]` each time, not a variable: Numba then sees that it need not count references.
+    n = x.shape[1]
+    origin = x[r, 0]
+    share = 1.0 / n
+    hi = x.dtype.type(origin + run_sum_from(x[r], origin) * share)
+    total, squares = run_sums_about(x[r], hi)
     if out_of_range(squares, n):
-        hi = row.dtype.type(row[0] + wide_sum_from(row, row[0]) / n)
-        total, squares = wide_sums_about(row, hi)
-    write_stats(stats, i, hi, total, squares, n, eps)
+        hi = x.dtype.type(origin + wide_sum_from(x[r], origin) * share)
+        total, squares = wide_sums_about(x[r], hi)
+    write_stats(stats, r, hi, total, squares, share, eps)
 
 
 @inline
@@ -202,6 +218,21 @@ def scaled_gradient_sums(g: Any, run: Any, gamma: Any, hi: Any, lo: Any, inv_std
 
 
 @inline
+def scaled_run_gradient_sums(g: Any, run: Any, gamma: Any, hi: Any, lo: Any, inv_std: Any) -> Any:
+    """`scaled_gradient_sums` for a run of any length."""
+    if run.size <= BLOCK:
+        return scaled_gradient_sums(g, run, gamma, hi, lo, inv_std)
+    total = 0.0
+    dot = 0.0
+    for i in range(0, run.size, BLOCK):
+        block = slice(i, i + BLOCK)
+        part, part_dot = scaled_gradient_sums(g[block], run[block], gamma[block], hi, lo, inv_std)
+        total += part
+        dot += part_dot
+    return total, dot
+
+
+@inline
 def add_parameter_gradients(g: Any, run: Any, dgamma: Any, dbeta: Any, hi: Any, lo: Any, inv_std: Any) -> None:
     """dγ += g·x̂ and dβ += g, with a γ and a β for each element."""
     for j in range(run.size):
@@ -237,11 +268,11 @@ def rows_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any) 
     """x, y: (R, M). gamma, beta: G·M numbers; row r uses those of r modulo G (G = 1: all rows alike)."""
     rows, n = x.shape
     groups = gamma.size // n
+    scale, shift = gamma.reshape((groups, n)), beta.reshape((groups, n))
     for r in prange(rows):
-        row_stats(x[r], stats, r, eps)
-        first = r % groups * n
-        scale, shift = gamma[first : first + n], beta[first : first + n]
-        standardize_elements(x[r], y[r], stats[0, r], stats[1, r], stats[2, r], scale, shift)
+        row_stats(x, r, stats, eps)
+        group = r % groups
+        standardize_elements(x[r], y[r], stats[0, r], stats[1, r], stats[2, r], scale[group], shift[group])
 
 
 def row_chunks(rows: int, work: int) -> int:
@@ -251,40 +282,30 @@ def row_chunks(rows: int, work: int) -> int:
 
 @kernel
 def rows_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, dbeta: Any, partial: Any) -> None:
-    """partial: (chunks, 2, G·M), of x's dtype, to hold the sums for γ and β over each chunk of rows."""
+    """partial: (chunks, 2, G, M), of x's dtype, to hold the sums for γ and β over each chunk of rows."""
     rows, n = x.shape
-    groups = gamma.size // n
-    chunks = partial.shape[0]
+    chunks, _, groups, _ = partial.shape
+    scale = gamma.reshape((groups, n))
     length = (rows + chunks - 1) // chunks
     for chunk in prange(chunks):
         partial[chunk] = 0
         for r in range(chunk * length, min(rows, chunk * length + length)):
-            first = r % groups * n
-            row, g_row, scale = x[r], g[r], gamma[first : first + n]
-            d_scale, d_shift = partial[chunk, 0, first : first + n], partial[chunk, 1, first : first + n]
+            group = r % groups
             hi, lo, inv_std = stats[0, r], stats[1, r], stats[2, r]
-            sum_h = 0.0
-            sum_hx = 0.0
-            if n <= BLOCK:
-                sum_h, sum_hx = scaled_gradient_sums(g_row, row, scale, hi, lo, inv_std)
-            else:
-                for i in range(0, n, BLOCK):
-                    block = slice(i, i + BLOCK)
-                    part, part_dot = scaled_gradient_sums(g_row[block], row[block], scale[block], hi, lo, inv_std)
-                    sum_h += part
-                    sum_hx += part_dot
             # Three plain loops: one that did all would have too many arrays to be proved apart, and no SIMD.
-            add_parameter_gradients(g_row, row, d_scale, d_shift, hi, lo, inv_std)
+            sum_h, sum_hx = scaled_run_gradient_sums(g[r], x[r], scale[group], hi, lo, inv_std)
+            add_parameter_gradients(g[r], x[r], partial[chunk, 0, group], partial[chunk, 1, group], hi, lo, inv_std)
             mean_h, mean_hx = x.dtype.type(sum_h / n), x.dtype.type(sum_hx / n)
-            scaled_gradient_run(g_row, row, dx[r], hi, lo, inv_std, scale, mean_h, mean_hx)
-    for j in range(gamma.size):
-        total_scale = 0.0
-        total_shift = 0.0
-        for chunk in range(chunks):
-            total_scale += np.float64(partial[chunk, 0, j])
-            total_shift += np.float64(partial[chunk, 1, j])
-        dgamma[j] = total_scale
-        dbeta[j] = total_shift
+            scaled_gradient_run(g[r], x[r], dx[r], hi, lo, inv_std, scale[group], mean_h, mean_hx)
+    for group in range(groups):
+        for j in range(n):
+            total_scale = 0.0
+            total_shift = 0.0
+            for chunk in range(chunks):
+                total_scale += np.float64(partial[chunk, 0, group, j])
+                total_shift += np.float64(partial[chunk, 1, group, j])
+            dgamma[group * n + j] = total_scale
+            dbeta[group * n + j] = total_shift
 
 
 # -- segments: a group is contiguous, and made of runs that have one γ and one β each ------------------------
@@ -297,7 +318,7 @@ def segments_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: A
     groups = gamma.size // runs
     length = n // runs
     for r in prange(rows):
-        row_stats(x[r], stats, r, eps)
+        row_stats(x, r, stats, eps)
         hi, lo, inv_std = stats[0, r], stats[1, r], stats[2, r]
         first = r % groups * runs
         for k in range(runs):
@@ -349,24 +370,14 @@ def channels_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: A
             origin = x[0, c, 0]
             total = 0.0
             for i in range(batch):
-                if space <= BLOCK:
-                    total += sum_from(x[i, c], origin)
-                else:
-                    for j in range(0, space, BLOCK):
-                        total += sum_from(x[i, c, j : j + BLOCK], origin)
+                total += run_sum_from(x[i, c], origin)
             hi = x.dtype.type(origin + total / n)
             total = 0.0
             squares = 0.0
             for i in range(batch):
-                if space <= BLOCK:
-                    part, part_squares = sums_about(x[i, c], hi)
-                    total += part
-                    squares += part_squares
-                else:
-                    for j in range(0, space, BLOCK):
-                        part, part_squares = sums_about(x[i, c, j : j + BLOCK], hi)
-                        total += part
-                        squares += part_squares
+                part, part_squares = run_sums_about(x[i, c], hi)
+                total += part
+                squares += part_squares
             if out_of_range(squares, n):
                 total = 0.0
                 for i in range(batch):
@@ -378,7 +389,7 @@ def channels_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: A
                     part, part_squares = wide_sums_about(x[i, c], hi)
                     total += part
                     squares += part_squares
-            write_stats(stats, c, hi, total, squares, n, eps)
+            write_stats(stats, c, hi, total, squares, 1.0 / n, eps)
         scale = stats[2, c] * gamma[c]
         for i in range(batch):
             standardize_run(x[i, c], y[i, c], stats[0, c], stats[1, c], scale, beta[c])
@@ -493,7 +504,7 @@ def columns_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: An
                     column = x[:, first + j]
                     hi = x.dtype.type(column[0] + wide_sum_from(column, column[0]) / batch)
                     total, squares = wide_sums_about(column, hi)
-                write_stats(stats, first + j, hi, total, squares, batch, eps)
+                write_stats(stats, first + j, hi, total, squares, 1.0 / batch, eps)
         for j in range(width):
             parts[0, j] = stats[2, first + j] * gamma[first + j]
         hi, lo, shift = stats[0, first:last], stats[1, first:last], beta[first:last]

@@ -104,7 +104,8 @@ class FusedNorm(Function):
         """γ or β as a contiguous vector; 1 or 0 where there is none."""
         if values is None:
             return constant(default, self.parameters, dtype)
-        return np.ascontiguousarray(values).reshape(-1)
+        values = np.ascontiguousarray(values)
+        return values if values.ndim == 1 else values.reshape(-1)
 
     # -- what a layout adds --
 
@@ -159,7 +160,7 @@ class RowNorm(FusedNorm):
         if self.run == 1:
             rows, g, dx = x.reshape(-1, self.length), g.reshape(-1, self.length), dx.reshape(-1, self.length)
             chunks = kernels.row_chunks(len(rows), PASSES * x.size)
-            partial = np.empty((chunks, 2, gamma.size), x.dtype)
+            partial = np.empty((chunks, 2, gamma.size // self.length, self.length), x.dtype)
             kernels.rows_backward(PASSES * x.size, g, rows, gamma, self.stats, dx, dgamma, dbeta, partial)
         else:
             shape = (-1, self.length // self.run, self.run)
