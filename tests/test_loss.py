@@ -67,7 +67,7 @@ def test_shapes_layouts_dtypes(name):
     assert f(x[:0], y[:0], reduction="none").shape == (0, 6)
     assert f(x[:0], y[:0], reduction="sum").item() == 0
     assert math.isnan(f(x[:0], y[:0]).item())
-    with pytest.raises(ValueError, match="reduction must be .*\"none\", not 'average'"):
+    with pytest.raises(ValueError, match=r"reduction must be .*\"none\", not 'average'"):
         f(x, y, reduction="average")
     with pytest.raises(ValueError, match=r"input has shape \(4, 6\), and target \(4, 5\)"):
         f(x, y[:, :5])
