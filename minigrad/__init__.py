@@ -42,6 +42,7 @@ from minigrad.ops.compare import (
     ne,
     where,
 )
+from minigrad.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from minigrad.ops.creation import (
     arange,
     as_tensor,
@@ -112,6 +113,13 @@ from minigrad.ops.linalg import (
     outer,
     tensordot,
     trace,
+)
+from minigrad.ops.pool import (
+    adaptive_avg_pool1d,
+    avg_pool1d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
 )
 from minigrad.ops.power import (
     pow,

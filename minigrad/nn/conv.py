@@ -81,10 +81,11 @@ class _Conv(Module):
     def _with_border(self, x: Tensor) -> Tensor:
         """Pad x with its own pixels. The border is copied, so x is picked from by index, axis after axis."""
         for i, (k, d) in enumerate(zip(self.kernel_size, self.dilation, strict=True)):
-            if self.padding == "same":
-                before, after = d * (k - 1) // 2, d * (k - 1) - d * (k - 1) // 2
+            if isinstance(self.padding, str):
+                both = d * (k - 1) if self.padding == "same" else 0
+                before, after = both // 2, both - both // 2
             else:
-                before = after = 0 if self.padding == "valid" else self.padding[i]
+                before = after = self.padding[i]
             axis = x.ndim - self.n + i
             length = x.shape[axis]
             if max(before, after) > (length - 1 if self.padding_mode == "reflect" else length):

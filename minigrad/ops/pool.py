@@ -23,7 +23,7 @@ class Windows(NamedTuple):
     first: tuple[int, ...]
     last: tuple[int, ...]
     step: int
-    count: tuple[int, ...]  # by how much this axis divides the sum, in a mean
+    divisor: tuple[int, ...]  # by how much this axis divides the sum, in a mean
 
 
 class MaxPool(Function):
@@ -165,10 +165,10 @@ def _image(x: Any, n: int) -> Any:
 
 @lru_cache(maxsize=256)
 def _ranges(windows: tuple[Windows, ...], dtype: Any) -> list[Any]:
-    """The tables as arrays: first and last of three axes, then their counts."""
+    """The tables as arrays: first and last of three axes, then their divisors."""
     three = (_WHOLE,) * (3 - len(windows)) + windows
     ranges = [np.array(a, np.int64) for w in three for a in (w.first, w.last)]
-    return ranges + [np.array(w.count, dtype) for w in three]
+    return ranges + [np.array(w.divisor, dtype) for w in three]
 
 
 # -- the tables -------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def _avg_pool(
         if divisor == 0:
             raise ValueError(f"{op}: divisor_override must not be 0")
         factors = (divisor,) + (1,) * (n - 1)
-        tables = tuple(t._replace(count=(f,) * len(t.count)) for t, f in zip(tables, factors, strict=True))
+        tables = tuple(t._replace(divisor=(f,) * len(t.first)) for t, f in zip(tables, factors, strict=True))
     return AvgPool(tables, x.shape[-n:])(x)
 
 
