@@ -256,7 +256,9 @@ def _run_hooks(node: Any, grads: list[Any]) -> None:
             result = hook(Tensor._of(np.array(g)) if is_array else g)
             if result is not None:
                 if result.shape != g.shape:
-                    raise RuntimeError(f"a hook changed a gradient of shape {g.shape} into one of shape {result.shape}")
+                    raise RuntimeError(
+                        f"a hook changed a gradient of shape {g.shape} into one of shape {result.shape}"
+                    )
                 grads[index] = raw(result) if is_array else result
 
 

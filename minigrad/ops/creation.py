@@ -91,7 +91,8 @@ def _array(data: Any, who: str, dtype: Any = None) -> "np.ndarray[Any, Any]":
     if array.dtype.kind not in "fiub":
         kinds = sorted(_strange_types(plain)) or [str(array.dtype)]
         raise TypeError(
-            f"{who}: data must be real numbers or booleans, or nested lists or arrays of them; it holds {', '.join(kinds)}"
+            f"{who}: data must be real numbers or booleans, or nested lists or arrays of them; it holds "
+            f"{', '.join(kinds)}"
         )
     if dtype is None and array.dtype == np.float64 and np.dtype(np.float64) not in dtypes:
         array = array.astype(np.float32)  # Python floats, which say nothing about precision
@@ -272,7 +273,9 @@ def bernoulli(p: Any, size: Any = None, dtype: Any = None) -> Tensor:
     return Tensor(np.asarray(generator().random(shape) < probabilities).astype(dtype))
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+def normal(
+    mean: Any = 0.0, std: Any = 1.0, size: Any = None, dtype: Any = None, requires_grad: bool = False
+) -> Tensor:
     """Normal random numbers with the given mean and standard deviation, which may be tensors.
 
     `size` defaults to the shape to which `mean` and `std` broadcast.

@@ -198,9 +198,10 @@ def take_along_dim(x: Any, indices: Any, axis: int | None = None) -> Any:
     _check_range(places, x.shape[a], axis, "take_along_dim")
     if places.ndim != x.ndim:
         raise ValueError(f"take_along_dim: indices of shape {places.shape} must have as many axes as shape {x.shape}")
-    others = np.broadcast_shapes(x.shape[:a] + (1,) + x.shape[a + 1 :], places.shape[:a] + (1,) + places.shape[a + 1 :])
-    places = np.broadcast_to(places, (*others[:a], places.shape[a], *others[a + 1 :]))
-    return GetItem(along(places, a))(expand(x, (*others[:a], x.shape[a], *others[a + 1 :])))
+    before = np.broadcast_shapes(x.shape[:a], places.shape[:a])
+    after = np.broadcast_shapes(x.shape[a + 1 :], places.shape[a + 1 :])
+    places = np.broadcast_to(places, (*before, places.shape[a], *after))
+    return GetItem(along(places, a))(expand(x, (*before, x.shape[a], *after)))
 
 
 def pick(x: Any, axis: int, index: Any) -> Any:

@@ -193,7 +193,9 @@ def _parse(equation: str, tensors: Sequence[Any]) -> tuple[list[str], str]:
     out = out.replace("...", dots)
     for c in out:
         if out.count(c) > 1 or not any(c in s for s in inputs):
-            raise ValueError(f'einsum: "{equation}": the result may name an axis once, and only one that an operand has')
+            raise ValueError(
+                f'einsum: "{equation}": the result may name an axis once, and only one that an operand has'
+            )
     return inputs, out
 
 
@@ -203,7 +205,8 @@ def _diagonals(equation: str, letters: str, x: Any) -> tuple[str, Any]:
         while letters.count(c) > 1:
             first, second = letters.index(c), letters.rindex(c)
             if x.shape[first] != x.shape[second]:
-                raise ValueError(f'einsum: "{c}" in "{equation}" names axes of lengths {x.shape[first]}, {x.shape[second]}')
+                lengths = f"{x.shape[first]}, {x.shape[second]}"
+                raise ValueError(f'einsum: "{c}" in "{equation}" names axes of lengths {lengths}')
             x = diagonal(x, 0, first, second)  # the diagonal becomes the last axis
             letters = letters[:first] + letters[first + 1 : second] + letters[second + 1 :] + c
     return letters, x

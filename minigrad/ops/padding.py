@@ -60,7 +60,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     widths += [(numbers[i], numbers[i + 1]) for i in range(len(numbers) - 2, -1, -2)]
     for axis, ((before, after), n) in enumerate(zip(widths, input.shape, strict=True)):
         if before + after + n < 0:
-            raise ValueError(f"pad: cutting off {-before} and {-after} elements is too much for axis {axis} of length {n}")
+            raise ValueError(
+                f"pad: cutting off {-before} and {-after} elements is too much for axis {axis}, of length {n}"
+            )
     if any(a < 0 or b < 0 for a, b in widths):
         kept = tuple([slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, input.shape, strict=True)])
         input = getitem(input, kept)
@@ -74,8 +76,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             longest = {"reflect": n - 1, "circular": n, "replicate": np.inf if n else 0}[mode]
             if max(before, after) > longest:
                 raise ValueError(
-                    f'pad: mode="{mode}" can add at most {longest} elements at each end of axis {axis}, of length {n}; '
-                    f"({before}, {after}) is too much"
+                    f'pad: mode="{mode}" can add at most {longest} elements at each end of axis {axis}, of length '
+                    f"{n}; ({before}, {after}) is too much"
                 )
             kind: Any = MODES[mode]
             places = np.pad(np.arange(n), (before, after), mode=kind)

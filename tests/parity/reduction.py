@@ -14,8 +14,12 @@ def spread(name):
         Case(f"{name}_axis", lambda lib, x: getattr(x, name)(1), normal(3, 4, 5)),
         Case(f"{name}_biased", lambda lib, x: getattr(x, name)(1, False), normal(3, 4, 5)),
         Case(f"{name}_unbiased_first", lambda lib, x: getattr(x, name)(False), normal(3, 4)),
-        Case(f"{name}_correction", lambda lib, x: getattr(x, name)(dim=(0, 2), correction=2, keepdim=True),
-             normal(3, 4, 5), second=True),
+        Case(
+            f"{name}_correction",
+            lambda lib, x: getattr(x, name)(dim=(0, 2), correction=2, keepdim=True),
+            normal(3, 4, 5),
+            second=True,
+        ),
         Case(f"{name}_mean", lambda lib, x: getattr(lib, f"{name}_mean")(x, 1), normal(3, 4)),
     ]
 
@@ -24,25 +28,41 @@ CASES = [
     Case("sum", lambda lib, x: x.sum(), normal(3, 4, 5), second=True),
     Case("sum_axes", lambda lib, x: x.sum((0, 2)), normal(3, 4, 5)),
     Case("sum_keepdim", lambda lib, x: lib.sum(x, dim=1, keepdim=True), normal(3, 4, 5)),
-    Case("sum_of_other_dtypes", lambda lib, x: (lib.tensor([True, True]).sum(), lib.arange(3).sum(), x.sum(dtype=lib.float64)),
-         normal(3)),
+    Case(
+        "sum_of_other_dtypes",
+        lambda lib, x: (lib.tensor([True, True]).sum(), lib.arange(3).sum(), x.sum(dtype=lib.float64)),
+        normal(3),
+    ),
     Case("mean", lambda lib, x: x.mean(), normal(3, 4, 5)),
     Case("mean_axes", lambda lib, x: x.mean(dim=(0, -1)), normal(3, 4, 5), second=True),
     Case("nansum", lambda lib, x: lib.nansum(x, 1), constant([[1.0, np.nan], [2.0, 3.0]])),
     *spread("var"),
     *spread("std"),
     Case("std_of_equals", lambda lib, x: x.std(0), constant(np.ones((3, 2)))),
-    *[Case(f"{name}_{i}", lambda lib, x, name=name, options=options: getattr(lib, name)(x, **options), TIES)
-      for name in ("amax", "amin") for i, options in enumerate(({"dim": 1}, {"dim": (0, 1)}, {"dim": 0, "keepdim": True}))],
+    *[
+        Case(f"{name}_{i}", lambda lib, x, name=name, options=options: getattr(lib, name)(x, **options), TIES)
+        for name in ("amax", "amin")
+        for i, options in enumerate(({"dim": 1}, {"dim": (0, 1)}, {"dim": 0, "keepdim": True}))
+    ],
     *[Case(f"{name}_of_all", lambda lib, x, name=name: getattr(x, name)(), TIES) for name in ("max", "min")],
-    *[Case(f"{name}_axis", lambda lib, x, name=name: tuple(getattr(x, name)(1)), distinct(3, 4, 2), second=True)
-      for name in ("max", "min", "median")],
-    *[Case(f"{name}_keepdim", lambda lib, x, name=name: getattr(x, name)(dim=0, keepdim=True).values, distinct(3, 4))
-      for name in ("max", "min", "median")],
+    *[
+        Case(f"{name}_axis", lambda lib, x, name=name: tuple(getattr(x, name)(1)), distinct(3, 4, 2), second=True)
+        for name in ("max", "min", "median")
+    ],
+    *[
+        Case(f"{name}_keepdim", lambda lib, x, name=name: getattr(x, name)(dim=0, keepdim=True).values, distinct(3, 4))
+        for name in ("max", "min", "median")
+    ],
     Case("median_of_all", lambda lib, x: x.median(), distinct(3, 4)),
     Case("max_of_two", lambda lib, x, y: lib.max(x, y), normal(3, 4), normal(3, 4)),
-    *[Case(name, lambda lib, x, name=name: (getattr(x, name)(), getattr(x, name)(1), getattr(x, name)(0, keepdim=True)),
-           distinct(3, 4)) for name in ("argmax", "argmin")],
+    *[
+        Case(
+            name,
+            lambda lib, x, name=name: (getattr(x, name)(), getattr(x, name)(1), getattr(x, name)(0, keepdim=True)),
+            distinct(3, 4),
+        )
+        for name in ("argmax", "argmin")
+    ],
     Case("prod", lambda lib, x: x.prod(), normal(3, 4), second=True),
     Case("prod_axis", lambda lib, x: x.prod(1), normal(3, 4, 2), second=True),
     Case("prod_zeros", lambda lib, x: lib.prod(x, dim=1, keepdim=True), ZEROS),
@@ -56,11 +76,20 @@ CASES = [
     *[Case(f"norm_{p}", lambda lib, x, p=p: lib.norm(x, p=p, dim=1), normal(3, 4)) for p in (2, 1, 3, 1.5, 0.5)],
     *[Case(f"norm_{p}", lambda lib, x, p=p: lib.norm(x, p=float(p), dim=1), distinct(3, 4)) for p in ("inf", "-inf")],
     Case("norm_all", lambda lib, x: x.norm(), normal(3, 4), second=True),
-    *[Case(f"norm_{p}_zero", lambda lib, x, p=p: lib.norm(x, p=p, dim=1), constant([[0.0, 0.0], [0.0, 1.0]]))
-      for p in (2, 3)],
-    Case("truth", lambda lib, x: (lib.any(x > 1, dim=1), (x > -2).all(), lib.count_nonzero(x > 0, dim=1)), normal(3, 4)),
+    *[
+        Case(f"norm_{p}_zero", lambda lib, x, p=p: lib.norm(x, p=p, dim=1), constant([[0.0, 0.0], [0.0, 1.0]]))
+        for p in (2, 3)
+    ],
+    Case(
+        "truth", lambda lib, x: (lib.any(x > 1, dim=1), (x > -2).all(), lib.count_nonzero(x > 0, dim=1)), normal(3, 4)
+    ),
     *[Case(f"sort_{d}", lambda lib, x, d=d: tuple(x.sort(1, descending=d)), distinct(3, 4)) for d in (False, True)],
-    *[Case(f"argsort_ties_{d}", lambda lib, x, d=d: lib.argsort(x, dim=1, descending=d, stable=True), TIES)
-      for d in (False, True)],
-    *[Case(f"topk_{d}", lambda lib, x, d=d: tuple(x.topk(2, dim=1, largest=d)), distinct(3, 4, 2)) for d in (False, True)],
+    *[
+        Case(f"argsort_ties_{d}", lambda lib, x, d=d: lib.argsort(x, dim=1, descending=d, stable=True), TIES)
+        for d in (False, True)
+    ],
+    *[
+        Case(f"topk_{d}", lambda lib, x, d=d: tuple(x.topk(2, dim=1, largest=d)), distinct(3, 4, 2))
+        for d in (False, True)
+    ],
 ]

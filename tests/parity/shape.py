@@ -46,13 +46,22 @@ CASES = [
     Case("unbind", lambda lib, x: x.unbind(1)[2], X),
     Case("repeat", lambda lib, x: (x.repeat(2, 1, 3), x.repeat(2, 1, 1, 2)), X),
     Case("tile", lambda lib, x: (lib.tile(x, (2,)), lib.tile(x, (2, 1, 1, 2))), normal(2, 3, 2)),
-    Case("repeat_interleave", lambda lib, x: (x.repeat_interleave(3, 1), x.repeat_interleave(lib.tensor([1, 0, 2]), dim=0)),
-         X),
+    Case(
+        "repeat_interleave",
+        lambda lib, x: (x.repeat_interleave(3, 1), x.repeat_interleave(lib.tensor([1, 0, 2]), dim=0)),
+        X,
+    ),
     Case("flip", lambda lib, x: (x.flip(0, 2), lib.flip(x, [1])), X),
     Case("roll", lambda lib, x: (x.roll(2), lib.roll(x, (1, -2), (0, 2))), X),
     *[Case(f"triangles_{k}", lambda lib, x, k=k: (lib.tril(x, k), x.triu(k)), X) for k in (-1, 0, 2)],
-    *[Case(f"diagonal_{k}", lambda lib, x, k=k: (lib.diagonal(x, k, 1, 2), x.diagonal(k, 2, 0)), X) for k in (-1, 0, 2)],
-    *[Case(f"diag_{k}", lambda lib, x, y, k=k: (lib.diag(x, k), y.diag(k)), normal(4), normal(4, 5)) for k in (-1, 0, 2)],
+    *[
+        Case(f"diagonal_{k}", lambda lib, x, k=k: (lib.diagonal(x, k, 1, 2), x.diagonal(k, 2, 0)), X)
+        for k in (-1, 0, 2)
+    ],
+    *[
+        Case(f"diag_{k}", lambda lib, x, y, k=k: (lib.diag(x, k), y.diag(k)), normal(4), normal(4, 5))
+        for k in (-1, 0, 2)
+    ],
     Case("expand", lambda lib, x: x.expand(2, 3, -1), normal(3, 1), second=True),
     Case("meshgrid", lambda lib, x, y: lib.meshgrid(x, y, indexing="xy"), normal(3), normal(4)),
     *[Case(f"index_{name}", function, distinct(3, 4, 5)) for name, function in INDICES.items()],
@@ -63,10 +72,23 @@ CASES = [
     Case("scatter_add", lambda lib, x, i, y: x.scatter_add(1, i, y), X, integers(4, 2, 6, 5), normal(2, 6, 5)),
     Case("take_along_dim", lambda lib, x, i: lib.take_along_dim(x, i, 1), X, integers(4, 3, 2, 1)),
     Case("masked_select", lambda lib, x: x.masked_select(x > 0), distinct(3, 4)),
-    Case("embedding", lambda lib, i, w: lib.nn.functional.embedding(i, w, padding_idx=2), integers(4, 2, 5), normal(4, 3)),
+    Case(
+        "embedding",
+        lambda lib, i, w: lib.nn.functional.embedding(i, w, padding_idx=2),
+        integers(4, 2, 5),
+        normal(4, 3),
+    ),
     Case("one_hot", lambda lib, i: lib.nn.functional.one_hot(i, 5), integers(4, 2, 3)),
-    *[Case(f"pad_{k}", lambda lib, x, p=p: lib.nn.functional.pad(x, p, value=1.5), normal(2, 3, 4))
-      for k, p in enumerate(((1, 2), (0, 1, 2, 0), (-1, 2), (1, 1, -1, 0, 0, 2)))],
-    *[Case(f"pad_{mode}", lambda lib, x, mode=mode: lib.nn.functional.pad(x, (2, 1, 1, 2), mode=mode), normal(2, 3, 4, 5))
-      for mode in ("reflect", "replicate", "circular")],
+    *[
+        Case(f"pad_{k}", lambda lib, x, p=p: lib.nn.functional.pad(x, p, value=1.5), normal(2, 3, 4))
+        for k, p in enumerate(((1, 2), (0, 1, 2, 0), (-1, 2), (1, 1, -1, 0, 0, 2)))
+    ],
+    *[
+        Case(
+            f"pad_{mode}",
+            lambda lib, x, mode=mode: lib.nn.functional.pad(x, (2, 1, 1, 2), mode=mode),
+            normal(2, 3, 4, 5),
+        )
+        for mode in ("reflect", "replicate", "circular")
+    ],
 ]
