@@ -110,10 +110,15 @@ def pack(x, n0, n1, c0, c1, samples, rows, row_length, step, channel, run):
             source, first, last = rows[r]
             if source < 0:
                 continue
-            for n in range(n0, n1):
-                to = (c - c0) * channel + (r * row_length + first) * samples + n - n0
+            to = (c - c0) * channel + (r * row_length + first) * samples
+            if n1 - n0 > last - first:  # the longer loop goes inside
                 for q in range(last - first):
-                    buffer[np.uintp(to + q * samples)] = x[n, c, np.uintp(source + q * step)]
+                    for n in range(n1 - n0):
+                        buffer[np.uintp(to + q * samples + n)] = x[n0 + n, c, np.uintp(source + q * step)]
+            else:
+                for n in range(n1 - n0):
+                    for q in range(last - first):
+                        buffer[np.uintp(to + q * samples + n)] = x[n0 + n, c, np.uintp(source + q * step)]
     return buffer
 
 
