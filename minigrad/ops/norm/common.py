@@ -69,7 +69,7 @@ class FusedNorm(Function):
     """
 
     def __init__(self, composed: Callable[..., Any], eps: float, label: str):
-        self.composed, self.eps, self.label = composed, eps, label
+        self.composed, self.eps, self.label = composed, float(eps), label
 
     @property
     def name(self) -> str:
@@ -78,7 +78,7 @@ class FusedNorm(Function):
     def forward(self, x: Any, gamma: Any, beta: Any) -> Any:
         self.save_for_backward(x, gamma, beta)
         x = np.ascontiguousarray(x)
-        y = np.empty_like(x)
+        y = np.empty(x.shape, x.dtype)
         if x.size:
             self.normalize(x, self.parameter(gamma, 1, x.dtype), self.parameter(beta, 0, x.dtype), y)
         return y
@@ -89,7 +89,7 @@ class FusedNorm(Function):
 
     def gradients(self, g: Any, x: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
-        dx, dgamma, dbeta = np.empty_like(x), np.empty(self.parameters, x.dtype), np.empty(self.parameters, x.dtype)
+        dx, dgamma, dbeta = np.empty(x.shape, x.dtype), np.empty(self.parameters, x.dtype), np.empty(self.parameters, x.dtype)
         if x.size:
             self.differentiate(g, x, self.parameter(gamma, 1, x.dtype), dx, dgamma, dbeta)
         else:
@@ -147,8 +147,12 @@ class RowNorm(FusedNorm):
         super().__init__(composed, eps, label)
         self.length, self.parameters, self.run = length, parameters, run
 
+    def rows(self, x: Any) -> Any:
+        """One group a row."""
+        return x if x.ndim == 2 and x.shape[1] == self.length else x.reshape(-1, self.length)
+
     def normalize(self, x: Any, gamma: Any, beta: Any, y: Any) -> None:
-        rows, out = x.reshape(-1, self.length), y.reshape(-1, self.length)
+        rows, out = self.rows(x), self.rows(y)
         self.stats = stats = np.empty((4, len(rows)), x.dtype)
         if self.run == 1:
             kernels.rows_forward(PASSES * x.size, rows, gamma, beta, self.eps, out, stats)
@@ -158,7 +162,7 @@ class RowNorm(FusedNorm):
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
         if self.run == 1:
-            rows, g, dx = x.reshape(-1, self.length), g.reshape(-1, self.length), dx.reshape(-1, self.length)
+            rows, g, dx = self.rows(x), self.rows(g), self.rows(dx)
             chunks = kernels.row_chunks(len(rows), PASSES * x.size)
             partial = np.empty((chunks, 2, gamma.size // self.length, self.length), x.dtype)
             kernels.rows_backward(PASSES * x.size, g, rows, gamma, self.stats, dx, dgamma, dbeta, partial)
