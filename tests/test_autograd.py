@@ -192,6 +192,40 @@ def test_create_graph_inside_no_grad_records():
     np.testing.assert_array_equal(mg.grad(h.sum(), v)[0].numpy(), [1, 1])
 
 
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda x, w: mg.nn.functional.batch_norm(x, None, None, w, None, training=True, eps=0.1),
+        lambda x, w: mg.nn.functional.layer_norm(x, (4,), w, eps=0.1),
+        lambda x, w: mg.nn.functional.group_norm(x, 2, w, eps=0.1),
+        lambda x, w: mg.nn.functional.cross_entropy(x * w, mg.tensor([0, 1, 2, 3, 0])),
+        lambda x, w: mg.nn.functional.softmax(x * w, 1),
+    ],
+    ids=["batch_norm", "layer_norm", "group_norm", "cross_entropy", "softmax"],
+)
+def test_third_derivatives_of_fused_ops(norm):
+    """Of ⟨u, ∇⟨v, f⟩⟩ and so on: by differences of the second, and like the composed form."""
+    x, w = random(5, 4), random(4, seed=1)
+
+    def gradient_of(function, seed):
+        def gradient(x, w):
+            y = function(x, w)
+            pairs = y if isinstance(y, tuple) else (y,)
+            vs = [random(*p.shape, seed=seed, requires_grad=False) for p in pairs]
+            return mg.grad(pairs, [x, w], vs, create_graph=True)
+
+        return gradient
+
+    second = gradient_of(gradient_of(norm, 2), 3)
+    assert mg.autograd.gradcheck(second, [x, w])
+    third = gradient_of(second, 4)
+    fused = third(x, w)
+    with mg.composed():
+        composed = third(x, w)
+    for a, b in zip(fused, composed, strict=True):
+        np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), rtol=1e-9, atol=1e-11)
+
+
 # -- grad: inputs, outputs, unused ------------------------------------------------------------------------
 
 
@@ -472,6 +506,15 @@ def test_a_change_of_a_clone_is_allowed():
     x.detach().clone().zero_()
     y.backward()
     np.testing.assert_allclose(x.grad.numpy(), [1, 3])
+
+
+def test_a_reshape_that_had_to_copy_is_no_view():
+    x = leaf([[0.5, 1.5], [2.5, 3.5]])
+    y = (x * x).sum()
+    with mg.no_grad():
+        x.transpose(0, 1).reshape(-1).zero_()
+    y.backward()
+    np.testing.assert_allclose(x.grad.numpy(), [[1, 3], [5, 7]])
 
 
 def test_a_leaf_that_requires_a_gradient_is_not_changed_unnoticed():

@@ -1,1 +1,1 @@
-""""""
+"""Experiments: the same network trained with and without each normalization, measured and reported."""

@@ -22,7 +22,10 @@ class Reshape(Function):
 
     def forward(self, x: Any) -> Any:
         self.original = x.shape
-        return x.reshape(self.shape)
+        y = x.reshape(self.shape)
+        if not x.flags.c_contiguous:  # then NumPy may have had to copy
+            self.is_view = np.may_share_memory(x, y)
+        return y
 
     def backward(self, g: Any) -> Any:
         return g.reshape(self.original)

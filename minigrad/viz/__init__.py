@@ -1,1 +1,1 @@
-""""""
+"""Pictures of computation graphs and of training."""
