@@ -67,11 +67,13 @@ class Function:
 
     # -- to be written by each op --------------------------------------------------------------------
 
-    def forward(self, *arrays: Any) -> Any:
+    # (An op takes as many arrays as it likes. `*arrays: Any, **_: Any` is how type checkers spell "anything".)
+
+    def forward(self, *arrays: Any, **_: Any) -> Any:
         """Arrays in, an array out (or a tuple of arrays). Must not change its inputs."""
         raise NotImplementedError(f"{self.name} has no forward")
 
-    def backward(self, *grads: Any) -> Any:
+    def backward(self, *grads: Any, **_: Any) -> Any:
         """The gradient of each output in, the gradient of each input out (None: no gradient)."""
         raise NotImplementedError(f"{self.name} has no derivative: it defines no backward")
 
