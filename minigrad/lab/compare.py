@@ -47,11 +47,11 @@ class Settings:
     depth: int = 6
     width: int = 16
     optimizer: str = "adam"
-    lr: float = 3e-3
+    lr: float = 1e-3
     batch_size: int = 32
-    epochs: int = 8
+    epochs: int = 6
     seeds: tuple[int, ...] = (0, 1, 2)
-    target: float = 0.95
+    target: float = 0.9
     threads: int = 1
 
     def __post_init__(self) -> None:
