@@ -62,6 +62,7 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     paper, ink, grid = _INK[theme]
     figure = Figure(figsize=(12.5, 4.1), dpi=110, layout="constrained", facecolor=paper)
@@ -69,7 +70,7 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
     accuracy, loss, gradients = figure.subplots(1, 3)
     for axes in (accuracy, loss, gradients):
         axes.set_facecolor(paper)
-        axes.tick_params(colors=ink, labelsize=9)
+        axes.tick_params(which="both", colors=ink, labelsize=9)
         axes.grid(color=grid, linewidth=0.6)
         axes.set_axisbelow(True)
         for side, spine in axes.spines.items():
@@ -105,7 +106,8 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
     accuracy.set_title("Test accuracy, %", color=ink, fontsize=11, loc="left")
     loss.set_yscale("log")
     loss.yaxis.set_major_formatter("{x:g}")
-    loss.yaxis.set_minor_formatter("{x:g}")
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss.yaxis.set_minor_formatter(NullFormatter())
     loss.set_title("Training loss (mean of the epoch)", color=ink, fontsize=11, loc="left")
     for axes in (accuracy, loss):
         axes.set_xlabel("epoch", color=ink, fontsize=9)
