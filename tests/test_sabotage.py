@@ -539,7 +539,39 @@ ROWS = [
         option("avg_pool2d", count_include_pad=lambda c: False),
         partial(parity, "avg_pool2d"),
     ),
-    # recurrent layers and attention
+    # recurrent layers, attention, statistics
+    Row(
+        "attention does not scale",
+        attribute(
+            "minigrad.nn.attention.attention_weights",
+            lambda original: lambda q, k, mask=None, causal=False, scale=None: original(q, k, mask, causal, 1.0),
+        ),
+        partial(parity, "attention"),
+    ),
+    Row(
+        "attention asks what it should answer",
+        attribute(
+            "minigrad.nn.attention.attention_weights",
+            lambda original: lambda q, k, *rest: original(k, q, *rest),
+        ),
+        partial(parity, "attention"),
+    ),
+    Row(
+        "lstm takes one gate for another",
+        attribute(
+            "minigrad.nn.rnn.lstm_sequence",
+            lambda original: lambda x, *rest: original(mg.roll(x, x.shape[-1] // 4, -1), *rest),
+        ),
+        partial(parity, "lstm"),
+    ),
+    Row(
+        "gru's hidden bias is lost",
+        attribute(
+            "minigrad.nn.rnn.gru_sequence",
+            lambda original: lambda x, weight, bias, *rest: original(x, weight, bias * 0, *rest),
+        ),
+        partial(parity, "gru"),
+    ),
     Row(
         "var is biased",
         attribute("minigrad.var", lambda original: lambda x, dim: original(x, dim, correction=0)),
