@@ -89,7 +89,8 @@ class FusedNorm(Function):
 
     def gradients(self, g: Any, x: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
-        dx, dgamma, dbeta = np.empty(x.shape, x.dtype), np.empty(self.parameters, x.dtype), np.empty(self.parameters, x.dtype)
+        dx = np.empty(x.shape, x.dtype)
+        dgamma, dbeta = np.empty(self.parameters, x.dtype), np.empty(self.parameters, x.dtype)
         if x.size:
             self.differentiate(g, x, self.parameter(gamma, 1, x.dtype), dx, dgamma, dbeta)
         else:
