@@ -13,6 +13,8 @@ import dataclasses
 import json
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -168,10 +170,7 @@ class Comparison:
     def run(self, samples: Splits, display: Display) -> None:
         """Do what remains. A KeyboardInterrupt leaves the folder ready to be continued."""
         checkpoint = self.folder / "checkpoint.npz"
-        threads = min(self.settings.threads, numba.config.NUMBA_NUM_THREADS)
-        numba.set_num_threads(threads)
-        limits = require("threadpoolctl", extra="lab", what="minigrad compare").threadpool_limits(threads)
-        with limits, display:  # the limits are those of NumPy's matrix products
+        with _threads(self.settings.threads), display:
             for record in self.runs:
                 display.finish(record)
             for norm, seed in self.remaining:
@@ -180,6 +179,19 @@ class Comparison:
                 self.save()
                 display.finish(record)
         checkpoint.unlink(missing_ok=True)
+
+
+@contextmanager
+def _threads(wanted: int) -> Iterator[None]:
+    """Run Numba's kernels and NumPy's matrix products on at most this many threads."""
+    before = numba.get_num_threads()
+    limit = require("threadpoolctl", extra="lab", what="minigrad compare").threadpool_limits
+    numba.set_num_threads(min(wanted, before))
+    try:
+        with limit(wanted):
+            yield
+    finally:
+        numba.set_num_threads(before)
 
 
 def write(path: Path, content: bytes) -> None:
