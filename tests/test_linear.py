@@ -23,6 +23,14 @@ def test_value_and_derivatives(shape, bias):
     assert mg.autograd.gradgradcheck(F.linear, inputs)
 
 
+def test_few_rows_and_a_large_weight():
+    x, w, b = _tensor(2, 9), _tensor(8, 9, seed=1), _tensor(8, seed=2)
+    y = F.linear(x, w, b)
+    np.testing.assert_allclose(y.data, x.data @ w.data.T + b.data, rtol=1e-13)
+    assert y.data.flags.c_contiguous
+    assert mg.autograd.gradgradcheck(F.linear, [x, w, b])
+
+
 def test_weight_with_one_axis():
     x, w, b = _tensor(4, 3), _tensor(3, seed=1), mg.tensor(np.array(0.5), requires_grad=True)
     assert F.linear(x, w, b).shape == (4,)

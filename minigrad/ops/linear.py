@@ -16,7 +16,7 @@ class Linear(Function):
 
     def forward(self, x: Any, weight: Any, bias: Any) -> Any:
         self.save_for_backward(x, weight)
-        y = _rows(x) @ weight.T
+        y = _times_transposed(_rows(x), weight)
         if bias is not None:
             y += bias  # y is nobody else's yet
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
@@ -37,6 +37,13 @@ class Linear(Function):
 
 def _rows(x: Any) -> Any:
     return x if x.ndim == 2 else x.reshape(int(np.prod(x.shape[:-1])), x.shape[-1])
+
+
+def _times_transposed(rows: Any, weight: Any) -> Any:
+    """X Wᵀ. BLAS has to rearrange whichever operand is transposed: for few rows, rather X than a large W."""
+    if 4 * rows.shape[0] <= min(weight.shape):
+        return (weight @ rows.T).T.copy()
+    return rows @ weight.T
 
 
 def linear(x: Any, weight: Any, bias: Any = None) -> Any:
