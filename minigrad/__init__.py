@@ -57,6 +57,8 @@ from minigrad.ops.creation import (
     full_like,
     int32,
     int64,
+    is_floating_point,
+    is_tensor,
     linspace,
     normal,
     ones,
@@ -76,6 +78,7 @@ from minigrad.ops.elementwise import (
     add,
     clone,
     div,
+    expand,
     floor_divide,
     lerp,
     mul,
@@ -212,3 +215,5 @@ __version__ = "0.1.0"
 float, double, int, long, bool = float32, float64, int32, int64, ops.creation.boolean
 clamp, swapaxes, moveaxis = clip, transpose, movedim
 concat = concatenate = cat
+multiply, negative, absolute = mul, neg, abs
+broadcast_to = expand

@@ -122,6 +122,16 @@ def _strange_types(data: Any) -> set[str]:
     return set() if isinstance(data, float | int | np.generic) else {type(data).__name__}
 
 
+def is_tensor(obj: Any) -> bool:
+    """Is `obj` a Tensor?"""
+    return isinstance(obj, Tensor)
+
+
+def is_floating_point(x: Tensor) -> bool:
+    """Is the dtype of `x` a floating-point one?"""
+    return x.data.dtype.kind == "f"
+
+
 # -- constant ---------------------------------------------------------------------------------------------
 
 

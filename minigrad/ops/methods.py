@@ -10,6 +10,7 @@ from minigrad.autograd.tensor import Tensor
 from minigrad.ops import (
     activation,
     compare,
+    creation,
     elementwise,
     extrema,
     indexing,
@@ -74,6 +75,7 @@ class Methods:
     # -- dtypes ------------------------------------------------------------------------------------------
 
     astype = elementwise.cast
+    is_floating_point = creation.is_floating_point
     type_as = to = elementwise.to
     float = elementwise.to_float
     double = elementwise.to_double
@@ -84,15 +86,15 @@ class Methods:
     # -- elementwise -------------------------------------------------------------------------------------
 
     add = elementwise.add
-    sub = elementwise.sub
-    mul = elementwise.mul
-    div = elementwise.div
-    neg = elementwise.neg
+    sub = subtract = elementwise.sub
+    mul = multiply = elementwise.mul
+    div = divide = true_divide = elementwise.div
+    neg = negative = elementwise.neg
     floor_divide = elementwise.floor_divide
     remainder = elementwise.remainder
     lerp = elementwise.lerp
     clone = elementwise.clone
-    expand = elementwise.expand
+    expand = broadcast_to = elementwise.expand
     pow = power.pow
     square = power.square
     exp = unary.exp
@@ -105,7 +107,7 @@ class Methods:
     sqrt = unary.sqrt
     rsqrt = unary.rsqrt
     reciprocal = unary.reciprocal
-    abs = unary.abs
+    abs = absolute = unary.abs
     sin = unary.sin
     cos = unary.cos
     tan = unary.tan
