@@ -14,7 +14,6 @@ import minigrad as mg
 
 @pytest.fixture(autouse=True)
 def without_garbage_collector() -> Iterator[None]:
-    gc.collect()
     gc.disable()
     yield
     gc.enable()
