@@ -508,6 +508,67 @@ def test_a_change_of_a_clone_is_allowed():
     np.testing.assert_allclose(x.grad.numpy(), [1, 3])
 
 
+INDICES = np.array([0, 2, 2, 1])
+MASK = np.array([[True, False, True, False]] * 2 + [[False, False, True, True]] * 2)
+SIDE_INPUTS = {
+    "index": (lambda x, a: x[a], INDICES),
+    "mask as index": (lambda x, a: x[a], MASK),
+    "gather": (lambda x, a: x.gather(1, a), np.stack([INDICES] * 4)),
+    "index_select": (lambda x, a: mg.index_select(x, 0, a), INDICES),
+    "embedding": (lambda x, a: mg.nn.functional.embedding(a, x), INDICES),
+    "where": (lambda x, a: mg.where(a, x, x * 2), MASK),
+    "masked_fill": (lambda x, a: x.masked_fill(a, 0.0), MASK),
+    "cross_entropy": (lambda x, a: mg.nn.functional.cross_entropy(x, a), INDICES),
+    "nll_loss": (lambda x, a: mg.nn.functional.nll_loss(x, a), INDICES),
+    "class weights": (
+        lambda x, a: mg.nn.functional.cross_entropy(x, mg.tensor(INDICES), weight=a),
+        np.array([0.1, 0.2, 0.3, 0.4]),
+    ),
+    "probabilities": (lambda x, a: mg.nn.functional.cross_entropy(x, a), np.linspace(0, 1, 16).reshape(4, 4)),
+    "mse_loss": (lambda x, a: mg.nn.functional.mse_loss(x, a), np.linspace(0, 1, 16).reshape(4, 4)),
+    "bce": (
+        lambda x, a: mg.nn.functional.binary_cross_entropy_with_logits(x, a),
+        np.linspace(0, 1, 16).reshape(4, 4),
+    ),
+    "attention mask": (lambda x, a: mg.nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=a), MASK),
+    "running mean": (
+        lambda x, a: mg.nn.functional.batch_norm(x, a, mg.ones(4, dtype="float64")),
+        np.array([1.0, 2.0, 3.0, 4.0]),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SIDE_INPUTS)
+def test_a_change_of_what_has_no_gradient_itself_is_never_silently_wrong(name):
+    """Indices, masks, targets: a change of them after the forward pass is an error, or makes no difference."""
+    function, values = SIDE_INPUTS[name]
+    gradients = []
+    for changed in (False, True):
+        x, a = random(4, 4), mg.tensor(values.copy())
+        y = function(x, a)
+        if changed:
+            a.copy_(np.roll(values, 1))
+        try:
+            y.backward(random(*y.shape, seed=1, requires_grad=False))
+        except RuntimeError as error:
+            assert changed
+            assert "changed in place" in str(error)
+            return
+        gradients.append(x.grad.numpy())
+    np.testing.assert_array_equal(*gradients)
+
+
+def test_a_step_of_the_optimizer_is_noticed_and_running_statistics_are_not():
+    model = mg.nn.Sequential(mg.nn.Linear(3, 4), mg.nn.BatchNorm1d(4), mg.nn.Linear(4, 2))
+    optimizer = mg.optim.SGD(model.parameters(), lr=0.1)
+    x = mg.ones(5, 3) * mg.arange(5).float().reshape(5, 1)
+    first, second = model(x).sum(), model(x).sum()  # the second call moves the running statistics
+    first.backward()
+    optimizer.step()
+    with pytest.raises(RuntimeError, match="changed in place"):
+        second.backward()
+
+
 def test_a_reshape_that_had_to_copy_is_no_view():
     x = leaf([[0.5, 1.5], [2.5, 3.5]])
     y = (x * x).sum()
@@ -1028,6 +1089,13 @@ def test_anomaly_mode_does_not_blame_an_op_for_a_nan_that_came_in():
         assert np.isnan((x * 2).data[0])
 
 
+def test_anomaly_mode_does_not_blame_an_op_for_a_nan_in_the_cotangent():
+    x = leaf([2.0, 1.0])
+    with mg.detect_anomaly():
+        (x * 3).exp().backward(mg.Tensor(np.array([np.nan, 1.0])))
+    assert np.isnan(x.grad.numpy()).tolist() == [True, False]
+
+
 def test_without_anomaly_mode_nan_passes():
     with np.errstate(invalid="ignore"):
         y = leaf([-1.0]).log()
@@ -1097,6 +1165,30 @@ def test_one_decorated_function_in_two_threads():
         return result, mg.is_grad_enabled()
 
     assert in_threads(first, second) == [(False, True), (False, True)]
+
+
+def test_two_threads_train_networks_independently():
+    def train(seed):
+        rng = np.random.default_rng(seed)
+        model = mg.nn.Sequential(
+            mg.nn.Conv2d(1, 4, 3), mg.nn.BatchNorm2d(4), mg.nn.ReLU(), mg.nn.Flatten(), mg.nn.LayerNorm(64)
+        )
+        with mg.no_grad():
+            for p in model.parameters():
+                p.copy_(rng.standard_normal(p.shape).astype("float32"))
+        optimizer = mg.optim.Adam(model.parameters())
+        for _ in range(10):
+            x = mg.tensor(rng.standard_normal((4, 1, 6, 6)).astype("float32"))
+            loss = mg.nn.functional.cross_entropy(model(x), mg.tensor(rng.integers(0, 64, 4)))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        return np.concatenate([p.detach().numpy().ravel() for p in model.parameters()])
+
+    alone = [train(0), train(1)]
+    together = in_threads(lambda: train(0), lambda: train(1))
+    for a, b in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 def test_two_threads_train_independently():

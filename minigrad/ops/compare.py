@@ -147,12 +147,13 @@ class Where(Function):
     """z = x where the mask is true, else y: each gets the gradient where it was chosen."""
 
     def forward(self, mask: Any, x: Any, y: Any) -> Any:
-        self.mask = mask
+        self.save_for_backward(mask)
         return np.where(mask, x, y)
 
     def backward(self, g: Any) -> Any:
-        gx = sum_to(where(self.mask, g, 0.0), self.input_shape(1)) if self.needs(1) else None
-        gy = sum_to(where(self.mask, 0.0, g), self.input_shape(2)) if self.needs(2) else None
+        (mask,) = self.saved
+        gx = sum_to(where(mask, g, 0.0), self.input_shape(1)) if self.needs(1) else None
+        gy = sum_to(where(mask, 0.0, g), self.input_shape(2)) if self.needs(2) else None
         return None, gx, gy
 
 

@@ -448,7 +448,7 @@ def _class_weight(x: Any, weight: Any, op: str) -> tuple[int, Any]:
         return classes, None
     if getattr(weight, "requires_grad", False):
         raise ValueError(f"{op}: weight is a constant and gets no gradient: pass weight.detach()")
-    weight = np.ascontiguousarray(raw(weight), x.dtype)
+    weight = np.array(raw(weight), x.dtype)
     if weight.shape != (classes,):
         raise ValueError(f"{op}: weight has shape {weight.shape}, and must be ({classes},): one for each class")
     return classes, weight
@@ -465,7 +465,8 @@ def _class_numbers(x: Any, target: Any, op: str) -> tuple[Any, tuple[int, ...]]:
         )
     if target.shape != expected:
         raise ValueError(f"{op}: target has shape {target.shape}, and must be {expected} for input of shape {x.shape}")
-    return np.ascontiguousarray(target, np.int64).reshape(-1), expected
+    # A copy: the backward pass needs it, and a buffer of targets may hold the next batch by then.
+    return np.array(target, np.int64, order="C").reshape(-1), expected
 
 
 def _check_classes(target: Any, shape: tuple[int, ...], classes: int, ignore_index: int, op: str) -> None:
