@@ -154,7 +154,7 @@ class Comparison:
             "numba": numba.__version__,
             "system": f"{platform.system()} {platform.machine()}",
             "cpus": os.cpu_count(),
-            "threads": numba.get_num_threads(),
+            "threads": min(self.settings.threads, numba.get_num_threads()),
         }
 
     def save(self) -> None:
