@@ -906,6 +906,16 @@ def test_a_leaf_can_be_copied_and_pickled():
         np.testing.assert_array_equal(x.detach().numpy(), [1, 2])
 
 
+def test_what_is_in_a_graph_is_not_copied_with_it():
+    x = leaf([1.0, 2.0])
+    with pytest.raises(RuntimeError, match=r"deepcopy of the output of Mul.*detach"):
+        copy.deepcopy({"cached": x * 2})
+    model = mg.nn.Linear(2, 2)
+    twin = copy.deepcopy(model)
+    assert type(twin.weight) is type(model.weight)
+    assert not np.shares_memory(twin.weight.data, model.weight.data)
+
+
 # -- ops of one's own -------------------------------------------------------------------------------------
 
 
