@@ -886,6 +886,16 @@ def test_gradients_can_be_written_to(view):
     assert x.grad.numpy().flags.writeable
 
 
+def test_a_grad_that_the_user_set_is_added_to():
+    x = leaf([1.0, 2.0])
+    x.grad = mg.ones(1, dtype="float64").expand(2)  # memory that cannot be written to
+    (x * 2).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [3, 3])
+    x.grad = mg.ones(3, 2, dtype="float64")  # it would broadcast
+    with pytest.raises(RuntimeError, match=r"shape \(2,\) had its \.grad set to one of shape \(3, 2\)"):
+        (x * 2).sum().backward()
+
+
 def test_incoming_cotangents_are_not_modified():
     x = leaf([1.0, 2.0])
     v = np.array([1.0, 2.0])

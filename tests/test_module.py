@@ -403,7 +403,10 @@ def test_save_and_load(tmp_path):
     path = tmp_path / "any.name"
     data = {
         "model": model.state_dict(),
-        "optimizer": {"state": {0: {"step": 3, "m": mg.ones(2)}}, "groups": [{"betas": (0.9, 0.99), "lr": np.float64(1)}]},
+        "optimizer": {
+            "state": {0: {"step": 3, "m": mg.ones(2)}},
+            "groups": [{"betas": (0.9, 0.99), "lr": np.float64(1)}],
+        },
         "rng": mg.get_rng_state(),
         "history": [float("inf"), None, True, "text"],
         "array": np.arange(3),

@@ -265,7 +265,12 @@ def _run_hooks(node: Any, grads: list[Any]) -> None:
 def _accumulate(leaf: Tensor, g: Any, create_graph: bool, given: set[int]) -> None:
     if leaf.grad is None:
         leaf.grad = _as_result(g, given)
-    elif create_graph or leaf.grad.requires_grad:
+    elif leaf.grad.shape != g.shape:
+        raise RuntimeError(
+            f"backward: a tensor of shape {g.shape} had its .grad set to one of shape {leaf.grad.shape}, to which its "
+            "gradient cannot be added. Set .grad to None, or to a tensor of the same shape"
+        )
+    elif create_graph or leaf.grad.requires_grad or not leaf.grad.data.flags.writeable:
         leaf.grad = leaf.grad + g
     else:
         leaf.grad.data += g
