@@ -42,6 +42,11 @@ class _Switch(ContextDecorator):
         return _Switch(self._mode, self._value)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"cannot decorate {function.__name__}, an async function: while it waits, other tasks of the thread "
+                "would run in its mode. Write `with mg.no_grad():` inside it, around code that does not await"
+            )
         if not inspect.isgeneratorfunction(function):
             return super().__call__(function)
 
