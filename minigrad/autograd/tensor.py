@@ -55,13 +55,13 @@ class Tensor(_Methods):
     __array_ufunc__ = None  # array + tensor: let NumPy leave it to our __radd__
 
     def __init__(self, data: Any, requires_grad: bool = False):
-        if isinstance(data, Tensor):
-            data = data.data
-        if not isinstance(data, np.ndarray):
-            data = np.asarray(data)
-        self.data: np.ndarray[Any, Any] = data.view()
-        self.version: list[int] = [0]
-        check_dtype(self.data.dtype, "Tensor")
+        # Shared memory, shared counter: a change in place must not escape those who saved the other tensor.
+        self.version: list[int] = data.version if isinstance(data, Tensor) else [0]
+        array = np.asarray(raw(data))
+        check_dtype(array.dtype, "Tensor")
+        if not array.dtype.isnative:  # another machine's order of bytes, which kernels cannot read
+            array = array.astype(array.dtype.newbyteorder("="))
+        self.data: np.ndarray[Any, Any] = array.view()
         if requires_grad:
             self.requires_grad_()
 
@@ -280,19 +280,30 @@ class Tensor(_Methods):
         self.version[0] += 1
         return self.data
 
+    def _change(self, op: str, change: "Callable[..., Any]", *sources: Any) -> "Tensor":
+        """Run `change(data, *sources)`, which writes into `data`, and explain what NumPy objects to."""
+        array, values = self._write(op, *sources), list(map(raw, sources))
+        try:
+            change(array, *values)
+        except (ValueError, TypeError, IndexError) as error:
+            self.version[0] -= 1  # nothing was written
+            given = ", ".join(f"{v.dtype}{list(v.shape)}" if isinstance(v, np.ndarray) else repr(v) for v in values)
+            hint = "" if array.flags.writeable else ". Its elements share memory, or are read-only: change x.clone()"
+            kind = next(kind for kind in (ValueError, TypeError, IndexError) if isinstance(error, kind))
+            raise kind(f"{op}: {error} (tensor: {self.dtype}{list(self.shape)}, given: {given}){hint}") from error
+        return self
+
     def __setitem__(self, index: Any, value: Any) -> None:
         index = tuple(map(raw, index)) if isinstance(index, tuple) else raw(index)
-        self._write("setitem", value)[index] = raw(value)
+        self._change("setitem", lambda x, v: x.__setitem__(index, v), value)
 
     def copy_(self, source: ArrayLike) -> "Tensor":
         """Overwrite the values in place, broadcasting `source`."""
-        np.copyto(self._write("copy_", source), raw(source), casting="same_kind")
-        return self
+        return self._change("copy_", lambda x, y: np.copyto(x, y, casting="same_kind"), source)
 
     def fill_(self, value: float) -> "Tensor":
         """Set every element to `value`, in place."""
-        self._write("fill_")[...] = value
-        return self
+        return self._change("fill_", lambda x, v: x.__setitem__(..., v), value)
 
     def zero_(self) -> "Tensor":
         """Set every element to 0, in place."""
@@ -300,9 +311,8 @@ class Tensor(_Methods):
 
     def add_(self, other: ArrayLike, alpha: float = 1) -> "Tensor":
         """x ← x + alpha · other, in place."""
-        array = self._write("add_", other)
-        np.add(array, raw(other) if alpha == 1 else np.multiply(raw(other), alpha), out=array, casting="same_kind")
-        return self
+        step = raw(other) if alpha == 1 else np.multiply(raw(other), alpha)
+        return self._change("add_", lambda x, _: np.add(x, step, out=x, casting="same_kind"), other)
 
     def sub_(self, other: ArrayLike, alpha: float = 1) -> "Tensor":
         """x ← x − alpha · other, in place."""
@@ -310,21 +320,15 @@ class Tensor(_Methods):
 
     def mul_(self, other: ArrayLike) -> "Tensor":
         """x ← x · other, in place."""
-        array = self._write("mul_", other)
-        np.multiply(array, raw(other), out=array, casting="same_kind")
-        return self
+        return self._change("mul_", lambda x, y: np.multiply(x, y, out=x, casting="same_kind"), other)
 
     def div_(self, other: ArrayLike) -> "Tensor":
         """x ← x / other, in place."""
-        array = self._write("div_", other)
-        np.divide(array, raw(other), out=array, casting="same_kind")
-        return self
+        return self._change("div_", lambda x, y: np.divide(x, y, out=x, casting="same_kind"), other)
 
     def clamp_(self, min: float | None = None, max: float | None = None) -> "Tensor":
         """x ← clip(x, min, max), in place."""
-        array = self._write("clamp_")
-        np.clip(array, min, max, out=array)
-        return self
+        return self._change("clamp_", lambda x, low, high: np.clip(x, low, high, out=x), min, max)
 
 
 class HookHandle:
@@ -351,5 +355,8 @@ def raw(x: Any) -> Any:
 
 
 def check_dtype(dtype: "np.dtype[Any]", who: str) -> None:
-    if dtype.kind not in "fiub" or dtype.itemsize > 8:
-        raise TypeError(f"{who}: data must be floats, integers or booleans, not {dtype}")
+    if dtype.kind not in "fiub" or (dtype.kind == "f" and dtype.itemsize not in (4, 8)):
+        raise TypeError(
+            f"{who}: data must be float32, float64, integers or booleans, not {dtype}; convert it first, "
+            "array.astype(np.float32)"
+        )

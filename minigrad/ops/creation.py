@@ -67,8 +67,6 @@ def from_numpy(array: "np.ndarray[Any, Any]") -> Tensor:
 
 
 def _leaf(array: Any, requires_grad: bool) -> Tensor:
-    if not array.dtype.isnative:  # files of other machines' bytes: MNIST's, for one
-        array = array.astype(array.dtype.newbyteorder("="))
     return Tensor(array, requires_grad=requires_grad)
 
 
@@ -78,7 +76,8 @@ def _array(data: Any, who: str, dtype: Any = None) -> "np.ndarray[Any, Any]":
         return data.data
     if isinstance(data, np.ndarray | np.generic):
         array = np.asarray(data)
-        check_dtype(array.dtype, who)
+        if dtype is None or array.dtype.kind not in "fiub":
+            check_dtype(array.dtype, who)
         return array
     dtypes: set[Any] = set()
     plain = _without_tensors(data, dtypes)

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Function, Tensor
+from minigrad.autograd.tensor import check_dtype
 
 # -- types and shapes of operands -------------------------------------------------------------------------
 
@@ -13,7 +14,8 @@ class Cast(Function):
     """The same values in another dtype."""
 
     def __init__(self, dtype: Any):
-        self.dtype = np.dtype(dtype)
+        self.dtype = np.dtype(dtype).newbyteorder("=")
+        check_dtype(self.dtype, "to")
         self.differentiable = self.dtype.kind == "f"
 
     def forward(self, x: Any) -> Any:
@@ -109,8 +111,10 @@ def _promoted(x: Any, y: Any, divide: bool) -> tuple[Any, Any]:
     x_number, y_number = isinstance(x, float | int), isinstance(y, float | int)
     if not x_number and not hasattr(x, "dtype"):
         x = np.asarray(x)
+        check_dtype(x.dtype, "operand")
     if not y_number and not hasattr(y, "dtype"):
         y = np.asarray(y)
+        check_dtype(y.dtype, "operand")
     if y_number or x_number:
         array, number = (x, y) if y_number else (y, x)
         if not hasattr(array, "dtype") or array.dtype.kind == "f":
