@@ -146,7 +146,7 @@ def _run(
                 target, index = edge
                 if wanted is None or target in wanted:
                     shape, dtype = target.outputs[index]
-                    if g.shape != shape or g.dtype is not dtype:
+                    if getattr(g, "shape", None) != shape or g.dtype is not dtype:
                         g = _fit(node, edge, g)
                     _send(pending, target, index, g)
         if targets is None or inputs is None:
@@ -240,8 +240,13 @@ def _fit(node: Function, edge: tuple[Any, int], g: Any) -> Any:
     """Check a rule's result against the input that it belongs to."""
     target, index = edge
     shape, dtype = target.outputs[index]
+    i = node.edges.index(edge)
+    if not isinstance(g, Tensor | np.ndarray | np.generic):
+        raise TypeError(
+            f"{node.name}.backward returned a {type(g).__name__} as the gradient of input {i}; return an array of the "
+            f"input's shape, {shape}, or a tuple of one for each input"
+        )
     if g.shape != shape:
-        i = node.edges.index(edge)
         raise RuntimeError(f"{node.name}.backward: the gradient of input {i} has shape {g.shape}, the input {shape}")
     return g if g.dtype == dtype else g.astype(dtype)
 
@@ -255,20 +260,26 @@ def _run_hooks(node: Any, grads: list[Any]) -> None:
             is_array = not isinstance(g, Tensor)
             result = hook(Tensor._of(np.array(g)) if is_array else g)
             if result is not None:
-                if result.shape != g.shape:
+                if not isinstance(result, Tensor | np.ndarray):
+                    raise TypeError(f"a hook must return a tensor or None, and returned a {type(result).__name__}")
+                if result.shape != g.shape or result.dtype != g.dtype:
                     raise RuntimeError(
-                        f"a hook changed a gradient of shape {g.shape} into one of shape {result.shape}"
+                        f"a hook changed a gradient of {g.dtype}{list(g.shape)} into one of "
+                        f"{result.dtype}{list(result.shape)}"
                     )
-                grads[index] = raw(result) if is_array else result
+                grads[index] = raw(result) if is_array else result if isinstance(result, Tensor) else Tensor(result)
 
 
 def _accumulate(leaf: Tensor, g: Any, create_graph: bool, given: set[int]) -> None:
+    if not leaf.requires_grad:  # requires_grad_(False) since the graph was recorded
+        return
     if leaf.grad is None:
         leaf.grad = _as_result(g, given)
-    elif leaf.grad.shape != g.shape:
+    elif not isinstance(leaf.grad, Tensor) or leaf.grad.shape != g.shape:
         raise RuntimeError(
-            f"backward: a tensor of shape {g.shape} had its .grad set to one of shape {leaf.grad.shape}, to which its "
-            "gradient cannot be added. Set .grad to None, or to a tensor of the same shape"
+            f"backward: a tensor of shape {g.shape} had its .grad set to one of shape {np.shape(leaf.grad)} (a "
+            f"{type(leaf.grad).__name__}), to which its gradient cannot be added. Set .grad to None, or to a tensor of "
+            "the same shape"
         )
     elif create_graph or leaf.grad.requires_grad or not leaf.grad.data.flags.writeable:
         leaf.grad = leaf.grad + g

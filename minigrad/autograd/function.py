@@ -119,6 +119,14 @@ class Function:
     def __repr__(self) -> str:
         return f"<{self.name}>"
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self.order >= 0:
+            raise TypeError(
+                f"{self.name}: a tensor that an op made cannot be deep-copied or pickled, because its graph cannot: "
+                "the copy would send its gradients to copies of the leaves. Use x.detach()"
+            )
+        return super().__reduce_ex__(protocol)
+
     # -- the machinery -------------------------------------------------------------------------------
 
     def __call__(self, *inputs: Any) -> Any:
@@ -169,6 +177,11 @@ class Function:
     def _wrap(self, out: Any, arrays: list[Any]) -> Tensor:
         if type(out) is not np.ndarray:
             array = np.asarray(out)  # NumPy turns 0-d results into scalars
+            if array.dtype.kind not in "fiub" or isinstance(out, list):
+                raise TypeError(
+                    f"{self.name}.forward returned a {type(out).__name__}; it must return an array of numbers, or a "
+                    "tuple of arrays"
+                )
             if self._saved:
                 self._saved = tuple([array if s is out else s for s in self._saved])
             out = array

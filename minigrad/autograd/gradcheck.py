@@ -158,7 +158,8 @@ def _differences(
     """∂⟨v, f(x)⟩/∂x_i, element by element, on copies of the input."""
 
     def projected(x: Any) -> float:
-        arguments = [*inputs[:i], Tensor(x, requires_grad=True), *inputs[i + 1 :]]
+        moved = Tensor(x, requires_grad=True)
+        arguments = [moved if argument is inputs[i] else argument for argument in inputs]  # it may be there twice
         outputs = _float_outputs(function(*arguments))
         return sum(float((v * y.data).sum()) for y, v in zip(outputs, cotangents, strict=True))
 
