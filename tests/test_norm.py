@@ -640,3 +640,28 @@ def test_errors_say_what_came_and_what_was_expected(message: str) -> None:
     with pytest.raises((ValueError, TypeError)) as error:
         ERRORS[message]()
     assert message in str(error.value)
+
+
+def test_one_running_average_alone_is_refused():
+    x, average = mg.randn(4, 3, 2), mg.zeros(3)
+    for norm in (lambda *stats: F.batch_norm(x, *stats, training=True), lambda *stats: F.instance_norm(x, *stats)):
+        for stats in [(average, None), (None, average)]:
+            with pytest.raises(ValueError, match="both running_mean and running_var"):
+                norm(*stats)
+
+
+def test_lists_are_refused_by_name():
+    with pytest.raises(TypeError, match=r"layer_norm: the input must be a tensor or an array, not a list"):
+        F.layer_norm([[1.0, 2.0]], 2)
+    with pytest.raises(TypeError, match=r"batch_norm: weight must be a tensor or an array, not a list"):
+        F.batch_norm(mg.randn(4, 2), weight=[1.0, 1.0], training=True)
+
+
+def test_numpy_numbers_and_arrays_are_welcome():
+    norm = mg.nn.LayerNorm(np.int64(3))
+    assert norm.normalized_shape == (3,) and "LayerNorm((3,)," in repr(norm)
+    x = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
+    np.testing.assert_array_equal(F.layer_norm(x, np.int64(3)), norm(mg.tensor(x)).detach().numpy())
+    batch = mg.nn.BatchNorm1d(3)
+    batch(x)
+    assert batch.num_batches_tracked.item() == 1

@@ -111,7 +111,7 @@ class _BatchNorm(_ChannelNorm):
         # momentum=None: the k-th batch weighs 1/k, so that all batches weigh the same.
         momentum = 1 / (count.item() + 1) if self.momentum is None else self.momentum
         y = F.batch_norm(input, mean, var, self.weight, self.bias, True, momentum, self.eps)
-        if input.data.size:
+        if 0 not in input.shape:
             count.add_(1)
         return y
 
@@ -264,7 +264,8 @@ class LayerNorm(_Norm):
         dtype: Any = None,
     ):
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        lengths = (normalized_shape,) if isinstance(normalized_shape, int | np.integer) else normalized_shape
+        shape = tuple(int(n) for n in lengths)
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
         self._make_affine(shape, elementwise_affine, bias, np.float32 if dtype is None else dtype)
 

@@ -68,8 +68,8 @@ def batch_norm(
         eps: ε, under the root.
 
     Raises:
-        ValueError: one value per channel in training, which has no variance; a shape that does not fit; no running
-            averages in evaluation.
+        ValueError: one value per channel in training, which has no variance; a shape that does not fit; only one of
+            the running averages, or in evaluation none.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     An empty batch leaves the running averages alone (PyTorch makes them NaN). Keras weighs the *old* value by
@@ -107,6 +107,8 @@ def batch_norm(
             return composed(input, weight, bias)
         return ChannelNorm(composed, eps, "BatchNorm", channels, given)(input, weight, bias)
 
+    if (running_mean is None) != (running_var is None):
+        raise ValueError(f"{op}: pass both running_mean and running_var, to be updated together, or neither")
     n = input.shape[0] * prod(input.shape[2:])
     if n == 1:
         raise ValueError(

@@ -235,6 +235,8 @@ def as_stats(mu: Any, variance: Any) -> Any:
 
 
 def check_float(op: str, x: Any) -> None:
+    if not isinstance(x, Tensor | np.ndarray):
+        raise TypeError(f"{op}: the input must be a tensor or an array, not a {type(x).__name__}: mg.tensor(...)")
     if x.dtype.kind != "f":
         raise TypeError(f"{op}: the input must be floating-point, not {x.dtype}: convert it first, x.float()")
 
@@ -243,6 +245,8 @@ def check_parameter(op: str, name: str, values: Any, shape: tuple[int, ...], x: 
     """A γ, a β or a running average (or None) must have the right shape and the input's dtype."""
     if values is None:
         return
+    if not isinstance(values, Tensor | np.ndarray):
+        raise TypeError(f"{op}: {name} must be a tensor or an array, not a {type(values).__name__}: mg.tensor(...)")
     if values.shape != shape:
         raise ValueError(
             f"{op}: {name} has shape {values.shape}, and must have {shape}: {why} (input shape {x.shape})"

@@ -114,7 +114,8 @@ def instance_norm(
         eps: ε, under the root.
 
     Raises:
-        ValueError: one element of space, which has no variance; a shape that does not fit.
+        ValueError: one element of space, which has no variance; a shape that does not fit; only one of the running
+            averages.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     Source: Ulyanov, Vedaldi & Lempitsky, "Instance normalization", arXiv 1607.08022.
@@ -137,6 +138,8 @@ def instance_norm(
     check_parameter(op, "running_var", running_var, (channels,), input, why)
     check_parameter(op, "weight", weight, (channels,), input, why)
     check_parameter(op, "bias", bias, (channels,), input, why)
+    if (running_mean is None) != (running_var is None):
+        raise ValueError(f"{op}: pass both running_mean and running_var, to be updated together, or neither")
     if space == 1:
         raise ValueError(
             f"{op}: more than one element of space is needed, and the input has shape {input.shape}: the variance of "

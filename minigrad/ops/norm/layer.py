@@ -4,6 +4,8 @@ from functools import partial
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from minigrad.autograd.modes import modes
 from minigrad.ops.norm.common import RowNorm, affine, check_float, check_parameter, moments, standardize
 
@@ -47,7 +49,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
         [[-1.0, 1.0], [-1.0, 1.0]]
     """
     op = "layer_norm"
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    shape = (normalized_shape,) if isinstance(normalized_shape, int | np.integer) else tuple(normalized_shape)
     check_float(op, input)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ValueError(
