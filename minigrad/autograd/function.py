@@ -121,9 +121,9 @@ class Function:
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         if self.order >= 0:
-            raise TypeError(
-                f"{self.name}: a tensor that an op made cannot be deep-copied or pickled, because its graph cannot: "
-                "the copy would send its gradients to copies of the leaves. Use x.detach()"
+            raise RuntimeError(
+                f"{self.name}: what an op made cannot be deep-copied or pickled, because its graph cannot: the copy "
+                "would send its gradients to leaves that nobody holds. Copy x.detach()"
             )
         return super().__reduce_ex__(protocol)
 

@@ -1,7 +1,6 @@
 """`Tensor`: a NumPy array that remembers how it was computed."""
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from typing import TYPE_CHECKING, Any, TypeAlias
 from weakref import ref
 
@@ -175,17 +174,6 @@ class Tensor(_Methods):
         tensor = Tensor._of(self.data.view())
         tensor.version = self.version
         return tensor
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Tensor":
-        if self.grad_fn is not None:
-            raise RuntimeError(
-                f"deepcopy of the output of {self.grad_fn.name}: the copy would have a graph of its own, whose leaves "
-                "nobody holds. Copy leaves, or x.detach()"
-            )
-        twin = self.__class__.__new__(self.__class__)
-        memo[id(self)] = twin
-        twin.__dict__.update({name: deepcopy(value, memo) for name, value in vars(self).items()})
-        return twin
 
     # -- gradients -----------------------------------------------------------------------------------
 
