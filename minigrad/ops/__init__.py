@@ -4,4 +4,5 @@ Called with plain arrays only, an op computes and records nothing: that is how o
 an ordinary backward pass and one that is itself recorded.
 """
 
+from minigrad.ops import creation as creation
 from minigrad.ops import methods as methods
