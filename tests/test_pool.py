@@ -141,6 +141,15 @@ X = mg.zeros(2, 3, 5, 5)
     [
         (lambda: F.max_pool2d(X, 6), r"max_pool2d: kernel_size=\(6, 6\) is larger than the image \(5, 5\)"),
         (lambda: F.max_pool2d(X, 2, padding=2), "max_pool2d: padding must be at most half of kernel_size"),
+        (
+            # Window 0 begins at −1 and goes on at 2, behind a row of two pixels.
+            lambda: F.max_pool1d(mg.zeros(1, 1, 2), 2, padding=1, dilation=3),
+            r"max_pool1d: with dilation=\(3,\) and padding=\(1,\), some windows of kernel_size=\(2,\) step over",
+        ),
+        (
+            lambda: F.max_pool2d(mg.zeros(1, 1, 5, 2), (3, 2), padding=1, dilation=(1, 3), ceil_mode=True),
+            "hold nothing but padding",
+        ),
         (lambda: F.avg_pool2d(X, 0), "avg_pool2d: kernel_size must be at least 1, got 0"),
         (lambda: F.max_pool2d(X, 2, stride=0), "max_pool2d: stride must be at least 1"),
         (lambda: F.max_pool2d(X, 2, padding=-1), "max_pool2d: padding must be at least 0"),

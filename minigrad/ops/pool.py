@@ -241,6 +241,11 @@ def _tables(
     tables = tuple(_windows(*a, ceil_mode, pad_counts) for a in zip(image, size, step, pads, dilated, strict=True))
     if None in tables:
         raise ValueError(f"{op}: kernel_size={size} is larger than the image {image} with padding={pads}")
+    if any(f >= e for w in tables for f, e in zip(w.first, w.last, strict=True)):
+        raise ValueError(
+            f"{op}: with dilation={dilated} and padding={pads}, some windows of kernel_size={size} step over the "
+            f"whole image {image} and hold nothing but padding; use less of either"
+        )
     return tables
 
 
