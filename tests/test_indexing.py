@@ -179,3 +179,14 @@ def test_one_hot():
 def test_errors(function, error, message):
     with pytest.raises(error, match=message):
         function(mg.zeros(3, 4))
+
+
+def test_a_number_beside_an_array_only_picks():
+    """NumPy would take it for an array and move the axis of both to the front: (2, 3), not (3, 2)."""
+    x = mg.tensor(np.arange(24.0).reshape(2, 3, 4))
+    y = x[1, :, [2, 0]]
+    np.testing.assert_array_equal(y.data, x.data[1][:, [2, 0]])
+    x[1, :, [2, 0]] = y * 10
+    np.testing.assert_array_equal(x.data[1][:, [2, 0]], y.data * 10)
+    x[mg.tensor(0)][:] = 5  # a 0-d tensor is a number: a view
+    assert (x.data[0] == 5).all()

@@ -281,10 +281,6 @@ class Tensor(_Methods):
             raise kind(f"{op}: {error} (tensor: {self.dtype}{list(self.shape)}, given: {given}){hint}") from error
         return self
 
-    def __setitem__(self, index: Any, value: Any) -> None:
-        index = tuple(map(raw, index)) if isinstance(index, tuple) else raw(index)
-        self._change("setitem", lambda x, v: x.__setitem__(index, v), value)
-
     def copy_(self, source: ArrayLike) -> "Tensor":
         """Overwrite the values in place, broadcasting `source`."""
         return self._change("copy_", lambda x, y: np.copyto(x, y, casting="same_kind"), source)

@@ -69,7 +69,8 @@ def getitem(x: Any, index: Any) -> Any:
     """`x[index]`: numbers, slices, None, `...`, boolean masks, and integer arrays, tensors or lists.
 
     As in NumPy and PyTorch, an index of numbers, slices, None and `...` gives a view of the same memory, and one
-    with arrays a copy. The gradient of an element that is picked several times is the sum.
+    with arrays a copy. The gradient of an element that is picked several times is the sum. Where the two differ,
+    this is PyTorch: x[0, :, [1, 2]] of shape (2, 3, 4) is (3, 2), x[0] with columns picked, and not (2, 3).
 
     Example:
         >>> import minigrad as mg
@@ -78,28 +79,64 @@ def getitem(x: Any, index: Any) -> Any:
         >>> x.grad.tolist()
         [2.0, 0.0, 1.0]
     """
-    index = index if type(index) is tuple else (index,)
+    numbers, rest = _parts(index)
+    return GetItem(rest)(x if numbers is None else GetItem(numbers)(x))
+
+
+def setitem(x: Tensor, index: Any, value: Any) -> None:
+    """`x[index] = value`, in place; an index as for `getitem`."""
+    numbers, rest = _parts(index)
+
+    def write(array: Any, value: Any) -> None:
+        (array if numbers is None else array[numbers])[rest] = value
+
+    x._change("setitem", write, value)
+
+
+def _parts(index: Any) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
+    """An index as two, to be applied one after the other: one of numbers (None where not needed), and the rest."""
     parts = []
     basic = True
-    for part in index:
+    for part in index if type(index) is tuple else (index,):
         if isinstance(part, Tensor | list | np.ndarray | range):
             part = _places(part)
-            basic = False
+            basic = basic and isinstance(part, int)
         elif isinstance(part, bool | np.bool_):
             part = np.asarray(part)
             basic = False
         parts.append(part)
-    if basic and Ellipsis not in parts:
-        parts.append(Ellipsis)  # then NumPy gives a view even of a single element
-    return GetItem(tuple(parts))(x)
+    if basic:
+        if Ellipsis not in parts:
+            parts.append(Ellipsis)  # then NumPy gives a view even of a single element
+        return None, tuple(parts)
+    if not any(isinstance(part, int | np.integer) for part in parts):
+        return None, tuple(parts)
+    # Beside an array, NumPy takes a number for an array, too, and may move the axis of both to the front.
+    numbers, rest = [], []
+    for part in parts:
+        if isinstance(part, int | np.integer):
+            numbers.append(part)
+            continue
+        rest.append(part)
+        if part is Ellipsis:
+            numbers.append(part)
+        elif part is not None:
+            is_mask = isinstance(part, np.ndarray) and part.dtype == np.bool_
+            numbers += [slice(None)] * (part.ndim if is_mask else 1)
+    if Ellipsis not in numbers:
+        numbers.append(Ellipsis)
+    return tuple(numbers), tuple(rest)
 
 
 def _places(part: Any) -> Any:
-    """An index array of our own: if its owner changes it later, the gradient still goes to the right places."""
+    """An index array of our own: if its owner changes it later, the gradient still goes to the right places.
+
+    A single integer is a number.
+    """
     array = np.array([raw(i) for i in part]) if isinstance(part, list | range) else np.array(raw(part))
     if array.size == 0 and array.dtype.kind == "f":  # what NumPy makes of []
         array = array.astype(np.int64)
-    return array
+    return int(array) if array.ndim == 0 and array.dtype.kind in "iu" else array
 
 
 # -- along one axis ---------------------------------------------------------------------------------------

@@ -222,6 +222,7 @@ class Methods:
     # -- indexing ----------------------------------------------------------------------------------------
 
     __getitem__ = indexing.getitem
+    __setitem__ = indexing.setitem
     index_select = indexing.index_select
     index_add = indexing.index_add
     gather = indexing.gather

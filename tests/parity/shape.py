@@ -22,6 +22,9 @@ INDICES = {
     "list": lambda lib, x: x[[0, -1, -1]],
     "list_second": lambda lib, x: x[:, [1, 1]],
     "tensor_without_axes": lambda lib, x: x[lib.tensor(2)],
+    "number_beside_tensor": lambda lib, x: x[0, :, lib.tensor([1, 2])],
+    "tensor_before_none_and_number": lambda lib, x: x[..., lib.tensor([[1, 2]]), None, -1],
+    "number_beside_mask": lambda lib, x: x[:, lib.tensor([True, False, True, True]), None, lib.tensor(2)],
 }
 
 CASES = [
