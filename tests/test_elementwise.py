@@ -233,3 +233,22 @@ def test_broadcasting_against_numpy(shapes, seed):
 def test_shapes_that_do_not_broadcast_are_named():
     with pytest.raises(ValueError, match=r"Mul: .*\(inputs: float32\[2\], float32\[3\]\)"):
         mg.ones(2) * mg.ones(3)
+
+
+def test_masked_fill_keeps_the_dtype():
+    mask = mg.tensor([True, False])
+    filled = mg.arange(2).masked_fill(mask, 7.0)
+    assert filled.dtype == np.int64
+    assert filled.tolist() == [7, 1]
+    assert mg.tensor([False, False]).masked_fill(mask, 2).dtype == bool
+    assert mg.tensor([0.0, 1.0]).masked_fill(mask, float("-inf")).tolist() == [-math.inf, 1]
+    with pytest.raises(ValueError, match="masked_fill: inf is no number for a tensor of int64"):
+        mg.arange(2).masked_fill(mask, math.inf)
+
+
+@pytest.mark.parametrize("function", [operator.floordiv, operator.mod])
+def test_integers_divided_by_zero(function):
+    for x, y in ((mg.arange(2), 0), (1, mg.arange(2)), (mg.arange(2), mg.arange(2))):
+        with pytest.raises(ValueError, match="an integer is divided by 0"):
+            function(x, y)
+    assert np.isnan(function(mg.tensor(0.0), 0).item())

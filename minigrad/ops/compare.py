@@ -190,8 +190,14 @@ def _number(x: Any, other: Any) -> Any:
 
 
 def masked_fill(x: Any, mask: Any, value: Any) -> Any:
-    """`value` where `mask` is true, and `x` elsewhere."""
-    return where(mask, cast(value, x.dtype) if hasattr(value, "dtype") else value, x)
+    """`value` where `mask` is true, and `x` elsewhere, in the dtype of `x`."""
+    if not hasattr(value, "dtype"):
+        value = np.asarray(value)
+    if x.dtype.kind in "iu" and not np.isfinite(raw(value)).all():
+        raise ValueError(
+            f"masked_fill: {raw(value)} is no number for a tensor of {x.dtype}: convert it first, x.float()"
+        )
+    return where(mask, cast(value, x.dtype), x)
 
 
 class Maximum(Function):

@@ -291,10 +291,17 @@ def neg(x: Any) -> Any:
 # -- whole numbers ----------------------------------------------------------------------------------------
 
 
+def _refuse_zero(x: Any, y: Any) -> None:
+    """Raise if integers are divided by 0: NumPy would quietly answer 0."""
+    if np.result_type(x, y).kind != "f" and not np.all(y):
+        raise ZeroDivisionError("an integer is divided by 0; a float would give inf or NaN: x.float()")
+
+
 class FloorDivide(Function):
     """z = ⌊x / y⌋, a step function: its slope is 0."""
 
     def forward(self, x: Any, y: Any) -> Any:
+        _refuse_zero(x, y)
         with np.errstate(all="ignore"):
             return np.floor_divide(x, y)
 
@@ -309,6 +316,7 @@ class Remainder(Function):
 
     def forward(self, x: Any, y: Any) -> Any:
         self.save_for_backward(x, y)
+        _refuse_zero(x, y)
         with np.errstate(all="ignore"):
             return np.remainder(x, y)
 
