@@ -207,3 +207,44 @@ def test_truth():
     assert not x.all().item()
     assert x.count_nonzero().item() == 1
     assert mg.nansum(mg.tensor([1.0, float("nan")])).item() == 1
+
+
+REDUCTIONS = ["sum", "nansum", "mean", "amax", "amin", "prod", "logsumexp", "norm", "any", "all", "argmax"]
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize("axis", [0, -1, np.int64(0)])
+def test_a_number_has_an_axis_if_one_is_asked_for(name, axis):
+    x = mg.tensor(2.5, requires_grad=True)
+    y = getattr(mg, name)(x, axis=axis, keepdim=True)
+    assert y.shape == ()
+    assert y.item() == {"any": True, "all": True, "argmax": 0}.get(name, 2.5)
+    if y.requires_grad:
+        y.backward()
+        assert x.grad.item() == 1
+    with pytest.raises(IndexError, match="axis 1 is out of range for a tensor with 0 axes"):
+        getattr(mg, name)(x, axis=1)
+
+
+@pytest.mark.parametrize("name", ["max", "min", "sort", "median"])
+def test_choosing_from_a_number_keeps_its_dtype(name):
+    values, indices = getattr(mg, name)(mg.tensor(True), -1)
+    assert values.dtype == bool
+    assert (values.item(), indices.item()) == (True, 0)
+    assert mg.cumsum(mg.tensor(3, dtype=mg.int32), 0).dtype == np.int64
+
+
+def test_reductions_of_integers():
+    assert mg.nansum(mg.tensor([1, 2])).dtype == np.int64
+    y = mg.logsumexp(mg.tensor([0, 0]), 0)
+    assert y.dtype == np.float32
+    assert y.item() == pytest.approx(np.log(2))
+
+
+def test_norm_with_a_small_exponent_at_zero():
+    x = mg.tensor([0.0, 3.0, -2.0], dtype=mg.float64, requires_grad=True)
+    y = x.norm(0.5)
+    assert y.item() == pytest.approx((3**0.5 + 2**0.5) ** 2)
+    y.backward()
+    root = y.item() ** 0.5
+    np.testing.assert_allclose(x.grad.data, [0, root / 3**0.5, -root / 2**0.5], rtol=1e-14)

@@ -86,6 +86,11 @@ def test_cat_promotes_and_leaves_out_the_empty():
     assert mg.hstack([mg.tensor(1.0), mg.tensor(2.0)]).tolist() == [1, 2]
 
 
+def test_an_empty_axis_in_chunks():
+    assert [piece.shape for piece in mg.zeros(3, 0).chunk(2, 1)] == [(3, 0), (3, 0)]
+    assert F.glu(mg.zeros(3, 0)).shape == (3, 0)
+
+
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [
@@ -98,6 +103,7 @@ def test_cat_promotes_and_leaves_out_the_empty():
         (lambda x: x.split([1, 1], 1), ValueError, r"split: the sizes \[1, 1\] must add up to the length 3"),
         (lambda x: x.repeat(2), ValueError, "repeat: needs a number for each of the 2 axes"),
         (lambda x: x.unflatten(1, (2, 2)), ValueError, r"unflatten: sizes \(2, 2\)"),
+        (lambda x: mg.tril(x[0]), ValueError, r"tril: needs a matrix \(or several\), and the tensor has shape \(3,\)"),
         (lambda x: F.pad(x, (3, 0), "reflect"), ValueError, "at most 2 elements at each end of axis 1"),
         (lambda x: F.pad(x, (1,)), ValueError, "pad: needs pairs"),
         (lambda x: F.pad(x, (1, 1), "mirror"), ValueError, "pad: mode must be"),

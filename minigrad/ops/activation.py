@@ -391,6 +391,8 @@ def glu(x: Any, axis: int = -1) -> Any:
     Source: Dauphin et al., arXiv 1612.08083.
     """
     check_float(x, "glu")
+    if x.ndim == 0:
+        raise ValueError("glu: input is 0-d, and must have an axis to be halved")
     (axis,) = normalize_axes(axis, x.ndim, "glu")
     n = x.shape[axis]
     if n % 2:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import numpy as np
+
 
 def accepts_dim(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function with an `axis` argument be called with PyTorch's `dim=` as well (and keepdims/keepdim)."""
@@ -23,13 +25,17 @@ def accepts_dim(function: Callable[..., Any]) -> Callable[..., Any]:
 def normalize_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     """`axis` (None: all; a number; several) as a tuple of numbers from 0 to ndim − 1, in order.
 
+    A 0-d array may be told axis 0 or −1, as in PyTorch; there is then none to work on.
+
     Raises:
         IndexError: an axis that the array does not have.
         ValueError: an axis named twice.
     """
     if axis is None:
         return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
+    if ndim == 0 and axes in ((0,), (-1,)):
+        return ()
     for a in axes:
         if not -ndim <= a < ndim:
             raise IndexError(f"{op}: axis {a} is out of range for a tensor with {ndim} axes")

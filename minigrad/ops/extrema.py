@@ -11,6 +11,7 @@ from minigrad.autograd import Tensor
 from minigrad.autograd.tensor import raw
 from minigrad.ops.compare import Predicate, maximum, minimum
 from minigrad.ops.dims import accepts_dim, normalize_axes
+from minigrad.ops.elementwise import clone
 from minigrad.ops.indexing import pick
 from minigrad.ops.reduction import Reduction, keepdim_shape
 from minigrad.ops.shape import one_axis, squeeze
@@ -99,12 +100,18 @@ def min(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
 
 
 def _extreme(function: Any, x: Any, axis: int, keepdim: bool, op: str) -> ValuesAndIndices:
-    if x.ndim == 0:
-        return ValuesAndIndices(x * 1, Tensor(np.zeros((), np.int64)))
-    (a,) = _with_elements(x, int(axis), op)
+    axes = _with_elements(x, int(axis), op)
+    if not axes:
+        return _only_element(x)
+    (a,) = axes
     index = function(raw(x), axis=a, keepdims=True)
     values = pick(x, a, index)
     return ValuesAndIndices(values if keepdim else squeeze(values, a), Tensor(index if keepdim else index.squeeze(a)))
+
+
+def _only_element(x: Any) -> ValuesAndIndices:
+    """What there is to choose from in a 0-d tensor."""
+    return ValuesAndIndices(clone(x), Tensor(np.zeros((), np.int64)))
 
 
 @accepts_dim
@@ -160,7 +167,7 @@ def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) 
         [1, 2, 0]
     """
     if x.ndim == 0:
-        return ValuesAndIndices(x * 1, Tensor(np.zeros((), np.int64)))
+        return _only_element(x)
     a = one_axis(axis, x.ndim, "sort")
     index = _order(raw(x), a, descending)
     return ValuesAndIndices(pick(x, a, index), Tensor(index))
@@ -187,7 +194,10 @@ def median(x: Any, axis: int | None = None, keepdim: bool = False) -> Any:
     """
     if axis is None:
         return median(x.reshape(-1), 0).values
-    (a,) = _with_elements(x, int(axis), "median")
+    axes = _with_elements(x, int(axis), "median")
+    if not axes:
+        return _only_element(x)
+    (a,) = axes
     array = raw(x)
     order = _order(array, a, False)
     index = order.take([(x.shape[a] - 1) // 2], axis=a)

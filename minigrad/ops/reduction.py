@@ -16,7 +16,7 @@ from minigrad.ops.indexing import getitem
 from minigrad.ops.power import pow
 from minigrad.ops.scan import cumprod
 from minigrad.ops.shape import cat, flip
-from minigrad.ops.unary import abs, exp
+from minigrad.ops.unary import abs, exp, floating
 
 
 def keepdim_shape(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -91,7 +91,7 @@ def sum(x: Any, axis: Any = None, keepdim: bool = False, dtype: Any = None) -> A
 @accepts_dim
 def nansum(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
     """Σ x over `axis`, NaN counting as 0; no gradient flows to the NaNs."""
-    return sum(where(np.isnan(raw(x)), 0.0, x), axis, keepdim)
+    return sum(where(np.isnan(raw(x)), 0.0, x) if x.dtype.kind == "f" else x, axis, keepdim)
 
 
 @accepts_dim
@@ -236,7 +236,7 @@ def product_before(x: Any, axis: int) -> Any:
 def prod(x: Any, axis: int | None = None, keepdim: bool = False, dtype: Any = None) -> Any:
     """Π x over one axis (default: over all elements). Its gradient is right where elements are 0, too."""
     x = x if dtype is None else cast(x, dtype)
-    if axis is None:
+    if axis is None or not normalize_axes(int(axis), x.ndim, "prod"):
         p = Prod((0,), False)(x.reshape(-1))
         return p.reshape((1,) * x.ndim) if keepdim else p
     return Prod(normalize_axes(int(axis), x.ndim, "prod"), keepdim)(x)
@@ -267,8 +267,7 @@ class LogSumExp(Reduction):
 @accepts_dim
 def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
     """log Σ eˣ over `axis` (default: all axes), without overflow."""
-    _floats_only(x, "logsumexp")
-    return LogSumExp(normalize_axes(axis, x.ndim, "logsumexp"), keepdim)(x)
+    return LogSumExp(normalize_axes(axis, x.ndim, "logsumexp"), keepdim)(floating(x))
 
 
 class EuclideanNorm(Reduction):
@@ -292,7 +291,7 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdim: bool = False) -> Any:
         p: 2 (or "fro") is the Euclidean norm, 1 the sum of magnitudes, inf and -inf the largest and the smallest
             magnitude, 0 the number of elements that are not 0.
 
-    The gradient is 0 where the norm is 0, for p > 1.
+    The gradient is 0 where the norm is 0, for p > 1; and at elements that are 0, for 0 < p < 1.
 
     Example:
         >>> import minigrad as mg
@@ -313,7 +312,11 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdim: bool = False) -> Any:
         from minigrad.ops.extrema import amax, amin
 
         return (amax if p > 0 else amin)(abs(x), axes, keepdim)
-    powers = sum(pow(abs(x), p), axes, keepdim)
+    if 0 < p < 1:  # at 0 the power has an infinite slope
+        zero = raw(x) == 0
+        powers = sum(where(zero, 0.0, pow(abs(where(zero, 1.0, x)), p)), axes, keepdim)
+    else:
+        powers = sum(pow(abs(x), p), axes, keepdim)
     zero = raw(powers) == 0  # there the root has an infinite slope
     return where(zero, 0.0, pow(where(zero, 1.0, powers), 1 / p))
 

@@ -85,11 +85,15 @@ def _shift(x: Any, first: float) -> Any:
 def cumsum(x: Any, axis: int, dtype: Any = None) -> Any:
     """The running sum along an axis: y[t] = x[0] + ... + x[t]."""
     x = x if dtype is None else cast(x, dtype)
-    return CumSum(one_axis(axis, x.ndim, "cumsum"))(x) if x.ndim else x
+    if x.ndim == 0:
+        return cumsum(x.reshape(1), axis).reshape(())
+    return CumSum(one_axis(axis, x.ndim, "cumsum"))(x)
 
 
 @accepts_dim
 def cumprod(x: Any, axis: int, dtype: Any = None) -> Any:
     """The running product along an axis: y[t] = x[0] · ... · x[t]. Its gradient is right at zeros, too."""
     x = x if dtype is None else cast(x, dtype)
-    return CumProd(one_axis(axis, x.ndim, "cumprod"))(x) if x.ndim else x
+    if x.ndim == 0:
+        return cumprod(x.reshape(1), axis).reshape(())
+    return CumProd(one_axis(axis, x.ndim, "cumprod"))(x)

@@ -298,10 +298,15 @@ def split(x: Any, split_size: Any, axis: int = 0) -> tuple[Any, ...]:
 
 @accepts_dim
 def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Any, ...]:
-    """`x` cut along an axis into at most `chunks` pieces of equal length (the last may be shorter)."""
+    """`x` cut along an axis into at most `chunks` pieces of equal length (the last may be shorter).
+
+    An axis of length 0 gives `chunks` empty pieces.
+    """
     if chunks <= 0:
         raise ValueError(f"chunk: chunks must be positive, not {chunks}")
     a = one_axis(axis, x.ndim, "chunk")
+    if x.shape[a] == 0:
+        return split(x, [0] * chunks, a)
     return split(x, max(1, -(-x.shape[a] // chunks)), a)
 
 
@@ -423,12 +428,18 @@ class Triangle(Function):
 
 def tril(x: Any, diagonal: int = 0) -> Any:
     """The lower triangle: zero where column − row > diagonal."""
-    return Triangle(np.tril, diagonal)(x)
+    return _triangle(np.tril, x, diagonal)
 
 
 def triu(x: Any, diagonal: int = 0) -> Any:
     """The upper triangle: zero where column − row < diagonal."""
-    return Triangle(np.triu, diagonal)(x)
+    return _triangle(np.triu, x, diagonal)
+
+
+def _triangle(function: Any, x: Any, diagonal: int) -> Any:
+    if x.ndim < 2:
+        raise ValueError(f"{function.__name__}: needs a matrix (or several), and the tensor has shape {x.shape}")
+    return Triangle(function, diagonal)(x)
 
 
 class Diagonal(Function):
@@ -497,4 +508,3 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
         along[i] = shape[i]
         grid.append(expand(x.reshape(along), shape))
     return tuple(transpose(x, 0, 1) if indexing == "xy" and len(shape) > 1 else x for x in grid)
-
