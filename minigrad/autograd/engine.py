@@ -104,7 +104,8 @@ def _run(
         gradient = _starting_gradient(output, gradient, i, caller)
         gradient = gradient if create_graph else gradient.data
         given.add(id(raw(gradient)))
-        _send(pending, output.grad_fn or output, output.output_index, gradient)
+        node = output.grad_fn or output
+        _send(pending, node, len(node.outputs), output.output_index, gradient)
 
     nodes = _reachable(pending)
     wanted = targets = None
@@ -144,11 +145,13 @@ def _run(
                 if edge is None or g is None:
                     continue
                 target, index = edge
-                if wanted is None or target in wanted:
-                    shape, dtype = target.outputs[index]
-                    if getattr(g, "shape", None) != shape or g.dtype is not dtype:
-                        g = _fit(node, edge, g)
-                    _send(pending, target, index, g)
+                if wanted is not None and target not in wanted:
+                    continue
+                outputs = target.outputs
+                shape, dtype = outputs[index]
+                if getattr(g, "shape", None) != shape or g.dtype is not dtype:
+                    g = _fit(node, edge, g)
+                _send(pending, target, len(outputs), index, g)
         if targets is None or inputs is None:
             return []
         return [_as_result(targets[x.grad_fn or x, x.output_index], given) for x in inputs]
@@ -182,10 +185,10 @@ def _starting_gradient(output: Tensor, gradient: Any, i: int, caller: str) -> Te
     return gradient
 
 
-def _send(pending: dict[Any, list[Any]], node: Any, index: int, g: Any) -> None:
+def _send(pending: dict[Any, list[Any]], node: Any, slot_count: int, index: int, g: Any) -> None:
     slots = pending.get(node)
     if slots is None:
-        slots = pending[node] = [None] * len(node.outputs)
+        pending[node] = slots = [None] * slot_count
     # A sum is a new array, never `+=`: the same array may have been sent to somebody else as well.
     slots[index] = g if slots[index] is None else slots[index] + g
 
@@ -296,7 +299,8 @@ def _as_result(g: Any, given: set[int]) -> Any:
         g = g.clone() if g.data.base is not None or id(g.data) in given else g
         given.add(id(g.data))
         return g
-    g = np.asarray(g)
+    if type(g) is not np.ndarray:
+        g = np.asarray(g)
     if g.base is not None or id(g) in given or not g.flags.writeable:
         g = g.copy()
     given.add(id(g))

@@ -6,6 +6,8 @@ from weakref import ref
 
 import numpy as np
 
+from minigrad.autograd.modes import modes
+
 if TYPE_CHECKING:
     # x.exp(), x + y and so on are the functions of minigrad.ops under another name. That room comes after
     # this one, so it hands them to the class when it is imported; here they are known to type checkers.
@@ -250,8 +252,6 @@ class Tensor(_Methods):
 
     def _write(self, op: str, *sources: Any) -> "np.ndarray[Any, Any]":
         """Ask to change `data` in place: refused where autograd would not notice; counted where it may be."""
-        from minigrad.autograd.modes import modes
-
         if modes.grad:
             if self.requires_grad:
                 what = "a leaf" if self.is_leaf else f"the output of {self.grad_fn!r}"

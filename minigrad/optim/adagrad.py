@@ -53,9 +53,13 @@ class Adagrad(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         self._check_range(group, "lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")
 
-    def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def options(self, group: dict[str, Any]) -> Any:
+        names = ("lr", "lr_decay", "eps", "weight_decay", "initial_accumulator_value")
+        return *(float(group[name]) for name in names), -1.0 if group["maximize"] else 1.0
+
+    def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], options: Any) -> None:
+        lr, lr_decay, eps, weight_decay, start, sign = options
         t = state["step"] = state.get("step", 0) + 1
-        total = buffer(state, "sum", p, group["initial_accumulator_value"])
-        rate = group["lr"] / (1 + (t - 1) * group["lr_decay"])
-        sign = -1.0 if group["maximize"] else 1.0
-        kernels.adagrad(x.size, x, g, total, rate, float(group["eps"]), float(group["weight_decay"]), sign)
+        total = buffer(state, "sum", p, start)
+        rate = lr / (1 + (t - 1) * lr_decay)
+        kernels.adagrad(x.size, x, g, total, rate, eps, weight_decay, sign)

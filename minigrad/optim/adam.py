@@ -72,20 +72,25 @@ class Adam(Optimizer):
                 f"{self._name}: betas must be two numbers, each at least 0 and below 1, and they are {betas!r}"
             )
 
-    def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        t = state["step"] = state.get("step", 0) + 1
+    def options(self, group: dict[str, Any]) -> Any:
         beta1, beta2 = map(float, group["betas"])
-        m, v = buffer(state, "exp_avg", p), buffer(state, "exp_avg_sq", p)
-        lr, eps, weight_decay, keep = float(group["lr"]), float(group["eps"]), float(group["weight_decay"]), 1.0
+        lr, weight_decay, keep = float(group["lr"]), float(group["weight_decay"]), 1.0
         if group["decoupled_weight_decay"]:
             weight_decay, keep = 0.0, 1.0 - lr * weight_decay
+        sign = -1.0 if group["maximize"] else 1.0
+        return lr, beta1, beta2, float(group["eps"]), weight_decay, keep, sign, group["amsgrad"]
+
+    def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], options: Any) -> None:
+        lr, beta1, beta2, eps, weight_decay, keep, sign, amsgrad = options
+        t = state["step"] = state.get("step", 0) + 1
+        m, v = buffer(state, "exp_avg", p), buffer(state, "exp_avg_sq", p)
         # lr · m̂ / (√v̂ + ε) = lr / (1 − β₁ᵗ) · m / (√v / √(1 − β₂ᵗ) + ε)
         rate, root = lr / (1 - beta1**t), (1 - beta2**t) ** 0.5
-        options = (rate, beta1, beta2, root, eps, weight_decay, keep, -1.0 if group["maximize"] else 1.0)
-        if group["amsgrad"]:
-            kernels.amsgrad(x.size, x, g, m, v, buffer(state, "max_exp_avg_sq", p), *options)
+        if amsgrad:
+            v_max = buffer(state, "max_exp_avg_sq", p)
+            kernels.amsgrad(x.size, x, g, m, v, v_max, rate, beta1, beta2, root, eps, weight_decay, keep, sign)
         else:
-            kernels.adam(x.size, x, g, m, v, *options)
+            kernels.adam(x.size, x, g, m, v, rate, beta1, beta2, root, eps, weight_decay, keep, sign)
 
 
 class AdamW(Adam):

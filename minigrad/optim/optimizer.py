@@ -56,9 +56,14 @@ class Optimizer:
         """Raise ValueError for options that make no sense."""
         raise NotImplementedError
 
-    # Numba compiles a kernel anew for an int where it had a float, so `update` turns every number into a float.
+    def options(self, group: dict[str, Any]) -> Any:
+        """The options of a group as `update` wants them; called once a step, since any of them may have changed.
 
-    def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+        Numbers become floats: Numba would compile a kernel anew for an int where it had a float.
+        """
+        raise NotImplementedError
+
+    def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], options: Any) -> None:
         """Change `x` in place, the values of `p` as a flat array; `g` is the gradient, flat as well.
 
         What is needed in later steps is kept in `state`.
@@ -82,6 +87,7 @@ class Optimizer:
                 loss = closure()
         self.steps_taken += 1
         for group in self.param_groups:
+            options = self.options(group)
             for p in group["params"]:
                 if p.grad is None:
                     continue
@@ -94,10 +100,10 @@ class Optimizer:
                 if not g.flags.carray or g.dtype != x.dtype:
                     g = np.array(g, dtype=x.dtype, order="C")
                 if x.flags.carray:
-                    self.update(p, x.reshape(-1), g.reshape(-1), state, group)
+                    self.update(p, x.reshape(-1), g.reshape(-1), state, options)
                 else:  # its memory has gaps, or another order of axes: update a copy
                     copy = np.array(x, order="C")
-                    self.update(p, copy.reshape(-1), g.reshape(-1), state, group)
+                    self.update(p, copy.reshape(-1), g.reshape(-1), state, options)
                     x[...] = copy
                 p.version[0] += 1
         return loss

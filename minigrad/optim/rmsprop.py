@@ -60,16 +60,17 @@ class RMSprop(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         self._check_range(group, "lr", "alpha", "eps", "momentum", "weight_decay")
 
-    def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def options(self, group: dict[str, Any]) -> Any:
+        names = ("lr", "alpha", "eps", "weight_decay", "momentum")
+        return *(float(group[name]) for name in names), bool(group["centered"]), -1.0 if group["maximize"] else 1.0
+
+    def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], options: Any) -> None:
+        lr, alpha, eps, weight_decay, momentum, centered, sign = options
         state["step"] = state.get("step", 0) + 1
-        momentum, centered = float(group["momentum"]), bool(group["centered"])
-        lr, alpha, eps = float(group["lr"]), float(group["alpha"]), float(group["eps"])
         square = buffer(state, "square_avg", p)
-        weight_decay, sign = float(group["weight_decay"]), -1.0 if group["maximize"] else 1.0
         if momentum == 0 and not centered:
             kernels.rmsprop(x.size, x, g, square, lr, alpha, eps, weight_decay, sign)
             return
         average = buffer(state, "grad_avg", p) if centered else np.empty_like(square)
         velocity = buffer(state, "momentum_buffer", p) if momentum != 0 else np.empty_like(square)
-        options = (lr, alpha, eps, weight_decay, momentum, centered, sign)
         kernels.rmsprop_with(x.size, x, g, square, average, velocity, *options)

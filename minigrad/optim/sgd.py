@@ -71,13 +71,17 @@ class SGD(Optimizer):
                 f"dampening {group['dampening']}"
             )
 
-    def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        momentum, lr, weight_decay = map(float, (group["momentum"], group["lr"], group["weight_decay"]))
+    def options(self, group: dict[str, Any]) -> Any:
+        lr, momentum, weight_decay = map(float, (group["lr"], group["momentum"], group["weight_decay"]))
         sign = -1.0 if group["maximize"] else 1.0
+        return lr, momentum, weight_decay, sign, 1.0 - group["dampening"], bool(group["nesterov"])
+
+    def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], options: Any) -> None:
+        lr, momentum, weight_decay, sign, take, nesterov = options
         if momentum == 0:
             kernels.sgd(x.size, x, g, lr, weight_decay, sign)
             return
-        first = "momentum_buffer" not in state
+        if "momentum_buffer" not in state:
+            take = 1.0  # the first gradient fills the buffer undamped
         b = buffer(state, "momentum_buffer", p)
-        take = 1.0 if first else 1.0 - group["dampening"]
-        kernels.sgd_momentum(x.size, x, g, b, lr, momentum, take, weight_decay, bool(group["nesterov"]), sign)
+        kernels.sgd_momentum(x.size, x, g, b, lr, momentum, take, weight_decay, nesterov, sign)

@@ -13,7 +13,7 @@ from minigrad.ops.norm.common import (
     affine,
     as_stats,
     check_float,
-    check_parameter,
+    check_parameters,
     moments,
     standardize,
     update_running,
@@ -89,11 +89,9 @@ def batch_norm(
     if input.ndim < 2:
         raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {input.shape}")
     channels = input.shape[1]
-    why = f"the input's axis 1 has {channels} channels"
-    check_parameter(op, "running_mean", running_mean, (channels,), input, why)
-    check_parameter(op, "running_var", running_var, (channels,), input, why)
-    check_parameter(op, "weight", weight, (channels,), input, why)
-    check_parameter(op, "bias", bias, (channels,), input, why)
+    check_parameters(
+        op, input, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError(

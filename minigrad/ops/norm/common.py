@@ -241,18 +241,21 @@ def check_float(op: str, x: Any) -> None:
         raise TypeError(f"{op}: the input must be floating-point, not {x.dtype}: convert it first, x.float()")
 
 
-def check_parameter(op: str, name: str, values: Any, shape: tuple[int, ...], x: Any, why: str) -> None:
-    """A γ, a β or a running average (or None) must have the right shape and the input's dtype."""
-    if values is None:
-        return
-    if not isinstance(values, Tensor | np.ndarray):
-        raise TypeError(f"{op}: {name} must be a tensor or an array, not a {type(values).__name__}: mg.tensor(...)")
-    if values.shape != shape:
-        raise ValueError(
-            f"{op}: {name} has shape {values.shape}, and must have {shape}: {why} (input shape {x.shape})"
-        )
-    if values.dtype != x.dtype:
-        raise TypeError(
-            f"{op}: the input is {x.dtype} and {name} is {values.dtype}; bring them to one dtype, "
-            "x.double() or module.double()"
-        )
+def check_parameters(op: str, x: Any, shape: tuple[int, ...], **parameters: Any) -> None:
+    """γ, β and running averages (each may be None) must have the right shape and the input's dtype."""
+    dtype = x.dtype
+    for name, values in parameters.items():
+        if values is None:
+            continue
+        values = raw(values)
+        if not isinstance(values, np.ndarray):
+            raise TypeError(f"{op}: {name} must be a tensor or an array, not a {type(values).__name__}: mg.tensor(...)")
+        if values.shape != shape:
+            raise ValueError(
+                f"{op}: {name} has shape {values.shape}, and must have {shape} for an input of shape {x.shape}"
+            )
+        if values.dtype != dtype:
+            raise TypeError(
+                f"{op}: the input is {dtype} and {name} is {values.dtype}; bring them to one dtype, "
+                "x.double() or module.double()"
+            )

@@ -12,7 +12,7 @@ from minigrad.ops.norm.common import (
     affine,
     as_stats,
     check_float,
-    check_parameter,
+    check_parameters,
     moments,
     standardize,
     update_running,
@@ -71,9 +71,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
             f"{op}: the input's {channels} channels (shape {input.shape}) cannot be divided into "
             f"num_groups={num_groups} equal groups"
         )
-    why = f"the input's axis 1 has {channels} channels"
-    check_parameter(op, "weight", weight, (channels,), input, why)
-    check_parameter(op, "bias", bias, (channels,), input, why)
+    check_parameters(op, input, (channels,), weight=weight, bias=bias)
     composed = partial(group_norm_composed, eps=eps, groups=num_groups)
     if modes.composed:
         return composed(input, weight, bias)
@@ -133,11 +131,9 @@ def instance_norm(
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     channels, space = input.shape[1], prod(input.shape[2:])
-    why = f"the input's axis 1 has {channels} channels"
-    check_parameter(op, "running_mean", running_mean, (channels,), input, why)
-    check_parameter(op, "running_var", running_var, (channels,), input, why)
-    check_parameter(op, "weight", weight, (channels,), input, why)
-    check_parameter(op, "bias", bias, (channels,), input, why)
+    check_parameters(
+        op, input, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
+    )
     if (running_mean is None) != (running_var is None):
         raise ValueError(f"{op}: pass both running_mean and running_var, to be updated together, or neither")
     if space == 1:

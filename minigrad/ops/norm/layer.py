@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd.modes import modes
-from minigrad.ops.norm.common import RowNorm, affine, check_float, check_parameter, moments, standardize
+from minigrad.ops.norm.common import RowNorm, affine, check_float, check_parameters, moments, standardize
 
 
 def layer_norm_composed(x: Any, gamma: Any, beta: Any, eps: float, shape: tuple[int, ...]) -> Any:
@@ -55,8 +55,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
         raise ValueError(
             f"{op}: normalized_shape={shape} must be the end of the input's shape, which is {input.shape}"
         )
-    check_parameter(op, "weight", weight, shape, input, "normalized_shape")
-    check_parameter(op, "bias", bias, shape, input, "normalized_shape")
+    check_parameters(op, input, shape, weight=weight, bias=bias)
     composed = partial(layer_norm_composed, eps=eps, shape=shape)
     if modes.composed:
         return composed(input, weight, bias)
