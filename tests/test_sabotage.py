@@ -295,10 +295,9 @@ def naive_variance(original: Any) -> Any:
     return normalize
 
 
-def replaced_sends(pending: Any, node: Any, index: int, g: Any) -> None:
+def replaced_sends(pending: Any, node: Any, slot_count: int, index: int, g: Any) -> None:
     """The engine overwrites a gradient where it should add."""
-    slots = pending.setdefault(node, [None] * (len(node.outputs) if isinstance(node, mg.Function) else 1))
-    slots[index] = g
+    pending.setdefault(node, [None] * slot_count)[index] = g
 
 
 def misplaced(original: Any) -> Any:
