@@ -8,6 +8,7 @@ pickle, a file from somebody else cannot run a program when it is opened.
 import json
 import os
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -68,32 +69,40 @@ def load(path: "str | os.PathLike[str]") -> Any:
         FileNotFoundError: there is no such file.
         ValueError: it is no such archive, or it is damaged.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
+    with open(path, "rb") as file:
+        try:
+            archive = zipfile.ZipFile(file)
             names = archive.namelist()
             if _STRUCTURE in names:
                 return _decode(json.loads(archive.read(_STRUCTURE)), archive)
-            if not all(name.endswith(".npy") for name in names):
-                raise ValueError(
-                    f"load: {path} was not written by mg.save. To read PyTorch weights, save them from PyTorch as "
-                    "arrays: numpy.savez(path, **{k: v.numpy() for k, v in model.state_dict().items()})"
-                )
-            return {name.removesuffix(".npy"): Tensor(_read(archive, name)) for name in names}
-    except (zipfile.BadZipFile, EOFError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"load: {path} is damaged, or was not written by mg.save ({error})") from error
+            if all(name.endswith(".npy") for name in names):
+                return {name.removesuffix(".npy"): Tensor(_read(archive, name)) for name in names}
+        except _DAMAGES as error:
+            raise ValueError(f"load: {path} is damaged, or was not written by mg.save ({error})") from error
+    raise ValueError(
+        f"load: {path} was not written by mg.save. To read PyTorch weights, save them from PyTorch as "
+        "arrays: numpy.savez(path, **{k: v.numpy() for k, v in model.state_dict().items()})"
+    )
+
+
+# What reading a damaged archive may raise: RuntimeError where a flipped bit says "encrypted", OSError where an
+# offset leads out of the file.
+_DAMAGES = (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, ValueError, TypeError, RuntimeError)
 
 
 def _encode(value: Any, place: str, arrays: dict[str, Any]) -> Any:
     """`value` as JSON, in which {"kind": ...} stands for what JSON cannot tell apart; arrays are put aside."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if isinstance(value, np.generic):
+    if isinstance(value, np.generic) and isinstance(value.item(), bool | int | float | str):
         return value.item()
     if isinstance(value, Tensor | np.ndarray):
         array = value.data if isinstance(value, Tensor) else value
         if array.dtype.kind not in "fiub":
             raise TypeError(f"save: the array at {place or 'the top'} has dtype {array.dtype}, which is no number")
         name = place or "value"
+        if len(name) > 1000 or not name.isprintable():  # archives take no such names
+            name = f"array {len(arrays)}"
         while name in arrays:  # {"a": {"b": x}, "a/b": y}
             name += "_"
         arrays[name] = array
