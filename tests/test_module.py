@@ -3,6 +3,7 @@
 import copy
 import pickle
 from collections import OrderedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -458,3 +459,73 @@ def test_loading_never_unpickles(tmp_path):
     np.savez(tmp_path / "x.npz", evil=np.array([print], dtype=object))
     with pytest.raises(ValueError, match=r"pickle|Object"):
         mg.load(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("given", [None, "weights.npz", mg.nn.Linear(1, 1), [("weight", 1)]])
+def test_loading_what_is_no_dictionary(given):
+    with pytest.raises(TypeError, match=r"load_state_dict of Linear: expected a dictionary .* not a"):
+        mg.nn.Linear(1, 1).load_state_dict(given)
+
+
+def test_loading_names_that_are_no_strings():
+    with pytest.raises(RuntimeError, match=r"missing: weight, bias\n  unexpected: 1"):
+        mg.nn.Linear(1, 1).load_state_dict({1: np.ones(1)})
+
+
+def test_backward_hooks_of_a_module_that_returns_a_namedtuple():
+    class Pair(NamedTuple):
+        double: Any
+        triple: Any
+
+    class Both(mg.nn.Module):
+        def forward(self, x):
+            return Pair(2 * x, 3 * x)
+
+    module, seen = Both(), []
+    module.register_full_backward_hook(lambda module, grad_input, grad_output: seen.extend([grad_input, grad_output]))
+    x = mg.ones(2, requires_grad=True)
+    y = module(x)
+    assert isinstance(y, Pair)
+    (y.double + y.triple * 10).sum().backward()
+    assert [[g.tolist() for g in grads] for grads in seen] == [[[32, 32]], [[1, 1], [10, 10]]]
+
+
+@pytest.mark.parametrize("result", [2.0, (mg.ones(2), mg.ones(2)), ()])
+def test_a_backward_hook_that_returns_the_wrong_thing(result):
+    module = mg.nn.ReLU()
+    module.register_full_backward_hook(lambda *_: result)
+    with pytest.raises(TypeError, match=r"backward hook of a ReLU must return a tensor or None"):
+        module(mg.ones(2, requires_grad=True)).sum().backward()
+
+
+@pytest.mark.parametrize("key", ["a\0b", "\ud800", "k" * 70_000, "../up", "", "γ"])
+def test_any_text_is_a_key(tmp_path, key):
+    mg.save({key: mg.ones(1), key + "\0": mg.zeros(1)}, tmp_path / "file")
+    assert {k: v.tolist() for k, v in mg.load(tmp_path / "file").items()} == {key: [1], key + "\0": [0]}
+
+
+def test_saving_a_complex_number(tmp_path):
+    with pytest.raises(TypeError, match="save: cannot save the complex64 at a"):
+        mg.save({"a": np.complex64(1)}, tmp_path / "file")
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_damaged_file_is_noticed(tmp_path, compressed):
+    path, values = tmp_path / "file", np.arange(12.0).reshape(3, 4)
+    if compressed:
+        with open(path, "wb") as file:
+            np.savez_compressed(file, a=values)
+    else:
+        mg.save({"a": values}, path)
+    whole, rng = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(400):
+        broken = bytearray(whole)
+        broken[rng.integers(len(whole))] = rng.integers(256)
+        path.write_bytes(broken[: rng.integers(len(whole))] if rng.random() < 0.2 else broken)
+        try:
+            loaded = mg.load(path)
+        except ValueError as error:
+            assert str(error).startswith(f"load: {path}")
+        else:  # a date, say, was hit
+            for array in loaded.values():
+                np.testing.assert_array_equal(array, values)

@@ -368,9 +368,15 @@ class Module:
             `(missing_keys, unexpected_keys)`; with `strict=False` they may have something in them.
 
         Raises:
+            TypeError: `state_dict` is no dictionary.
             RuntimeError: listing all missing and unexpected names, and all shapes that do not fit. Shapes
                 must fit also with `strict=False`.
         """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"load_state_dict of {type(self).__name__}: expected a dictionary from names to values, such as "
+                f"mg.load(path) or other.state_dict(), not a {type(state_dict).__name__}"
+            )
         own = dict(self._state())
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
@@ -379,7 +385,7 @@ class Module:
         if strict and missing:
             problems.append(f"missing: {', '.join(missing)}")
         if strict and unexpected:
-            problems.append(f"unexpected: {', '.join(unexpected)}")
+            problems.append(f"unexpected: {', '.join(map(str, unexpected))}")
         for name, array in given.items():
             if array.shape != own[name].shape:
                 problems.append(f"shape of {name}: {array.shape} given, {own[name].shape} expected")
@@ -548,7 +554,10 @@ class _BackwardWatch:
         several = isinstance(output, tuple | list)
         outputs = tuple(output) if several else (output,)
         tapped, places = self._tap(outputs, lambda grads: self._see_outputs(grads, places, len(outputs)))
-        return type(output)(tapped) if several else tapped[0]
+        if not several:
+            return tapped[0]
+        make = getattr(type(output), "_make", type(output))  # a namedtuple takes its fields one by one
+        return make(tapped)
 
     def _tap(self, values: tuple[Any, ...], see: Callable[..., Any]) -> tuple[tuple[Any, ...], list[int]]:
         places = [i for i, x in enumerate(values) if isinstance(x, Tensor) and x.requires_grad]
@@ -574,8 +583,15 @@ class _BackwardWatch:
     def _run(self, grad_input: tuple[Any, ...]) -> tuple[Any, ...]:
         for hook in self.hooks:
             result = hook(self.module, grad_input, self.grad_output)
-            if result is not None:
-                grad_input = result if isinstance(result, tuple) else (result,)
+            if result is None:
+                continue
+            result = result if isinstance(result, tuple) else (result,)
+            if len(result) != len(grad_input) or not all(g is None or isinstance(g, Tensor) for g in result):
+                raise TypeError(
+                    f"the backward hook of a {type(self.module).__name__} must return a tensor or None for each of "
+                    f"its {len(grad_input)} inputs, and returned {', '.join(type(g).__name__ for g in result)}"
+                )
+            grad_input = result
         return grad_input
 
     @staticmethod
