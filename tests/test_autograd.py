@@ -1279,6 +1279,37 @@ def test_gradcheck_draws_a_cotangent_that_differs_from_inputs_of_the_same_seed()
         assert not mg.autograd.gradcheck(lambda x: Seven()(x), x, seed=seed, raise_exception=False)
 
 
+class WrongShape(mg.Function):
+    def forward(self, x, y):
+        return x + y
+
+    def backward(self, g):
+        return g, g[:1]
+
+
+def test_the_wrong_gradient_of_a_second_leaf_is_named():
+    with pytest.raises(RuntimeError, match=r"WrongShape.backward: .* input 1 has shape \(1,\), .* \(2,\)"):
+        WrongShape()(leaf([1.0, 2.0]), leaf([3.0, 4.0])).sum().backward()
+
+
+class Same(mg.Function):
+    def forward(self, x):
+        return x
+
+    def backward(self, g):
+        return g
+
+
+def test_an_op_that_returns_its_input_shares_its_version():
+    x = leaf([1.0, 2.0])
+    y = Same()(x)
+    z = (y * y).sum()
+    with mg.no_grad():
+        x.add_(1)
+    with pytest.raises(RuntimeError, match="changed in place"):
+        z.backward()
+
+
 # -- what a hostile user does -----------------------------------------------------------------------------
 
 

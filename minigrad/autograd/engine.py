@@ -243,15 +243,21 @@ def _fit(node: Function, edge: tuple[Any, int], g: Any) -> Any:
     """Check a rule's result against the input that it belongs to."""
     target, index = edge
     shape, dtype = target.outputs[index]
-    i = node.edges.index(edge)
     if not isinstance(g, Tensor | np.ndarray | np.generic):
         raise TypeError(
-            f"{node.name}.backward returned a {type(g).__name__} as the gradient of input {i}; return an array of the "
-            f"input's shape, {shape}, or a tuple of one for each input"
+            f"{node.name}.backward returned a {type(g).__name__} as the gradient of input {_place(node, edge)}; "
+            f"return an array of the input's shape, {shape}, or a tuple of one for each input"
         )
     if g.shape != shape:
-        raise RuntimeError(f"{node.name}.backward: the gradient of input {i} has shape {g.shape}, the input {shape}")
+        raise RuntimeError(
+            f"{node.name}.backward: the gradient of input {_place(node, edge)} has shape {g.shape}, the input {shape}"
+        )
     return g if g.dtype == dtype else g.astype(dtype)
+
+
+def _place(node: Function, edge: tuple[Any, int]) -> int:
+    """Which input it is. By identity: `edges.index` would compare leaves, that is their elements."""
+    return next(i for i, other in enumerate(node.edges) if other is edge)
 
 
 def _run_hooks(node: Any, grads: list[Any]) -> None:
@@ -280,9 +286,9 @@ def _accumulate(leaf: Tensor, g: Any, create_graph: bool, given: set[int]) -> No
         leaf.grad = _as_result(g, given)
     elif not isinstance(leaf.grad, Tensor) or leaf.grad.shape != g.shape:
         raise RuntimeError(
-            f"backward: a tensor of shape {g.shape} had its .grad set to one of shape {np.shape(leaf.grad)} (a "
-            f"{type(leaf.grad).__name__}), to which its gradient cannot be added. Set .grad to None, or to a tensor of "
-            "the same shape"
+            f"backward: a tensor of shape {g.shape} had its .grad set to one of shape {np.shape(leaf.grad)} "
+            f"(a {type(leaf.grad).__name__}), to which its gradient cannot be added. Set .grad to None, or to a "
+            "tensor of the same shape"
         )
     elif create_graph or leaf.grad.requires_grad or not leaf.grad.data.flags.writeable:
         leaf.grad = leaf.grad + g

@@ -153,7 +153,7 @@ class Function:
             self._look_for_nan(arrays, out)
         tracked = tracked and self.differentiable and modes.grad
         if type(out) is not tuple:
-            result = self._wrap(out, arrays)
+            result = self._wrap(out, arrays, inputs)
             if self.is_view:
                 result.version = inputs[0].version
             if tracked:
@@ -161,7 +161,7 @@ class Function:
                 result.grad_fn = self
                 result.requires_grad = True
             return result
-        results = tuple([self._wrap(o, arrays) for o in out])
+        results = tuple([self._wrap(o, arrays, inputs) for o in out])
         if self.is_view:
             for result in results:
                 result.version = inputs[0].version
@@ -174,7 +174,7 @@ class Function:
                     result.requires_grad = True
         return results
 
-    def _wrap(self, out: Any, arrays: list[Any]) -> Tensor:
+    def _wrap(self, out: Any, arrays: list[Any], inputs: tuple[Any, ...]) -> Tensor:
         if type(out) is not np.ndarray:
             array = np.asarray(out)  # NumPy turns 0-d results into scalars
             if array.dtype.kind not in "fiub" or isinstance(out, list):
@@ -185,12 +185,15 @@ class Function:
             if self._saved:
                 self._saved = tuple([array if s is out else s for s in self._saved])
             out = array
-        for a in arrays:
+        version = [0]
+        for i, a in enumerate(arrays):
             if out is a:  # two tensors never share one array object: saved values are told apart by identity
                 out = out.view()
+                if isinstance(inputs[i], Tensor):
+                    version = inputs[i].version
         tensor = _new(Tensor)
         tensor.data = out
-        tensor.version = [0]
+        tensor.version = version
         return tensor
 
     def _record(
