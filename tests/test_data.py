@@ -775,3 +775,47 @@ def test_archives_are_not_unpacked_to_disk(tmp_path: Path) -> None:
             archive.addfile(info, io.BytesIO(content))
     check_cifar(mg.data.load("cifar-10", data_dir=tmp_path))
     assert [p.name for p in tmp_path.iterdir()] == [path.name] and not (tmp_path.parent.parent / "evil_batch").exists()
+
+
+# -- misuse -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        ({"sampler": iter([0, 1])}, TypeError, r"sampler .* list_iterator can be once only"),
+        ({"shuffle": True, "seed": -1}, ValueError, r"seed must be an integer of at least 0, and is -1"),
+        ({"seed": 0.5}, ValueError, r"seed must be .* 0\.5"),
+    ],
+)
+def test_loader_options_that_make_no_sense(options: dict[str, Any], error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        mg.data.DataLoader([1, 2, 3], 2, **options)
+
+
+def test_a_loader_needs_a_length() -> None:
+    with pytest.raises(TypeError, match=r"DataLoader: dataset needs a length .* generator"):
+        mg.data.DataLoader(i for i in range(3))
+
+
+def test_a_sampler_gives_integers() -> None:
+    with pytest.raises(TypeError, match="integer"):
+        list(mg.data.DataLoader([1, 2, 3], 2, sampler=[0, 1.5]))
+    assert [b.tolist() for b in mg.data.DataLoader([1, 2, 3], 2, sampler=mg.tensor([2, 0]))] == [[3, 1]]
+
+
+def test_a_transform_keeps_the_number_of_samples() -> None:
+    for wrong in (lambda x: x[:1], lambda x: x.sum()):
+        with pytest.raises(ValueError, match=r"transform made shape .* of a batch of shape \(2, 3\)"):
+            list(mg.data.DataLoader(mg.data.TensorDataset(mg.ones(2, 3)), 2, transform=wrong))
+
+
+@pytest.mark.parametrize("samples", [[{"a": 1}, {"b": 2}], [{"a": 1}, 2], [(1, 2), 3], [(1,), 3], [(1, 2), (3,)]])
+def test_samples_that_are_not_alike(samples: list[Any]) -> None:
+    with pytest.raises(ValueError, match=r"collate: samples .* different .* collate_fn"):
+        list(mg.data.DataLoader(samples, 2))
+
+
+def test_lists_in_a_dataset_become_float32() -> None:
+    data = mg.data.TensorDataset([[1.0], [2.0]], np.array([1.0, 2.0]), [1, 2])
+    assert [t.dtype for t in data[0]] == [np.float32, np.float64, np.int64]

@@ -10,6 +10,7 @@ import numpy as np
 from minigrad.autograd import Tensor
 from minigrad.autograd.tensor import raw
 from minigrad.ops import random
+from minigrad.ops.creation import as_tensor
 
 
 class Dataset:
@@ -45,7 +46,8 @@ class TensorDataset(Dataset):
     """Samples along the first axis of tensors: sample i is `(tensors[0][i], tensors[1][i], ...)`.
 
     Args:
-        tensors: tensors or arrays whose first axes have the same length. Their memory is shared, not copied.
+        tensors: tensors or arrays whose first axes have the same length. Their memory is shared, not copied. (Lists
+            of Python floats become float32.)
 
     Example:
         >>> import minigrad as mg
@@ -57,7 +59,7 @@ class TensorDataset(Dataset):
     def __init__(self, *tensors: Any):
         if not tensors:
             raise ValueError("TensorDataset: needs at least one tensor")
-        self.tensors = tuple([t if isinstance(t, Tensor) else Tensor(np.asarray(t)) for t in tensors])
+        self.tensors = tuple([as_tensor(t) for t in tensors])
         shapes = [t.shape for t in self.tensors]
         if any(len(shape) == 0 for shape in shapes) or len({shape[0] for shape in shapes}) != 1:
             raise ValueError(
@@ -194,9 +196,12 @@ def collate(samples: Sequence[Any]) -> Any:
         dtype = np.float32 if any(isinstance(s, float) for s in samples) else None
         return Tensor(np.asarray(samples, dtype=dtype))
     if isinstance(first, tuple | list):
-        if len({len(sample) for sample in samples}) > 1:
+        lengths = {len(sample) if isinstance(sample, tuple | list) else None for sample in samples}
+        if len(lengths) > 1:
             raise ValueError("collate: samples have different numbers of parts; pass a collate_fn to the DataLoader")
         return tuple([collate(part) for part in zip(*samples, strict=True)])
     if isinstance(first, dict):
+        if any(not isinstance(sample, dict) or sample.keys() != first.keys() for sample in samples):
+            raise ValueError("collate: samples are dictionaries with different keys; pass a collate_fn to the DataLoader")
         return {key: collate([sample[key] for sample in samples]) for key in first}
     return list(samples)

@@ -1,6 +1,7 @@
 """`DataLoader`: a dataset in batches, in a new order each epoch that can be repeated."""
 
 from collections.abc import Callable, Iterator
+from operator import index as as_index
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,9 @@ class DataLoader:
         epoch: how many epochs were begun so far.
 
     Raises:
-        ValueError: `batch_size` is below 1, both `shuffle` and `sampler` are given, or no batch would be left.
+        ValueError: `batch_size` is below 1, `seed` below 0, both `shuffle` and `sampler` are given, or no batch would
+            be left.
+        TypeError: `dataset` has no length, or `sampler` can be gone through only once.
 
     Differences from PyTorch: batches are loaded in this process (no workers); a batch of pairs is a tuple;
     `transform` works on whole batches.
@@ -63,6 +66,18 @@ class DataLoader:
     ):
         if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool) or batch_size < 1:
             raise ValueError(f"DataLoader: batch_size must be an integer of at least 1, and is {batch_size!r}")
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise TypeError(
+                f"DataLoader: dataset needs a length and samples by number, and a {type(dataset).__name__} has not "
+                "both; make a list of it, or a Dataset"
+            )
+        if isinstance(sampler, Iterator):
+            raise TypeError(
+                f"DataLoader: the sampler is gone through in every epoch, and a {type(sampler).__name__} can "
+                "be once only; make a list of it"
+            )
+        if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
+            raise ValueError(f"DataLoader: seed must be an integer of at least 0, and is {seed!r}")
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: the sampler decides the order, so shuffle must be False")
         self.dataset, self.batch_size, self.drop_last = dataset, int(batch_size), drop_last
@@ -94,7 +109,7 @@ class DataLoader:
         rng = np.random.default_rng(None if self.seed is None else [self.seed, self.epoch])
         self.epoch += 1
         if self.sampler is not None:
-            order = np.fromiter(self.sampler, np.int64)
+            order = np.array([as_index(i) for i in self.sampler], np.int64)
         else:
             order = rng.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
         return self._batches(order, rng)
@@ -132,11 +147,21 @@ def _as_transform(transform: Any) -> Transform | None:
 
 def _transformed(batch: Any, transform: Transform, rng: np.random.Generator) -> Any:
     if isinstance(batch, Tensor):
-        return Tensor(transform(batch.data, rng))
+        return _applied(transform, batch, rng)
     if isinstance(batch, tuple | list) and batch and isinstance(batch[0], Tensor):
-        return (Tensor(transform(batch[0].data, rng)), *batch[1:])
+        return (_applied(transform, batch[0], rng), *batch[1:])
     raise TypeError(
         "DataLoader: transform changes the first tensor of a batch, and this batch is "
         f"{'empty' if isinstance(batch, tuple | list) and not batch else 'a ' + type(batch).__name__}; transform the "
         "samples in the dataset or in collate_fn instead"
     )
+
+
+def _applied(transform: Transform, x: Tensor, rng: np.random.Generator) -> Tensor:
+    y = transform(x.data, rng)
+    if np.ndim(y) == 0 or len(y) != len(x):
+        raise ValueError(
+            f"DataLoader: transform made shape {np.shape(y)} of a batch of shape {x.shape}; it must return as many "
+            "samples as it is given"
+        )
+    return Tensor(y)
