@@ -248,3 +248,17 @@ def test_norm_with_a_small_exponent_at_zero():
     y.backward()
     root = y.item() ** 0.5
     np.testing.assert_allclose(x.grad.data, [0, root / 3**0.5, -root / 2**0.5], rtol=1e-14)
+
+
+def test_long_sums_of_float32_stay_exact():
+    """Added up row after row in float32, these are off by 0.2 to 1 %."""
+    x = np.full((400_000, 2), 0.1, np.float32)
+    for y in (mg.tensor(x).sum(0), mg.tensor(x).T.sum(1), mg.tensor(x).mean(0) * 400_000, mg.tensor(x).cumsum(0)[-1]):
+        assert y.dtype == np.float32
+        np.testing.assert_allclose(y.data, 40_000, rtol=1e-6)
+    np.testing.assert_allclose(mg.tensor(x).norm(axis=0).data, 0.1 * 400_000**0.5, rtol=1e-6)
+    wave = mg.tensor(np.sin(np.arange(200_000)).repeat(2).reshape(-1, 2).astype(np.float32) + 50)
+    np.testing.assert_allclose(wave.var(0).data, 0.5, rtol=1e-4)
+    bias = mg.zeros(2, requires_grad=True)
+    (mg.tensor(x) * (bias + mg.ones(400_000, 1))).sum().backward()
+    np.testing.assert_allclose(bias.grad.data, 40_000, rtol=1e-6)

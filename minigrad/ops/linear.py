@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Function
+from minigrad.ops.elementwise import sum_to
 
 
 class Linear(Function):
@@ -31,7 +32,7 @@ class Linear(Function):
         if self.needs(1):
             gw = rows.T @ _rows(x)
         if self.needs(2):
-            gb = rows.sum(0)
+            gb = sum_to(rows, weight.shape[:1])
         return gx, gw, gb
 
 

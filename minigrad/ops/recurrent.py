@@ -26,6 +26,7 @@ from minigrad.autograd import Function
 from minigrad.autograd.fused import fused_backward
 from minigrad.autograd.modes import modes
 from minigrad.kernels import recurrent as kernels
+from minigrad.kernels.sums import add_up
 from minigrad.ops.activation import relu
 from minigrad.ops.linalg import matmul
 from minigrad.ops.shape import cat, stack, transpose
@@ -293,7 +294,7 @@ class GRUSequence(_Sequence):
                 dh *= z
                 dh += d_t @ weight
             dw = self.weight_gradient(d, y, h0) if self.needs(1) else None
-            db = d.sum(axis=(0, 1)) if bias is not None and self.needs(2) else None
+            db = add_up(d, (0, 1)) if bias is not None and self.needs(2) else None
             return dx, dw, db, dh
 
         def composed(x: Any, weight: Any, bias: Any, h: Any) -> Any:

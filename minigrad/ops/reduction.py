@@ -9,6 +9,7 @@ import numpy as np
 
 from minigrad.autograd import Function
 from minigrad.autograd.tensor import raw
+from minigrad.kernels.sums import add_up
 from minigrad.ops.compare import Predicate, where
 from minigrad.ops.dims import accepts_dim, normalize_axes
 from minigrad.ops.elementwise import cast, expand
@@ -50,8 +51,9 @@ class Sum(Reduction):
 
     def forward(self, x: Any) -> Any:
         self.original = x.shape
-        dtype = np.int64 if x.dtype.kind in "iub" else None
-        return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=dtype)
+        if x.dtype.kind in "iub":
+            return x.sum(axis=self.axes, keepdims=self.keepdim, dtype=np.int64)
+        return add_up(x, self.axes, self.keepdim)
 
     def backward(self, g: Any) -> Any:
         return expand(self.keep(g, self.original), self.original)
@@ -63,7 +65,7 @@ class Mean(Reduction):
     def forward(self, x: Any) -> Any:
         self.original = x.shape
         n = _count(x.shape, self.axes)
-        return x.sum(axis=self.axes, keepdims=self.keepdim) * x.dtype.type(1 / n if n else np.nan)
+        return add_up(x, self.axes, self.keepdim) * x.dtype.type(1 / n if n else np.nan)
 
     def backward(self, g: Any) -> Any:
         n = _count(self.original, self.axes)
@@ -123,10 +125,10 @@ class Var(Reduction):
     def variance(self, x: Any) -> Any:
         n = _count(x.shape, self.axes)
         with np.errstate(all="ignore"):
-            m = x.sum(axis=self.axes, keepdims=True) * x.dtype.type(1 / n if n else np.nan)
+            m = add_up(x, self.axes, True) * x.dtype.type(1 / n if n else np.nan)
             d = x - m
             d *= d
-            return d.sum(axis=self.axes, keepdims=self.keepdim) / x.dtype.type(self.divisor(x.shape))
+            return add_up(d, self.axes, self.keepdim) / x.dtype.type(self.divisor(x.shape))
 
     def forward(self, x: Any) -> Any:
         self.save_for_backward(x)
@@ -252,7 +254,7 @@ class LogSumExp(Reduction):
         with np.errstate(all="ignore"):
             m = x.max(axis=self.axes, keepdims=True, initial=-np.inf)
             m = np.where(np.isfinite(m), m, x.dtype.type(0))  # ∞ − ∞ is NaN; e^∞ and e^−∞ are right
-            y = np.log(np.exp(x - m).sum(axis=self.axes, keepdims=True)) + m
+            y = np.log(add_up(np.exp(x - m), self.axes, True)) + m
         if not self.keepdim:
             y = y.reshape([n for i, n in enumerate(x.shape) if i not in self.axes])
         self.save_for_backward(x, y)
@@ -274,7 +276,7 @@ class EuclideanNorm(Reduction):
     """y = √(Σ x²):  ∂y/∂x = x / y, and 0 where y = 0, as in PyTorch."""
 
     def forward(self, x: Any) -> Any:
-        y = np.asarray(np.sqrt((x * x).sum(axis=self.axes, keepdims=self.keepdim)))
+        y = np.asarray(np.sqrt(add_up(x * x, self.axes, self.keepdim)))
         self.save_for_backward(x, y)
         return y
 

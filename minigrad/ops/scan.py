@@ -19,7 +19,10 @@ class CumSum(Function):
         self.axis = axis
 
     def forward(self, x: Any) -> Any:
-        return np.cumsum(x, axis=self.axis, dtype=np.int64 if x.dtype.kind in "iub" else None)
+        if x.dtype.kind in "iub":
+            return np.cumsum(x, axis=self.axis, dtype=np.int64)
+        # In float64: every sum rests on the one before, and in float32 a million roundings would add up.
+        return np.cumsum(x, axis=self.axis, dtype=np.float64).astype(x.dtype, copy=False)
 
     def backward(self, g: Any) -> Any:
         return flip(CumSum(self.axis)(flip(g, self.axis)), self.axis)
