@@ -783,7 +783,6 @@ def test_archives_are_not_unpacked_to_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options, error, message",
     [
-        ({"sampler": iter([0, 1])}, TypeError, r"sampler .* list_iterator can be once only"),
         ({"shuffle": True, "seed": -1}, ValueError, r"seed must be an integer of at least 0, and is -1"),
         ({"seed": 0.5}, ValueError, r"seed must be .* 0\.5"),
     ],
@@ -796,6 +795,13 @@ def test_loader_options_that_make_no_sense(options: dict[str, Any], error: Any, 
 def test_a_loader_needs_a_length() -> None:
     with pytest.raises(TypeError, match=r"DataLoader: dataset needs a length .* generator"):
         mg.data.DataLoader(i for i in range(3))
+
+
+def test_a_sampler_that_is_used_up() -> None:
+    loader = mg.data.DataLoader([1, 2, 3], 2, sampler=iter([0, 1]))
+    assert len(list(loader)) == 1
+    with pytest.raises(RuntimeError, match=r"sampler, a list_iterator, is used up"):
+        list(loader)
 
 
 def test_a_sampler_gives_integers() -> None:

@@ -202,6 +202,6 @@ def collate(samples: Sequence[Any]) -> Any:
         return tuple([collate(part) for part in zip(*samples, strict=True)])
     if isinstance(first, dict):
         if any(not isinstance(sample, dict) or sample.keys() != first.keys() for sample in samples):
-            raise ValueError("collate: samples are dictionaries with different keys; pass a collate_fn to the DataLoader")
+            raise ValueError("collate: samples have different keys; pass a collate_fn to the DataLoader")
         return {key: collate([sample[key] for sample in samples]) for key in first}
     return list(samples)

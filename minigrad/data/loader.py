@@ -38,7 +38,7 @@ class DataLoader:
     Raises:
         ValueError: `batch_size` is below 1, `seed` below 0, both `shuffle` and `sampler` are given, or no batch would
             be left.
-        TypeError: `dataset` has no length, or `sampler` can be gone through only once.
+        TypeError: `dataset` has no length.
 
     Differences from PyTorch: batches are loaded in this process (no workers); a batch of pairs is a tuple;
     `transform` works on whole batches.
@@ -70,11 +70,6 @@ class DataLoader:
             raise TypeError(
                 f"DataLoader: dataset needs a length and samples by number, and a {type(dataset).__name__} has not "
                 "both; make a list of it, or a Dataset"
-            )
-        if isinstance(sampler, Iterator):
-            raise TypeError(
-                f"DataLoader: the sampler is gone through in every epoch, and a {type(sampler).__name__} can "
-                "be once only; make a list of it"
             )
         if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
             raise ValueError(f"DataLoader: seed must be an integer of at least 0, and is {seed!r}")
@@ -110,6 +105,11 @@ class DataLoader:
         self.epoch += 1
         if self.sampler is not None:
             order = np.array([as_index(i) for i in self.sampler], np.int64)
+            if not order.size and isinstance(self.sampler, Iterator):
+                raise RuntimeError(
+                    f"DataLoader: the sampler, a {type(self.sampler).__name__}, is used up; one for several epochs can "
+                    "be gone through anew, like a list"
+                )
         else:
             order = rng.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
         return self._batches(order, rng)

@@ -249,7 +249,7 @@ def check_parameters(op: str, x: Any, shape: tuple[int, ...], **parameters: Any)
             continue
         values = raw(values)
         if not isinstance(values, np.ndarray):
-            raise TypeError(f"{op}: {name} must be a tensor or an array, not a {type(values).__name__}: mg.tensor(...)")
+            raise TypeError(f"{op}: {name} must be a tensor or an array, not a {type(values).__name__}")
         if values.shape != shape:
             raise ValueError(
                 f"{op}: {name} has shape {values.shape}, and must have {shape} for an input of shape {x.shape}"
