@@ -107,8 +107,8 @@ class DataLoader:
             order = np.array([as_index(i) for i in self.sampler], np.int64)
             if not order.size and isinstance(self.sampler, Iterator):
                 raise RuntimeError(
-                    f"DataLoader: the sampler, a {type(self.sampler).__name__}, is used up; one for several epochs can "
-                    "be gone through anew, like a list"
+                    f"DataLoader: the sampler, a {type(self.sampler).__name__}, is used up. For several epochs it "
+                    "must be something like a list"
                 )
         else:
             order = rng.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
