@@ -173,7 +173,7 @@ def _starting_gradient(output: Tensor, gradient: Any, i: int, caller: str) -> Te
                 f"{caller}: without a gradient to start from, the output must have one element, and it has shape "
                 f"{output.shape}. Pass a tensor of that shape, or reduce the output first (.sum(), .mean())."
             )
-        return Tensor._of(np.ones_like(output.data))
+        return Tensor._of(np.ones(output.data.shape, output.data.dtype))
     if not isinstance(gradient, Tensor):
         gradient = Tensor._of(np.asarray(gradient))
     if gradient.shape != output.shape:
@@ -199,9 +199,12 @@ def _reachable(roots: Iterable[Any]) -> list[Any]:
     stack = list(seen)
     while stack:
         for edge in stack.pop().edges:
-            if edge is not None and edge[0] not in seen:
-                seen.add(edge[0])
-                stack.append(edge[0])
+            if edge is not None:
+                node = edge[0]
+                if node not in seen:
+                    seen.add(node)
+                    if node.edges:  # a leaf has none
+                        stack.append(node)
     return sorted(seen, key=_by_age)
 
 

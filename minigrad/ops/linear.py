@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Function
+from minigrad.autograd.tensor import raw
 from minigrad.ops.elementwise import sum_to
 
 
@@ -64,18 +65,19 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
         >>> mg.nn.functional.linear(mg.ones(2, 3), mg.ones(4, 3)).shape
         (2, 4)
     """
-    shape, x_shape, dtype = weight.shape, x.shape, weight.dtype
+    array, w, b = raw(x), raw(weight), raw(bias)
+    shape = w.shape
     if len(shape) == 1:
         y = linear(x, weight.reshape(1, -1), None if bias is None else bias.reshape(1))
         return y.reshape(y.shape[:-1])
-    if len(shape) != 2 or not x_shape or x_shape[-1] != shape[1]:
+    if len(shape) != 2 or array.shape[-1:] != shape[1:]:
         raise ValueError(
             f"linear: the input has shape {x.shape} and weight {shape}; the last axis of the input must be as long as "
             "that of weight, (out_features, in_features)"
         )
-    if bias is not None and bias.shape != shape[:1]:
+    if b is not None and b.shape != shape[:1]:
         raise ValueError(f"linear: bias has shape {bias.shape}, and must have {shape[:1]}: one for each row of weight")
-    if x.dtype != dtype or (bias is not None and bias.dtype != dtype) or dtype.kind != "f":
+    if array.dtype != w.dtype or (b is not None and b.dtype != w.dtype) or w.dtype.kind != "f":
         raise TypeError(
             f"linear: the input is {x.dtype}, weight {weight.dtype}"
             + ("" if bias is None else f" and bias {bias.dtype}")

@@ -401,7 +401,7 @@ def cross_entropy(
         raise ValueError("cross_entropy: input is 0-d, and must have an axis of classes: (C,), (N, C) or (N, C, ...)")
     if not 0 <= label_smoothing <= 1:
         raise ValueError(f"cross_entropy: label_smoothing must be between 0 and 1, not {label_smoothing}")
-    if input.shape == np.shape(target):
+    if input.shape == (target.shape if hasattr(target, "shape") else np.shape(target)):
         return _soft_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
     x, classes, w = _rows(input), *_class_weight(input, weight, "cross_entropy")
     t, shape = _class_numbers(input, target, "cross_entropy")
