@@ -64,7 +64,7 @@ def cross_entropy_backward(g, p, target, weight, ignore_index, scale, out):
             for j in range(classes):
                 out[n, j] = 0
         else:
-            factor = p.dtype.type(g[n if g.size > 1 else 0] * scale)
+            factor = p.dtype.type((g[n] if g.size > 1 else g[0]) * scale)
             if weight.size:
                 factor *= weight[t]
             for j in range(classes):

@@ -1,0 +1,45 @@
+"""Kernels on several threads: that form is compiled by itself, and only where there is much to do."""
+
+import numba
+import numpy as np
+import pytest
+
+import minigrad as mg
+import minigrad.nn.functional as F
+from minigrad.kernels import jit
+
+
+def normal(*shape):
+    x = np.random.default_rng(len(shape)).standard_normal(shape)
+    return mg.tensor(x, dtype=mg.float32, requires_grad=True)
+
+
+TARGET = mg.tensor([1, 0, 4, 4, 2, -100, 3])
+
+OPS = {
+    "relu": lambda: (F.relu, normal(7, 5)),
+    "gelu": lambda: (F.gelu, normal(7, 5)),
+    "softmax": lambda: (lambda x: F.softmax(x, -1), normal(7, 5)),
+    "log_softmax": lambda: (lambda x: F.log_softmax(x, 0), normal(7, 5)),
+    "cross_entropy": lambda: (lambda x: F.cross_entropy(x, TARGET), normal(7, 5)),
+    "max_pool": lambda: (lambda x: F.max_pool1d(x, 3, 2), normal(2, 3, 9)),
+    "avg_pool": lambda: (lambda x: F.avg_pool1d(x, 3, 2), normal(2, 3, 9)),
+    "rows": lambda: (lambda x: x[[0, 3, 3, -1]], normal(7, 5)),
+    "cumprod": lambda: (lambda x: x.cumprod(1), normal(7, 5)),
+    "lstm": lambda: (lambda x: mg.nn.LSTM(3, 4)(x)[0], normal(5, 2, 3)),
+}
+
+
+@pytest.mark.skipif(numba.get_num_threads() == 1, reason="needs two threads")
+@pytest.mark.parametrize("name", OPS)
+def test_serial_and_parallel_form_agree(name, monkeypatch):
+    results = []
+    for parallel_from in (jit.PARALLEL_FROM, 0):
+        monkeypatch.setattr(jit, "PARALLEL_FROM", parallel_from)
+        mg.manual_seed(0)
+        function, x = OPS[name]()
+        y = function(x)
+        y.backward(mg.tensor(np.random.default_rng(1).standard_normal(y.shape), dtype=mg.float32))
+        results.append((y.data, x.grad.data))
+    for serial, parallel in zip(*results, strict=True):
+        np.testing.assert_allclose(parallel, serial, rtol=1e-6)
