@@ -199,3 +199,11 @@ def test_utils():
     with pytest.raises(ValueError, match="8 elements"):
         nn.utils.vector_to_parameters(mg.zeros(9), layer.parameters())
     assert nn.utils.clip_grad_norm_ is mg.optim.clip_grad_norm_
+
+
+def test_messages_of_scaled_dot_product_attention():
+    q, k = mg.zeros(2, 3), mg.zeros(4, 3)
+    with pytest.raises(ValueError, match=r"attn_mask of shape \(3, 4\) does not broadcast to the scores .*, \(2, 4\)"):
+        mg.nn.functional.scaled_dot_product_attention(q, k, k, attn_mask=mg.zeros(3, 4))
+    with pytest.raises(ValueError, match="enable_gqa needs an axis of heads"):
+        mg.nn.functional.scaled_dot_product_attention(q, k, k, enable_gqa=True)

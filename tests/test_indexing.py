@@ -172,6 +172,16 @@ def test_one_hot():
             TypeError,
             "index_select: index must hold integers, not float32",
         ),
+        (
+            lambda x: x.index_add(0, mg.tensor([0, 1]), x),
+            ValueError,
+            r"index_add: source has shape \(3, 4\), and must have \(2, 4\)",
+        ),
+        (
+            lambda x: x.scatter_add(0, mg.tensor([[0], [1]]), mg.ones(1, 1)),
+            ValueError,
+            r"scatter_add: src of shape \(1, 1\) has no element for each place in index, of shape \(2, 1\)",
+        ),
         (lambda x: F.embedding(mg.tensor([3]), x), IndexError, "embedding: index 3 is out of range"),
         (lambda x: F.embedding(mg.tensor([0]), x, 7), ValueError, "embedding: padding_idx 7 is not a row of 3"),
     ],

@@ -234,6 +234,8 @@ def test_errors():
         module(x, (mg.zeros(1, B, 4), mg.zeros(1, B, H)))
     with pytest.raises(TypeError, match="pair"):
         module(x, mg.zeros(1, B, H))
+    with pytest.raises(TypeError, match="GRU: an initial state must be a tensor, not a tuple"):
+        mg.nn.GRU(2, 3)(mg.zeros(5, 4, 2), (mg.zeros(1, 4, 3), mg.zeros(1, 4, 3)))
     with pytest.raises(ValueError, match="no steps"):
         module(mg.zeros(0, B, N))
     with pytest.raises(ValueError, match="no effect with num_layers=1"):

@@ -166,6 +166,9 @@ class _Recurrent(Module):
         dtype = self._get("weight_ih", "_l0").dtype
         if x.dtype != dtype:
             raise TypeError(f"{name}: the input is {x.dtype} and the weights are {dtype}; convert one of them")
+        for state in initial or ():
+            if not isinstance(state, Tensor):
+                raise TypeError(f"{name}: an initial state must be a tensor, not a {type(state).__name__}")
         batched = x.ndim == 3
         if not batched:
             x = reshape(x, (x.shape[0], 1, x.shape[1]))

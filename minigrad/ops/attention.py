@@ -41,6 +41,12 @@ def attention_weights(
     if attn_mask is None:
         return softmax(scores, -1)
     mask = raw(attn_mask)
+    try:
+        np.broadcast_to(mask, scores.shape)
+    except ValueError as error:
+        raise ValueError(
+            f"{who}: attn_mask of shape {mask.shape} does not broadcast to the scores (..., L, S), {scores.shape}"
+        ) from error
     if mask.dtype == bool:
         nothing = ~mask.any(axis=-1, keepdims=True)
         scores = scores + np.where(mask | nothing, 0, -np.inf).astype(scores.dtype)
@@ -89,6 +95,11 @@ def scaled_dot_product_attention(
         [[[3.0], [3.0]]]
     """
     if enable_gqa:
+        if query.ndim < 3 or key.ndim < 3:
+            raise ValueError(
+                "scaled_dot_product_attention: enable_gqa needs an axis of heads, (..., heads, L, E); query and key "
+                f"have shapes {query.shape} and {key.shape}"
+            )
         times, rest = divmod(query.shape[-3], key.shape[-3])
         if rest:
             raise ValueError(

@@ -13,10 +13,11 @@ def accepts_dim(function: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(function)
     def accepting(*args: Any, **options: Any) -> Any:
         if options:
-            if "dim" in options:
-                options["axis"] = options.pop("dim")
-            if "keepdims" in options:
-                options["keepdim"] = options.pop("keepdims")
+            for theirs, ours in (("dim", "axis"), ("keepdims", "keepdim")):
+                if theirs in options:
+                    if ours in options:
+                        raise TypeError(f"{function.__name__}: {theirs} and {ours} are two names for one: give either")
+                    options[ours] = options.pop(theirs)
         return function(*args, **options)
 
     return accepting

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Function, Tensor
-from minigrad.kernels.sums import add_up
 from minigrad.autograd.tensor import check_dtype
+from minigrad.kernels.sums import add_up
 
 # -- types and shapes of operands -------------------------------------------------------------------------
 
@@ -163,7 +163,13 @@ class Expand(Function):
 
     def forward(self, x: Any) -> Any:
         self.original = np.shape(x)
-        return np.broadcast_to(x, self.shape)
+        try:
+            return np.broadcast_to(x, self.shape)
+        except ValueError as error:
+            raise ValueError(
+                f"Expand: shape {self.original} cannot become {self.shape}: only axes of length 1 grow, and new axes "
+                "come in front"
+            ) from error
 
     def backward(self, g: Any) -> Any:
         return sum_to(g, self.original)

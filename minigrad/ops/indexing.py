@@ -173,7 +173,13 @@ def index_add(x: Any, axis: int, index: Any, source: Any) -> Any:
     places = _integer_index(index, "index_add")
     _check_range(places, x.shape[a], axis, "index_add")
     where = (*(slice(None),) * a, places.reshape(-1))
-    return add(x, PutItem(x.shape, where, False)(source))
+    expected = (*x.shape[:a], places.size, *x.shape[a + 1 :])
+    if source.shape != expected:
+        raise ValueError(
+            f"index_add: source has shape {source.shape}, and must have {expected}: a slice for each of the "
+            f"{places.size} indices"
+        )
+    return add(x, PutItem(x.shape, where, False)(cast(source, x.dtype)))
 
 
 def along(index: Any, axis: int) -> tuple[Any, ...]:
@@ -209,6 +215,10 @@ def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Any:
     places = _integer_index(index, "scatter_add")
     _check_shape(places, x.shape, a, "scatter_add")
     _check_range(places, x.shape[a], axis, "scatter_add")
+    if src.ndim != places.ndim or any(n > m for n, m in zip(places.shape, src.shape, strict=True)):
+        raise ValueError(
+            f"scatter_add: src of shape {src.shape} has no element for each place in index, of shape {places.shape}"
+        )
     used = tuple([slice(n) for n in places.shape])  # src may be larger than index; the rest is left out
     src = src if src.shape == places.shape else src[used]
     return add(x, PutItem(x.shape, along(places, a), False)(cast(src, x.dtype)))

@@ -250,6 +250,9 @@ def _one_dtype(tensors: Sequence[Any], op: str) -> list[Any]:
     tensors = list(tensors)
     if not tensors:
         raise ValueError(f"{op}: needs at least one tensor, and got none")
+    for i, x in enumerate(tensors):
+        if not hasattr(x, "dtype"):
+            raise TypeError(f"{op}: needs tensors, and number {i} is a {type(x).__name__}: mg.tensor(...)")
     dtype = tensors[0].dtype
     for x in tensors[1:]:
         if x.dtype != dtype:
@@ -291,8 +294,10 @@ def split(x: Any, split_size: Any, axis: int = 0) -> tuple[Any, ...]:
         sizes = [min(split_size, length - start) for start in range(0, length, split_size)] or [0]
     else:
         sizes = [int(n) for n in split_size]
-        if sum(sizes) != length:
-            raise ValueError(f"split: the sizes {sizes} must add up to the length {length} of axis {axis}")
+        if sum(sizes) != length or any(n < 0 for n in sizes):
+            raise ValueError(
+                f"split: the sizes {sizes} must not be negative, and add up to the length {length} of axis {axis}"
+            )
     return Split(sizes, a)(x)
 
 
