@@ -1,6 +1,7 @@
 """The engine: what backward and grad promise, at any order, and the errors that they give."""
 
 import copy
+import operator as op
 import pickle
 import threading
 from typing import Any
@@ -1415,3 +1416,33 @@ def test_gradcheck_of_one_tensor_passed_twice():
     x = random(3)
     assert mg.autograd.gradcheck(lambda a, b: a * a * b, (x, x))
     assert mg.autograd.gradgradcheck(lambda a, b: a * a * b, (x, x))
+
+
+@pytest.mark.parametrize(
+    "operator, result",
+    [("iadd", [5, 7]), ("isub", [-3, -3]), ("imul", [4, 10]), ("itruediv", [0.25, 0.4])],
+)
+def test_operators_in_place(operator, result):
+    apply = getattr(op, operator)
+    x, y = leaf([1.0, 2.0]), mg.tensor(np.array([4.0, 5.0]))
+    with mg.no_grad():  # a step by hand: `for p in model.parameters(): p -= lr * p.grad`
+        twin = apply(x, y)
+    assert twin is x and x.is_leaf and x.tolist() == pytest.approx(result)
+    with pytest.raises(RuntimeError, match="a leaf that requires a gradient cannot be changed in place"):
+        apply(x, y)
+
+    x = leaf([1.0, 2.0])
+    plain = mg.tensor(np.array([1.0, 2.0]))
+    for start in (x * 1, plain):  # recorded: a new tensor
+        total = apply(start, x if start is plain else y)
+        assert total is not start and start.tolist() == [1, 2] and total.requires_grad
+    assert apply(plain, y) is plain and plain.tolist() == pytest.approx(result)
+
+
+def test_a_sum_that_grows_by_operators_in_place():
+    x = leaf([1.0, 2.0])
+    total = mg.zeros(2, dtype="float64")
+    for k in range(1, 4):
+        total += x * k
+    total.sum().backward()
+    assert x.grad.tolist() == [6, 6]

@@ -314,6 +314,26 @@ class Tensor(_Methods):
         """x ← clip(x, min, max), in place."""
         return self._change("clamp_", lambda x, low, high: np.clip(x, low, high, out=x), min, max)
 
+    def _is_recorded_with(self, other: Any) -> bool:
+        """Must `x += other` be `x = x + other`, because it belongs into a graph? (To a leaf, neither may be done.)"""
+        from minigrad.autograd.modes import modes
+
+        if not modes.grad or (self.requires_grad and self.is_leaf):
+            return False
+        return self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)
+
+    def __iadd__(self, other: ArrayLike) -> "Tensor":
+        return self + other if self._is_recorded_with(other) else self.add_(other)
+
+    def __isub__(self, other: ArrayLike) -> "Tensor":
+        return self - other if self._is_recorded_with(other) else self.sub_(other)
+
+    def __imul__(self, other: ArrayLike) -> "Tensor":
+        return self * other if self._is_recorded_with(other) else self.mul_(other)
+
+    def __itruediv__(self, other: ArrayLike) -> "Tensor":
+        return self / other if self._is_recorded_with(other) else self.div_(other)
+
 
 class HookHandle:
     """Takes a hook off again: `handle.remove()`, or leave a `with handle:` block."""
