@@ -571,3 +571,38 @@ def test_clip_value() -> None:
     np.testing.assert_array_equal(p.grad.data, [-1.0, 0.5, math.nan, 1.0])
     with pytest.raises(ValueError, match="clip_value"):
         mg.optim.clip_grad_value_(p, -1.0)
+
+
+class Slowing(mg.optim.Optimizer):
+    """Steps that shrink: it keeps a number for each parameter, where others keep tensors."""
+
+    def __init__(self, params, lr=1.0):
+        super().__init__(params, {"lr": lr})
+
+    def check(self, group):
+        self._check_range(group, "lr")
+
+    def options(self, group):
+        return group["lr"]
+
+    def update(self, p, x, g, state, options):
+        state["rate"] = state.get("rate", options) / 2
+        x -= state["rate"] * g
+
+
+def test_an_optimizer_of_ones_own_that_keeps_a_number_resumes(tmp_path):
+    x = mg.zeros(3, requires_grad=True)
+    optimizer = Slowing([x])
+    x.grad = mg.ones(3)
+    optimizer.step()
+    mg.save(optimizer.state_dict(), tmp_path / "state")
+    twin = Slowing([x])
+    twin.load_state_dict(mg.load(tmp_path / "state"))
+    twin.step()
+    assert twin.state[x]["rate"] == 0.25 and x.tolist() == [-0.75] * 3
+
+
+@pytest.mark.parametrize("state", [None, {}, {"state": {}}, "state.npz"])
+def test_loading_what_is_no_optimizers_state(state):
+    with pytest.raises(TypeError, match=r"SGD.load_state_dict: expected a dictionary with"):
+        mg.optim.SGD([mg.zeros(1, requires_grad=True)]).load_state_dict(state)

@@ -214,7 +214,13 @@ class Optimizer:
 
         Raises:
             ValueError: the number of groups, the number of parameters of a group, or a shape differs.
+            TypeError: it is no optimizer's state.
         """
+        if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
+            raise TypeError(
+                f'{self._name}.load_state_dict: expected a dictionary with "state" and "param_groups", from '
+                f"state_dict() of an optimizer, and got {state_dict!r:.80}"
+            )
         saved = state_dict["param_groups"]
         if len(saved) != len(self.param_groups):
             raise ValueError(
@@ -250,6 +256,8 @@ class Optimizer:
     def _restored(self, key: str, value: Any, p: Tensor) -> Any:
         if key == "step":
             return int(value)
+        if isinstance(value, bool | int | float | str) and p.ndim:  # of a 0-d parameter, JSON's form of a tensor
+            return value
         array = np.array(value, dtype=p.dtype, order="C")
         if array.shape != p.shape:
             raise ValueError(
