@@ -1446,3 +1446,10 @@ def test_a_sum_that_grows_by_operators_in_place():
         total += x * k
     total.sum().backward()
     assert x.grad.tolist() == [6, 6]
+
+
+def test_what_a_backward_pass_may_start_from():
+    x = leaf([1.0, 2.0])
+    assert mg.grad((x * x).sum(), x, 2.0)[0].tolist() == [4, 8]
+    with pytest.raises(TypeError, match="complex128"):
+        (x * x).backward(np.ones(2) * 1j)

@@ -63,7 +63,7 @@ def grad(
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     if grad_outputs is None:
         grad_outputs = [None] * len(outputs)
-    elif isinstance(grad_outputs, Tensor | np.ndarray):
+    elif isinstance(grad_outputs, Tensor | np.ndarray | np.generic | float | int):
         grad_outputs = [grad_outputs]
     if len(grad_outputs) != len(outputs):
         raise ValueError(f"grad: {len(outputs)} outputs, but {len(grad_outputs)} grad_outputs")
@@ -175,7 +175,7 @@ def _starting_gradient(output: Tensor, gradient: Any, i: int, caller: str) -> Te
             )
         return Tensor._of(np.ones(output.data.shape, output.data.dtype))
     if not isinstance(gradient, Tensor):
-        gradient = Tensor._of(np.asarray(gradient))
+        gradient = Tensor(np.asarray(gradient))
     if gradient.shape != output.shape:
         raise RuntimeError(f"{caller}: the gradient has shape {gradient.shape}, and the tensor {output.shape}")
     if gradient.dtype != output.dtype:

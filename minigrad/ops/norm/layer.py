@@ -49,7 +49,8 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
         [[-1.0, 1.0], [-1.0, 1.0]]
     """
     op = "layer_norm"
-    shape = (normalized_shape,) if isinstance(normalized_shape, int | np.integer) else tuple(normalized_shape)
+    one = isinstance(normalized_shape, int | np.integer)
+    shape = (int(normalized_shape),) if one else tuple(normalized_shape)
     check_float(op, input)
     if not shape or input.shape[-len(shape) :] != shape:
         raise ValueError(
