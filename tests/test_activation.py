@@ -120,6 +120,8 @@ def test_far_out_values():
 
 def test_relu_of_integers():
     assert F.relu(mg.tensor([-2, 3])).tolist() == [0, 3]
+    with pytest.raises(TypeError, match=r"gelu: input is a list, and must be a tensor"):
+        F.gelu([1.0])
     with pytest.raises(TypeError, match=r"gelu: input is int64, and must be floating-point.*x\.float\(\)"):
         F.gelu(mg.tensor([1, 2]))
 

@@ -18,6 +18,8 @@ from minigrad.ops.unary import OfInput, erfc, exp, log, sigmoid, tanh
 
 def check_float(x: Any, op: str) -> None:
     """Refuse integers and booleans, whose activation would be rounded or has no gradient."""
+    if not hasattr(x, "dtype"):
+        raise TypeError(f"{op}: input is a {type(x).__name__}, and must be a tensor: mg.tensor(...)")
     if x.dtype.kind != "f":
         raise TypeError(f"{op}: input is {x.dtype}, and must be floating-point: convert it first, x.float()")
 

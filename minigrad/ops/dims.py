@@ -34,7 +34,7 @@ def normalize_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     """
     if axis is None:
         return tuple(range(ndim))
-    axes = (axis,) if isinstance(axis, int | np.integer) else tuple(axis)
+    axes = (int(axis),) if isinstance(axis, int | np.integer) else tuple(axis)
     if ndim == 0 and axes in ((0,), (-1,)):
         return ()
     for a in axes:
