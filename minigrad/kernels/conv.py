@@ -222,6 +222,16 @@ def add_sixteen_products(g, g0, run, x, x0, x1, x2, x3, out, o, k):
         out[o + i // 4, k + i % 4] += sums[i]
 
 
+@inline
+def sum_of(row):
+    """Σ row in float64, as a loop of its own: in one that also copies, the compiler decides for the serial and for
+    the parallel form anew whether to reorder the sum, and the two may differ in the last bit."""
+    total = 0.0
+    for j in range(row.size):
+        total += np.float64(row[j])
+    return total
+
+
 @kernel
 def weight_grad_kernel(
     x, g, groups, chunks, splits, samples, rows, row_length, step, channel, taps, run, starts, width, partial, sums
@@ -254,12 +264,9 @@ def weight_grad_kernel(
                 for n in range(n0, n1):
                     for r in range(starts.size):
                         start = (o - o_from) * run + starts[r] + n - n0
-                        total = x.dtype.type(0)
                         for q in range(width):
-                            value = g[n, channel_of_g, np.uintp(r * width + q)]
-                            gs[np.uintp(start + q * samples)] = value
-                            total += value
-                        sums[chunk, channel_of_g] += total
+                            gs[np.uintp(start + q * samples)] = g[n, channel_of_g, np.uintp(r * width + q)]
+                    sums[chunk, channel_of_g] += sum_of(g[n, channel_of_g])
             if n1 - n0 < samples:  # the last block is not full: clear what the one before it left
                 for i in range(part * run):
                     if i % run % samples >= n1 - n0:
