@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -665,3 +666,24 @@ def test_numpy_numbers_and_arrays_are_welcome():
     batch = mg.nn.BatchNorm1d(3)
     batch(x)
     assert batch.num_batches_tracked.item() == 1
+
+
+@pytest.mark.parametrize("shape", [(2, 0), (3, 0, 2), (0, 0)])
+@pytest.mark.parametrize("composed", [False, True])
+def test_no_channels_at_all(shape, composed):
+    with mg.composed() if composed else nullcontext():
+        norms = [mg.nn.BatchNorm1d(0)] + [mg.nn.InstanceNorm1d(0, track_running_stats=True)] * (len(shape) == 3)
+        for norm in norms:
+            assert norm(mg.ones(shape)).shape == shape
+
+
+def test_running_averages_that_cannot_be_written():
+    x = mg.randn(4, 3)
+    for average in (mg.zeros(1).expand(3), mg.from_numpy(np.broadcast_to(np.float32(0), 3))):
+        with pytest.raises(ValueError, match=r"batch_norm: running_mean is to be updated in place.*clone"):
+            F.batch_norm(x, average, mg.ones(3), training=True)
+
+
+def test_a_negative_running_variance_gives_nan_without_a_warning():
+    y = F.batch_norm(mg.randn(4, 2), mg.zeros(2), mg.tensor([-1.0, 1.0]))
+    assert np.isnan(y.data[:, 0]).all() and np.isfinite(y.data[:, 1]).all()

@@ -122,6 +122,6 @@ def batch_norm(
         fused = ChannelNorm(partial(batch_norm_composed, eps=eps), eps, "BatchNorm", channels)
         y = fused(input, weight, bias)
         stats = fused.stats
-    if n:
+    if n and channels:
         update_running(op, running_mean, running_var, stats, n, momentum)
     return y

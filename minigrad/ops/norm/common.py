@@ -198,7 +198,8 @@ class ChannelNorm(FusedNorm):
         if self.given is not None:
             mu, variance = self.given
             stats[0], stats[1], stats[3] = mu, 0, variance
-            stats[2] = 1 / np.sqrt(np.asarray(variance, np.float64) + self.eps)
+            with np.errstate(all="ignore"):  # a variance that is negative, or 0 without ε, shows in the result
+                stats[2] = 1 / np.sqrt(np.asarray(variance, np.float64) + self.eps)
         x, y = self.layout(x), self.layout(y)
         forward = kernels.columns_forward if x.ndim == 2 else kernels.channels_forward
         forward(PASSES * x.size, x, gamma, beta, self.eps, y, stats, self.given is not None)
@@ -220,6 +221,12 @@ def update_running(op: str, running_mean: Any, running_var: Any, stats: Any, n: 
     """
     if running_mean is None or running_var is None:
         return
+    for name, values in (("running_mean", running_mean), ("running_var", running_var)):
+        if not raw(values).flags.writeable:
+            raise ValueError(
+                f"{op}: {name} is to be updated in place, and its elements share memory or are read-only; pass a "
+                f"copy, {name}.clone()"
+            )
     mean = running_mean._write(op) if isinstance(running_mean, Tensor) else running_mean
     variance = running_var._write(op) if isinstance(running_var, Tensor) else running_var
     kernels.update_running(stats.size, mean, variance, stats, momentum, n / (n - 1))

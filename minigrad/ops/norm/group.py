@@ -22,7 +22,7 @@ from minigrad.ops.shape import reshape
 
 def group_norm_composed(x: Any, gamma: Any, beta: Any, eps: float, groups: int) -> Any:
     """The paper's own six lines: see the channels as groups, normalize each, see them as channels again."""
-    grouped = reshape(x, (x.shape[0], groups, x.shape[1] // groups, *x.shape[2:]))
+    grouped = reshape(x, (x.shape[0], groups, x.shape[1] // max(groups, 1), *x.shape[2:]))
     x_hat = standardize(grouped, *moments(grouped, tuple(range(2, grouped.ndim))), eps)
     return affine(reshape(x_hat, x.shape), gamma, beta, per_channel(x))
 
@@ -149,6 +149,6 @@ def instance_norm(
         fused = RowNorm(composed, eps, "InstanceNorm", length=space, parameters=channels, run=space)
         y = fused(input, weight, bias)
         stats = fused.stats
-    if input.shape[0] and space:
+    if 0 not in input.shape:
         update_running(op, running_mean, running_var, stats, space, momentum)
     return y
