@@ -334,9 +334,7 @@ def test_crop_is_a_window_of_the_padded_image(shape: tuple[int, ...]) -> None:
     assert y.shape == (*shape[:-2], 3, 2)
     places = set()
     for image, window in zip(padded, y, strict=True):
-        fits = [
-            (i, j) for i in range(5) for j in range(5) if np.array_equal(image[..., i : i + 3, j : j + 2], window)
-        ]
+        fits = [(i, j) for i in range(5) for j in range(5) if np.array_equal(image[..., i : i + 3, j : j + 2], window)]
         assert fits
         places.add(fits[0])
     assert len(places) > 10
@@ -471,9 +469,7 @@ def test_mnist_from_a_folder(tmp_path: Path, name: str, packed: bool, inside: bo
     assert len(data.test) == 3 and data.input_shape == (1, 28, 28) and data.num_classes == 10
 
 
-@pytest.mark.parametrize(
-    ("code", "dtype"), [(8, "u1"), (9, "i1"), (11, "i2"), (12, "i4"), (13, "f4"), (14, "f8")]
-)
+@pytest.mark.parametrize(("code", "dtype"), [(8, "u1"), (9, "i1"), (11, "i2"), (12, "i4"), (13, "f4"), (14, "f8")])
 def test_idx_types(tmp_path: Path, code: int, dtype: str) -> None:
     array = (np.arange(24) - (0 if dtype == "u1" else 9)).astype(dtype).reshape(2, 3, 4)
     (tmp_path / "x").write_bytes(idx(array, code))

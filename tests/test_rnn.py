@@ -261,6 +261,8 @@ def test_repr_and_copies():
     x = mg.randn(B, T, N)
     for m in (twin, other):
         np.testing.assert_array_equal(m(x)[0].detach().data, module(x)[0].detach().data)
+
+
 def test_dropout_works_between_layers_in_training_only():
     mg.manual_seed(0)
     module = nn.GRU(N, 50, num_layers=2, dropout=0.5)

@@ -63,9 +63,7 @@ class FusedBackward(Function):
                     allow_unused=True,
                 )
             )
-        result = [
-            next(found) if isinstance(v, Tensor) and v.requires_grad else None for v in (grad_output, *inputs)
-        ]
+        result = [next(found) if isinstance(v, Tensor) and v.requires_grad else None for v in (grad_output, *inputs)]
         return tuple(result if record else map(raw, result))
 
 

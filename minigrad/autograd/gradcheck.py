@@ -110,9 +110,7 @@ def gradgradcheck(
     def gradient(*arguments: Any) -> Any:
         xs, vs = arguments[: len(inputs)], arguments[len(inputs) :]
         with enable_grad():
-            pairs = [
-                (y, v) for y, v in zip(_float_outputs(function(*xs)), vs, strict=True) if y.requires_grad
-            ]
+            pairs = [(y, v) for y, v in zip(_float_outputs(function(*xs)), vs, strict=True) if y.requires_grad]
             if not pairs:
                 raise GradcheckError("gradgradcheck: no output depends on the inputs by recorded ops")
             ys, used = zip(*pairs, strict=True)

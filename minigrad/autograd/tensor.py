@@ -199,9 +199,7 @@ class Tensor(_Methods):
         self.requires_grad = requires_grad
         return self
 
-    def backward(
-        self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False
-    ) -> None:
+    def backward(self, gradient: Any = None, retain_graph: bool | None = None, create_graph: bool = False) -> None:
         """Compute the gradient of this tensor with respect to every leaf, and add it to their `.grad`.
 
         Args:

@@ -162,8 +162,10 @@ def verdict(runs: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]
 
 def _clearly_behind(runs: list[dict[str, Any]], norm: str, best: str) -> bool:
     """Is `best` ahead of `norm` by more than the paired interval? A norm with fewer finished runs is behind."""
-    scores = {name: {r["seed"]: a for r in runs if r["norm"] == name and (a := accuracy(r)) is not None}
-              for name in (norm, best)}
+    scores = {
+        name: {r["seed"]: a for r in runs if r["norm"] == name and (a := accuracy(r)) is not None}
+        for name in (norm, best)
+    }
     if len(scores[norm]) < len(scores[best]):
         return True
     both = scores[norm].keys() & scores[best].keys()

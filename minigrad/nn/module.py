@@ -463,9 +463,7 @@ class Module:
         return "\n".join(lines)
 
 
-def _describe(
-    module: Module, name: str, depth: int, rows: list[tuple[str, str, str]], seen: set[Any]
-) -> None:
+def _describe(module: Module, name: str, depth: int, rows: list[tuple[str, str, str]], seen: set[Any]) -> None:
     """Add the rows of a module's `repr`: the tree, the number of its own parameters, their shapes."""
     shapes, count = [], 0
     for parameter_name in module._parameter_names:

@@ -281,9 +281,7 @@ class RNN(_Recurrent):
         dtype: Any = None,
     ):
         _check_nonlinearity("RNN", nonlinearity)
-        super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, norm, dtype
-        )
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, norm, dtype)
         self.nonlinearity = nonlinearity
 
     def _make_norms(self, norm: NormFactory) -> dict[str, Module]:
@@ -363,9 +361,7 @@ class LSTM(_Recurrent):
     def _state_sizes(self) -> tuple[int, ...]:
         return self.proj_size or self.hidden_size, self.hidden_size
 
-    def forward(
-        self, x: Tensor, hx: tuple[Tensor, Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, x: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
             raise TypeError("LSTM: the initial state must be a pair (h_0, c_0)")
         y, (h, c) = self._run(x, None if hx is None else tuple(hx))
@@ -431,9 +427,7 @@ class GRU(_Recurrent):
         norm: NormFactory | None = None,
         dtype: Any = None,
     ):
-        super().__init__(
-            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, norm, dtype
-        )
+        super().__init__(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, norm, dtype)
 
     def _make_norms(self, norm: NormFactory) -> dict[str, Module]:
         return {"norm_ih": GRUNorm(norm, self.hidden_size), "norm_hh": GRUNorm(norm, self.hidden_size)}

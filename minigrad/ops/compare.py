@@ -253,8 +253,7 @@ class Clip(Function):
     def backward(self, g: Any) -> Any:
         masks = self.inside, self.at_low, self.at_high
         return tuple(
-            sum_to(where(mask, g, 0.0), self.input_shape(i)) if self.needs(i) else None
-            for i, mask in enumerate(masks)
+            sum_to(where(mask, g, 0.0), self.input_shape(i)) if self.needs(i) else None for i, mask in enumerate(masks)
         )
 
 

@@ -44,8 +44,8 @@ class LRScheduler:
                 group.setdefault("initial_lr", group["lr"])
             elif "initial_lr" not in group:
                 raise KeyError(
-                    f'{type(self).__name__}: to continue from last_epoch={last_epoch}, group {i} needs an '
-                    "\"initial_lr\"; load the optimizer's saved state first"
+                    f"{type(self).__name__}: to continue from last_epoch={last_epoch}, group {i} needs an "
+                    '"initial_lr"; load the optimizer\'s saved state first'
                 )
         self.base_lrs: list[float] = [group["initial_lr"] for group in optimizer.param_groups]
         self.last_epoch = last_epoch

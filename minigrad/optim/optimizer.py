@@ -150,9 +150,7 @@ class Optimizer:
     def _named(self, params: Any) -> tuple[list[Tensor], list[str]]:
         """Tensors, and their names if they came as (name, tensor) pairs."""
         if isinstance(params, set | frozenset):
-            raise TypeError(
-                f"{self._name}: params is a set, whose order changes from run to run: pass a list"
-            )
+            raise TypeError(f"{self._name}: params is a set, whose order changes from run to run: pass a list")
         items = [params] if isinstance(params, Tensor) else list(params)
         pairs = [item for item in items if isinstance(item, tuple)]
         if not pairs:

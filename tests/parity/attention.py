@@ -49,6 +49,8 @@ CAUSAL = np.triu(np.ones((5, 5), bool), 1)
 PADDING = np.array([[False] * 5, [False] * 3 + [True] * 2])
 ONE_ROW_NOTHING = np.array([[True, False, True], [False, False, False], [True, True, True], [True, True, False]])
 
+# A table: one case a line or two.
+# fmt: off
 CASES = [
     sdpa("sdpa", normal(2, 4, 3), normal(2, 5, 3), normal(2, 5, 2)),
     sdpa("sdpa_heads_scale", normal(2, 2, 4, 3), normal(2, 2, 4, 3), normal(2, 2, 4, 3), scale=0.3),
@@ -86,3 +88,4 @@ CASES = [
                tolerance={"float32": 3e-5}),
     ModuleCase("encoder_stack", lambda lib: encoder(lib, False), normal(2, 3, 4), tolerance={"float32": 3e-5}),
 ]
+# fmt: on

@@ -11,6 +11,8 @@ def with_state(lib, module, x, *states):
     return module(x, states if len(states) == 2 else states[0])
 
 
+# A table: one case a line or two.
+# fmt: off
 CASES = [
     layer("rnn", lambda lib: lib.nn.RNN(3, 4), normal(5, 2, 3)),
     layer("rnn_relu_two_layers", lambda lib: lib.nn.RNN(3, 4, 2, nonlinearity="relu"), normal(5, 2, 3)),
@@ -48,6 +50,7 @@ CASES = [
          normal(4, 2, 3), normal(15, 3), normal(15, 5), normal(15), normal(10), normal(10), normal(5), normal(5),
          tolerance={"float32": 1e-4}),
 ]
+# fmt: on
 
 
 def layer_norm_lstm(lib, x, w_ih, w_hh, bias, g_ih, g_hh, g_c, b_c):
