@@ -89,15 +89,16 @@ class Optimizer:
         for group in self.param_groups:
             options = self.options(group)
             for p in group["params"]:
-                if p.grad is None:
+                grad = p.grad
+                if grad is None:
                     continue
                 state = self.state.get(p)
                 if state is None:
                     state = self.state[p] = {}
-                x, g = p.data, p.grad.data
+                x, g = p.data, grad.data
                 if g.shape != x.shape:
                     raise ValueError(f"{self._name}: a parameter of shape {x.shape} has a gradient of shape {g.shape}")
-                if not g.flags.carray or g.dtype != x.dtype:
+                if g.dtype != x.dtype or not g.flags.carray:
                     g = np.array(g, dtype=x.dtype, order="C")
                 if x.flags.carray:
                     self.update(p, x.reshape(-1), g.reshape(-1), state, options)
@@ -275,10 +276,9 @@ class Optimizer:
 
 def buffer(state: dict[str, Any], name: str, p: Tensor, value: float = 0.0) -> Any:
     """`state[name]` as a flat array: a tensor like `p`, filled with `value` when it is first asked for."""
-    tensor = state.get(name)
-    if tensor is None:
-        tensor = state[name] = Tensor(np.full(p.shape, value, p.dtype))
-    return tensor.data.reshape(-1)
+    if name not in state:
+        state[name] = Tensor(np.full(p.shape, value, p.dtype))
+    return state[name].data.reshape(-1)
 
 
 def _copied(value: Any) -> Any:
