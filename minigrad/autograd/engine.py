@@ -107,7 +107,7 @@ def _run(
         node = output.grad_fn or output
         _send(pending, node, len(node.outputs), output.output_index, gradient)
 
-    nodes = _reachable(pending)
+    nodes, leaves = _reachable(pending)
     wanted = targets = None
     if inputs is not None:
         targets = {(x.grad_fn or x, x.output_index): None for x in inputs}
@@ -126,10 +126,6 @@ def _run(
                 for i, g in enumerate(grads):
                     if (node, i) in targets:
                         targets[node, i] = g
-            if isinstance(node, Tensor):
-                if targets is None:
-                    _accumulate(node, grads[0], create_graph, given)
-                continue
             try:
                 results = node.backward(*(grads if len(grads) == 1 else _fill_in(node, grads, create_graph)))
             except Exception as error:
@@ -152,6 +148,16 @@ def _run(
                 if getattr(g, "shape", None) != shape or g.dtype is not dtype:
                     g = _fit(node, edge, g)
                 _send(pending, target, len(outputs), index, g)
+        for leaf in leaves:
+            grads = pending.pop(leaf, None)
+            if grads is None:
+                continue
+            if leaf.hooks:
+                _run_hooks(leaf, grads)
+            if targets is None:
+                _accumulate(leaf, grads[0], create_graph, given)
+            elif (leaf, 0) in targets:
+                targets[leaf, 0] = grads[0]
         if targets is None or inputs is None:
             return []
         return [_as_result(targets[x.grad_fn or x, x.output_index], given) for x in inputs]
@@ -193,26 +199,29 @@ def _send(pending: dict[Any, list[Any]], node: Any, slot_count: int, index: int,
     slots[index] = g if slots[index] is None else slots[index] + g
 
 
-def _reachable(roots: Iterable[Any]) -> list[Any]:
-    """All nodes below the roots, oldest first."""
+def _reachable(roots: Iterable[Any]) -> tuple[list[Any], list[Any]]:
+    """All that lies below the roots: the ops, oldest first, and the leaves."""
     seen = set(roots)
-    stack = list(seen)
+    stack, nodes, leaves = list(seen), [], []
     while stack:
-        for edge in stack.pop().edges:
-            if edge is not None:
-                node = edge[0]
-                if node not in seen:
-                    seen.add(node)
-                    if node.edges:  # a leaf has none
-                        stack.append(node)
-    return sorted(seen, key=_by_age)
+        node = stack.pop()
+        if not node.edges:
+            leaves.append(node)
+            continue
+        nodes.append(node)
+        for edge in node.edges:
+            if edge is not None and edge[0] not in seen:
+                seen.add(edge[0])
+                stack.append(edge[0])
+    nodes.sort(key=_by_age)
+    return nodes, leaves
 
 
 def _leading_to(nodes: list[Any], targets: set[Any]) -> set[Any]:
-    """Those of `nodes` (oldest first) through which a gradient reaches a target."""
-    wanted = set()
+    """Those of `nodes` (oldest first) through which a gradient reaches a target, and the targets."""
+    wanted = set(targets)
     for node in nodes:
-        if node in targets or any(edge is not None and edge[0] in wanted for edge in node.edges):
+        if any(edge is not None and edge[0] in wanted for edge in node.edges):
             wanted.add(node)
     return wanted
 
