@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 LONG = 4096
+"""So many float32 numbers, added one after the other, may be off by more than the last few digits."""
 
 
 def add_up(x: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
@@ -18,7 +19,7 @@ def add_up(x: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
     dtype = None
     if x.size >= LONG and x.dtype == np.float32:
         count = math.prod([x.shape[a] for a in axes])
-        if count < x.size or not x.flags.forc:
+        if count >= LONG and (count < x.size or not x.flags.forc):
             nearest = min(range(x.ndim), key=lambda a: abs(x.strides[a]) if x.shape[a] > 1 else math.inf)
             in_pairs = x.shape[nearest] if nearest in axes else 1
             dtype = np.float64 if count >= LONG * in_pairs else None

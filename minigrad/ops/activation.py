@@ -39,7 +39,7 @@ class Gate(Function):
     def forward(self, g: Any, x: Any) -> Any:
         self.save_for_backward(x)
         out = np.empty(g.shape, g.dtype)
-        kernels.gate(g.size, g.ravel(), x.ravel(), self.slope, out.reshape(-1))
+        kernels.gate(g.size, g.ravel(), x.ravel(), self.slope, out.ravel())
         return out
 
     def backward(self, g: Any) -> Any:
@@ -55,7 +55,7 @@ class ReLU(Function):
             return np.maximum(x, 0)
         y = np.empty(x.shape, x.dtype)
         flat = x.ravel()
-        kernels.gate(x.size, flat, flat, 0.0, y.reshape(-1))
+        kernels.gate(x.size, flat, flat, 0.0, y.ravel())
         self.save_for_backward(y)  # it tells where x > 0 as well as x does, and the next layer keeps it anyway
         return y
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad.autograd import Function
 from minigrad.autograd.tensor import raw
+from minigrad.kernels.sums import LONG
 from minigrad.ops.elementwise import sum_to
 
 
@@ -33,7 +34,7 @@ class Linear(Function):
         if self.needs(1):
             gw = rows.T @ _rows(x)
         if self.needs(2):
-            gb = sum_to(rows, weight.shape[:1])
+            gb = rows.sum(0) if rows.shape[0] < LONG else sum_to(rows, weight.shape[:1])
         return gx, gw, gb
 
 

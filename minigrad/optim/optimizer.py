@@ -101,10 +101,10 @@ class Optimizer:
                 if g.dtype != x.dtype or not g.flags.carray:
                     g = np.array(g, dtype=x.dtype, order="C")
                 if x.flags.carray:
-                    self.update(p, x.reshape(-1), g.reshape(-1), state, options)
+                    self.update(p, x.ravel(), g.ravel(), state, options)
                 else:  # its memory has gaps, or another order of axes: update a copy
                     copy = np.array(x, order="C")
-                    self.update(p, copy.reshape(-1), g.reshape(-1), state, options)
+                    self.update(p, copy.ravel(), g.ravel(), state, options)
                     x[...] = copy
                 p.version[0] += 1
         return loss
@@ -278,7 +278,7 @@ def buffer(state: dict[str, Any], name: str, p: Tensor, value: float = 0.0) -> A
     """`state[name]` as a flat array: a tensor like `p`, filled with `value` when it is first asked for."""
     if name not in state:
         state[name] = Tensor(np.full(p.shape, value, p.dtype))
-    return state[name].data.reshape(-1)
+    return state[name].data.ravel()  # no copy: it is contiguous
 
 
 def _copied(value: Any) -> Any:
