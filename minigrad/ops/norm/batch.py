@@ -1,6 +1,5 @@
 """Batch normalization."""
 
-from functools import partial
 from math import prod
 from typing import Any
 
@@ -31,11 +30,17 @@ def per_channel(x: Any) -> tuple[int, ...]:
     return (1, -1) + (1,) * (x.ndim - 2)
 
 
-def batch_norm_composed(x: Any, gamma: Any, beta: Any, eps: float, given: Any = None) -> Any:
-    """Algorithm 1 of the paper: μ and σ² of the mini-batch, normalize, scale and shift."""
-    shape = per_channel(x)
-    mu, variance = moments(x, channel_axes(x)) if given is None else (reshape(s, shape) for s in given)
-    return affine(standardize(x, mu, variance, eps), gamma, beta, shape)
+class BatchNorm(ChannelNorm):
+    """Groups are channels; with `given` statistics, they are standardized by those."""
+
+    def __init__(self, channels: int, eps: float, given: Any = None):
+        self.parameters, self.eps, self.given = channels, float(eps), given
+
+    def composed(self, x: Any, gamma: Any, beta: Any) -> Any:
+        """Algorithm 1 of the paper: μ and σ² of the mini-batch, normalize, scale and shift."""
+        shape, given = per_channel(x), self.given
+        mu, variance = moments(x, channel_axes(x)) if given is None else (reshape(s, shape) for s in given)
+        return affine(standardize(x, mu, variance, self.eps), gamma, beta, shape)
 
 
 def batch_norm(
@@ -85,13 +90,11 @@ def batch_norm(
         [[-1.0, -1.0], [1.0, 1.0]]
     """
     op = "batch_norm"
-    check_float(op, input)
-    if input.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {input.shape}")
-    channels = input.shape[1]
-    check_parameters(
-        op, input, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
-    )
+    x = check_float(op, input)
+    if x.ndim < 2:
+        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    channels = x.shape[1]
+    check_parameters(op, x, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError(
@@ -100,28 +103,25 @@ def batch_norm(
             )
         # A copy: the averages may move on before the backward pass.
         given = np.array(raw(running_mean)), np.array(raw(running_var))
-        composed = partial(batch_norm_composed, eps=eps, given=given)
-        if modes.composed:
-            return composed(input, weight, bias)
-        return ChannelNorm(composed, eps, "BatchNorm", channels, given)(input, weight, bias)
+        norm = BatchNorm(channels, eps, given)
+        return norm.composed(input, weight, bias) if modes.composed else norm(input, weight, bias)
 
     if (running_mean is None) != (running_var is None):
         raise ValueError(f"{op}: pass both running_mean and running_var, to be updated together, or neither")
-    n = input.shape[0] * prod(input.shape[2:])
+    n = x.shape[0] * prod(x.shape[2:])
     if n == 1:
         raise ValueError(
-            f"{op}: training needs more than one value per channel, and the input has shape {input.shape}: the "
+            f"{op}: training needs more than one value per channel, and the input has shape {x.shape}: the "
             "variance of one value is 0. Use larger batches (drop_last=True drops a small last one), evaluation mode "
             "(model.eval()), or layer_norm or group_norm, which need no batch"
         )
+    norm = BatchNorm(channels, eps)
     if modes.composed:
-        mu, variance = moments(input, channel_axes(input))
-        y = affine(standardize(input, mu, variance, eps), weight, bias, per_channel(input))
-        stats = as_stats(mu, variance)
+        y = norm.composed(input, weight, bias)
+        stats = as_stats(*moments(x, channel_axes(x)))
     else:
-        fused = ChannelNorm(partial(batch_norm_composed, eps=eps), eps, "BatchNorm", channels)
-        y = fused(input, weight, bias)
-        stats = fused.stats
-    if n and channels:
+        y = norm(input, weight, bias)
+        stats = norm.stats
+    if running_mean is not None and 0 not in x.shape:
         update_running(op, running_mean, running_var, stats, n, momentum)
     return y

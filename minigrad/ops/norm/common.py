@@ -14,7 +14,6 @@ where it is strided. A method's file says which decisions it makes, and hands bo
 function.
 """
 
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -59,21 +58,15 @@ PASSES = 4
 class FusedNorm(Function):
     """What both layouts share: (x, γ, β) → y, and a backward kernel whose own derivative is the composed form's.
 
-    Args:
-        composed: the same normalization by small ops, a function of x, γ and β.
-        eps: ε.
-        label: the name in graphs and errors.
-
     Attributes:
+        eps: ε.
+        parameters: how many γ there are, and as many β.
         stats: (4, groups), the statistics of the forward pass: the mean's high and low part, 1/√(σ² + ε), σ².
     """
 
-    def __init__(self, composed: Callable[..., Any], eps: float, label: str):
-        self.composed, self.eps, self.label = composed, float(eps), label
-
-    @property
-    def name(self) -> str:
-        return self.label
+    eps: float
+    parameters: int
+    stats: Any = None
 
     def forward(self, x: Any, gamma: Any, beta: Any) -> Any:
         self.save_for_backward(x, gamma, beta)
@@ -84,8 +77,7 @@ class FusedNorm(Function):
         return y
 
     def backward(self, g: Any) -> Any:
-        x, gamma, beta = self.saved
-        return fused_backward(self.composed, self.gradients, f"{self.label}Backward", g, x, gamma, beta)
+        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
 
     def gradients(self, g: Any, x: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
@@ -110,17 +102,18 @@ class FusedNorm(Function):
 
     # -- what a layout adds --
 
-    parameters: int
-    """How many γ there are, and as many β."""
-
-    stats: Any = None
-
     def normalize(self, x: Any, gamma: Any, beta: Any, y: Any) -> None:
         """Write the output into `y`."""
         raise NotImplementedError
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
         """Write the three gradients."""
+        raise NotImplementedError
+
+    # -- what a method adds --
+
+    def composed(self, x: Any, gamma: Any, beta: Any) -> Any:
+        """The same normalization by small ops."""
         raise NotImplementedError
 
 
@@ -138,15 +131,13 @@ def constant(value: int, n: int, dtype: Any) -> Any:
 class RowNorm(FusedNorm):
     """A group is contiguous. The input is seen as rows of `length` elements, one group each.
 
-    Args:
+    Attributes:
         length: elements in a group.
-        parameters: how many γ there are in all.
         run: so many neighbouring elements share a γ and a β; 1 gives each element its own.
     """
 
-    def __init__(self, composed: Callable[..., Any], eps: float, label: str, length: int, parameters: int, run: int):
-        super().__init__(composed, eps, label)
-        self.length, self.parameters, self.run = length, parameters, run
+    length: int
+    run: int
 
     def rows(self, x: Any) -> Any:
         """One group a row."""
@@ -177,15 +168,12 @@ class RowNorm(FusedNorm):
 class ChannelNorm(FusedNorm):
     """A group is one channel, axis 1, of all samples. The input is seen as (N, C) or (N, C, S).
 
-    Args:
-        channels: how many channels.
+    Attributes:
         given: None to normalize by the statistics of the input, or (mean, variance) to normalize by: constants,
             one of each for a channel.
     """
 
-    def __init__(self, composed: Callable[..., Any], eps: float, label: str, channels: int, given: Any = None):
-        super().__init__(composed, eps, label)
-        self.parameters, self.given = channels, given
+    given: Any = None
 
     def layout(self, x: Any) -> Any:
         if x.ndim == 2:
@@ -241,11 +229,14 @@ def as_stats(mu: Any, variance: Any) -> Any:
 # -- checks --------------------------------------------------------------------------------------------------
 
 
-def check_float(op: str, x: Any) -> None:
-    if not isinstance(x, Tensor | np.ndarray):
+def check_float(op: str, input: Any) -> Any:
+    """The input's array, which must be of floating-point numbers."""
+    x = raw(input)
+    if not isinstance(x, np.ndarray):
         raise TypeError(f"{op}: the input must be a tensor or an array, not a {type(x).__name__}: mg.tensor(...)")
     if x.dtype.kind != "f":
         raise TypeError(f"{op}: the input must be floating-point, not {x.dtype}: convert it first, x.float()")
+    return x
 
 
 def check_parameters(op: str, x: Any, shape: tuple[int, ...], **parameters: Any) -> None:
@@ -254,15 +245,16 @@ def check_parameters(op: str, x: Any, shape: tuple[int, ...], **parameters: Any)
     for name, values in parameters.items():
         if values is None:
             continue
-        values = raw(values)
+        values = values.data if isinstance(values, Tensor) else values
+        if isinstance(values, np.ndarray) and values.shape == shape and values.dtype == dtype:
+            continue
         if not isinstance(values, np.ndarray):
             raise TypeError(f"{op}: {name} must be a tensor or an array, not a {type(values).__name__}")
         if values.shape != shape:
             raise ValueError(
                 f"{op}: {name} has shape {values.shape}, and must have {shape} for an input of shape {x.shape}"
             )
-        if values.dtype != dtype:
-            raise TypeError(
-                f"{op}: the input is {dtype} and {name} is {values.dtype}; bring them to one dtype, "
-                "x.double() or module.double()"
-            )
+        raise TypeError(
+            f"{op}: the input is {dtype} and {name} is {values.dtype}; bring them to one dtype, "
+            "x.double() or module.double()"
+        )

@@ -1,11 +1,9 @@
 """Group normalization, and instance normalization: groups of one channel each."""
 
-from functools import partial
 from math import prod
 from typing import Any
 
 from minigrad.autograd.modes import modes
-from minigrad.autograd.tensor import raw
 from minigrad.ops.norm.batch import batch_norm, per_channel
 from minigrad.ops.norm.common import (
     RowNorm,
@@ -20,11 +18,29 @@ from minigrad.ops.norm.common import (
 from minigrad.ops.shape import reshape
 
 
-def group_norm_composed(x: Any, gamma: Any, beta: Any, eps: float, groups: int) -> Any:
-    """The paper's own six lines: see the channels as groups, normalize each, see them as channels again."""
-    grouped = reshape(x, (x.shape[0], groups, x.shape[1] // max(groups, 1), *x.shape[2:]))
-    x_hat = standardize(grouped, *moments(grouped, tuple(range(2, grouped.ndim))), eps)
-    return affine(reshape(x_hat, x.shape), gamma, beta, per_channel(x))
+class GroupNorm(RowNorm):
+    """Rows are groups of channels, each channel a run of elements with one γ and one β.
+
+    Args:
+        groups: G, how many groups there are.
+        shape: the input's, (N, C, *).
+        eps: ε.
+    """
+
+    def __init__(self, groups: int, shape: tuple[int, ...], eps: float):
+        self.groups, self.eps = groups, float(eps)
+        self.parameters, self.run = shape[1], prod(shape[2:])
+        self.length = self.parameters // max(groups, 1) * self.run  # (no channels, no groups)
+
+    def composed(self, x: Any, gamma: Any, beta: Any) -> Any:
+        """The paper's own six lines: see the channels as groups, normalize each, see them as channels again."""
+        grouped = reshape(x, (x.shape[0], self.groups, x.shape[1] // max(self.groups, 1), *x.shape[2:]))
+        x_hat = standardize(grouped, *moments(grouped, tuple(range(2, grouped.ndim))), self.eps)
+        return affine(reshape(x_hat, x.shape), gamma, beta, per_channel(x))
+
+
+class InstanceNorm(GroupNorm):
+    """`GroupNorm` with groups of one channel each."""
 
 
 def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
@@ -62,22 +78,18 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
         [[-1.0, 1.0, -1.0, 1.0]]
     """
     op = "group_norm"
-    check_float(op, input)
-    if input.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {input.shape}")
-    channels = input.shape[1]
+    x = check_float(op, input)
+    if x.ndim < 2:
+        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    channels = x.shape[1]
     if num_groups < 1 or channels % num_groups:
         raise ValueError(
-            f"{op}: the input's {channels} channels (shape {input.shape}) cannot be divided into "
+            f"{op}: the input's {channels} channels (shape {x.shape}) cannot be divided into "
             f"num_groups={num_groups} equal groups"
         )
-    check_parameters(op, input, (channels,), weight=weight, bias=bias)
-    composed = partial(group_norm_composed, eps=eps, groups=num_groups)
-    if modes.composed:
-        return composed(input, weight, bias)
-    space = prod(input.shape[2:])
-    length = channels // num_groups * space
-    return RowNorm(composed, eps, "GroupNorm", length, parameters=channels, run=space)(input, weight, bias)
+    check_parameters(op, x, (channels,), weight=weight, bias=bias)
+    norm = GroupNorm(num_groups, x.shape, eps)
+    return norm.composed(input, weight, bias) if modes.composed else norm(input, weight, bias)
 
 
 def instance_norm(
@@ -125,30 +137,28 @@ def instance_norm(
         [[[-1.0, 1.0], [-1.0, 1.0]]]
     """
     op = "instance_norm"
-    check_float(op, input)
-    if input.ndim < 3:
-        raise ValueError(f"{op}: the input must be (N, C, ...) with an axis of space, and has shape {input.shape}")
+    x = check_float(op, input)
+    if x.ndim < 3:
+        raise ValueError(f"{op}: the input must be (N, C, ...) with an axis of space, and has shape {x.shape}")
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    channels, space = input.shape[1], prod(input.shape[2:])
-    check_parameters(
-        op, input, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
-    )
+    channels = x.shape[1]
+    check_parameters(op, x, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
     if (running_mean is None) != (running_var is None):
         raise ValueError(f"{op}: pass both running_mean and running_var, to be updated together, or neither")
+    norm = InstanceNorm(channels, x.shape, eps)
+    space = norm.run
     if space == 1:
         raise ValueError(
-            f"{op}: more than one element of space is needed, and the input has shape {input.shape}: the variance of "
+            f"{op}: more than one element of space is needed, and the input has shape {x.shape}: the variance of "
             "one element is 0. Leave the norm out where the picture has shrunk to a point, or use group_norm"
         )
-    composed = partial(group_norm_composed, eps=eps, groups=channels)
     if modes.composed:
-        y = composed(input, weight, bias)
-        stats = as_stats(*moments(raw(input), tuple(range(2, input.ndim))))
+        y = norm.composed(input, weight, bias)
+        stats = as_stats(*moments(x, tuple(range(2, x.ndim))))
     else:
-        fused = RowNorm(composed, eps, "InstanceNorm", length=space, parameters=channels, run=space)
-        y = fused(input, weight, bias)
-        stats = fused.stats
-    if 0 not in input.shape:
+        y = norm(input, weight, bias)
+        stats = norm.stats
+    if running_mean is not None and 0 not in x.shape:
         update_running(op, running_mean, running_var, stats, space, momentum)
     return y

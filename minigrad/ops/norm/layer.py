@@ -1,6 +1,5 @@
 """Layer normalization."""
 
-from functools import partial
 from math import prod
 from typing import Any
 
@@ -10,10 +9,19 @@ from minigrad.autograd.modes import modes
 from minigrad.ops.norm.common import RowNorm, affine, check_float, check_parameters, moments, standardize
 
 
-def layer_norm_composed(x: Any, gamma: Any, beta: Any, eps: float, shape: tuple[int, ...]) -> Any:
-    """Equation 3 of the paper: μ and σ² of one sample's layer, normalize, gain and bias for each unit."""
-    axes = tuple(range(x.ndim - len(shape), x.ndim))
-    return affine(standardize(x, *moments(x, axes), eps), gamma, beta, shape)
+class LayerNorm(RowNorm):
+    """Rows are samples, or what `shape` covers of them; each element of a row has a γ and a β of its own."""
+
+    run = 1
+
+    def __init__(self, shape: tuple[int, ...], eps: float):
+        self.shape, self.eps = shape, float(eps)
+        self.length = self.parameters = prod(shape)
+
+    def composed(self, x: Any, gamma: Any, beta: Any) -> Any:
+        """Equation 3 of the paper: μ and σ² of one sample's layer, normalize, gain and bias for each unit."""
+        axes = tuple(range(x.ndim - len(self.shape), x.ndim))
+        return affine(standardize(x, *moments(x, axes), self.eps), gamma, beta, self.shape)
 
 
 def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
@@ -49,16 +57,10 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
         [[-1.0, 1.0], [-1.0, 1.0]]
     """
     op = "layer_norm"
-    one = isinstance(normalized_shape, int | np.integer)
-    shape = (int(normalized_shape),) if one else tuple(normalized_shape)
-    check_float(op, input)
-    if not shape or input.shape[-len(shape) :] != shape:
-        raise ValueError(
-            f"{op}: normalized_shape={shape} must be the end of the input's shape, which is {input.shape}"
-        )
-    check_parameters(op, input, shape, weight=weight, bias=bias)
-    composed = partial(layer_norm_composed, eps=eps, shape=shape)
-    if modes.composed:
-        return composed(input, weight, bias)
-    n = prod(shape)
-    return RowNorm(composed, eps, "LayerNorm", length=n, parameters=n, run=1)(input, weight, bias)
+    shape = (normalized_shape,) if isinstance(normalized_shape, int | np.integer) else tuple(normalized_shape)
+    x = check_float(op, input)
+    if not shape or x.shape[-len(shape) :] != shape:
+        raise ValueError(f"{op}: normalized_shape={shape} must be the end of the input's shape, which is {x.shape}")
+    check_parameters(op, x, shape, weight=weight, bias=bias)
+    norm = LayerNorm(shape, eps)
+    return norm.composed(input, weight, bias) if modes.composed else norm(input, weight, bias)
