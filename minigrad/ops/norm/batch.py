@@ -94,7 +94,7 @@ def batch_norm(
     if x.ndim < 2:
         raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
     channels = x.shape[1]
-    check_parameters(op, x, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    check_parameters(op, x, (channels,), weight, bias, running_mean, running_var)
     if not training:
         if running_mean is None or running_var is None:
             raise ValueError(

@@ -239,10 +239,13 @@ def check_float(op: str, input: Any) -> Any:
     return x
 
 
-def check_parameters(op: str, x: Any, shape: tuple[int, ...], **parameters: Any) -> None:
+PARAMETERS = ("weight", "bias", "running_mean", "running_var")
+
+
+def check_parameters(op: str, x: Any, shape: tuple[int, ...], *parameters: Any) -> None:
     """γ, β and running averages (each may be None) must have the right shape and the input's dtype."""
     dtype = x.dtype
-    for name, values in parameters.items():
+    for name, values in zip(PARAMETERS, parameters, strict=False):
         if values is None:
             continue
         values = values.data if isinstance(values, Tensor) else values

@@ -87,7 +87,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
             f"{op}: the input's {channels} channels (shape {x.shape}) cannot be divided into "
             f"num_groups={num_groups} equal groups"
         )
-    check_parameters(op, x, (channels,), weight=weight, bias=bias)
+    check_parameters(op, x, (channels,), weight, bias)
     norm = GroupNorm(num_groups, x.shape, eps)
     return norm.composed(input, weight, bias) if modes.composed else norm(input, weight, bias)
 
@@ -143,7 +143,7 @@ def instance_norm(
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     channels = x.shape[1]
-    check_parameters(op, x, (channels,), running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
+    check_parameters(op, x, (channels,), weight, bias, running_mean, running_var)
     if (running_mean is None) != (running_var is None):
         raise ValueError(f"{op}: pass both running_mean and running_var, to be updated together, or neither")
     norm = InstanceNorm(channels, x.shape, eps)

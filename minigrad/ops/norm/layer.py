@@ -57,10 +57,12 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
         [[-1.0, 1.0], [-1.0, 1.0]]
     """
     op = "layer_norm"
-    shape = (normalized_shape,) if isinstance(normalized_shape, int | np.integer) else tuple(normalized_shape)
+    shape = normalized_shape
+    if type(shape) is not tuple:
+        shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
     x = check_float(op, input)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ValueError(f"{op}: normalized_shape={shape} must be the end of the input's shape, which is {x.shape}")
-    check_parameters(op, x, shape, weight=weight, bias=bias)
+    check_parameters(op, x, shape, weight, bias)
     norm = LayerNorm(shape, eps)
     return norm.composed(input, weight, bias) if modes.composed else norm(input, weight, bias)
