@@ -13,14 +13,16 @@ just two layouts, each in two forms:
 
 **Statistics.** A float32 has 24 bits, and a mean that is rounded to it can be off by more than the deviation:
 near 1e6 the neighbours of a float32 are 0.06 apart. So the mean is kept as two numbers, μ = hi + lo, and
-subtracted one after the other, (x − hi) − lo. Two passes find them:
+subtracted one after the other, (x − hi) − lo. Sums about an origin near the mean give both statistics in one pass:
 
-    1.  hi = x₀ + mean(x − x₀), rounded          x₀ the first element: a constant group gives hi = x₀ exactly
-    2.  lo = mean(x − hi),   σ² = mean((x − hi)²) − lo²
+    1.  origin = x₀ + mean(x − x₀) over a small sample     x₀ the first element: a constant group gives exactly x₀
+    2.  m = mean(x − origin),   μ = origin + m,   σ² = mean((x − origin)²) − m²
 
-The last difference cannot cancel as E[x²] − E[x]² does: hi is the representable number nearest to μ, so no
-element is closer to μ than |lo|, hence lo² ≤ σ². (Chan, Golub & LeVeque, "Algorithms for computing the sample
-variance", 1983, is where shifting by an estimate and correcting for it come from.)
+The last difference cancels, as E[x²] − E[x]² does, where the origin is far from the mean. As long as |m| ≤ σ it
+costs one bit at most. Otherwise the sample misled us: pass 2 is made once more, with μ, rounded, as the origin. Then
+|m| ≤ σ, for no element is closer to μ than the representable number nearest to it. (Chan, Golub & LeVeque,
+"Algorithms for computing the sample variance", 1983, is where shifting by an estimate and correcting for it come
+from.)
 
 Sums run in the input's own precision over blocks of at most 4,096 elements, which the compiler spreads over SIMD
 lanes (a lane adds some 128 numbers), and the blocks are added in float64. Squares that leave the range of
@@ -114,14 +116,22 @@ def out_of_range(squares: Any, n: Any) -> Any:
 
 
 @inline
-def write_stats(stats: Any, i: Any, hi: Any, total: Any, squares: Any, share: Any, eps: Any) -> None:
-    """Statistics of group `i` from its sums about `hi`; `share` is 1/n."""
-    low = total * share
-    variance = squares * share - low * low
-    if variance < 0:  # by rounding, where σ² = lo²; NaN stays NaN
+def far(total: Any, squares: Any, share: Any) -> Any:
+    """Is the origin of these sums more than a deviation from the mean? `share` is 1/n."""
+    m = total * share
+    return 2 * m * m > squares * share
+
+
+@inline
+def write_stats(stats: Any, i: Any, origin: Any, total: Any, squares: Any, share: Any, eps: Any) -> None:
+    """Statistics of group `i` from its sums about `origin`; `share` is 1/n."""
+    m = total * share
+    hi = stats.dtype.type(origin + m)
+    variance = squares * share - m * m
+    if variance < 0:  # by rounding; NaN stays NaN
         variance = 0.0
     stats[0, i] = hi
-    stats[1, i] = low
+    stats[1, i] = minus(np.float64(origin), np.float64(hi)) + m
     stats[2, i] = 1.0 / np.sqrt(variance + eps)
     stats[3, i] = variance
 
@@ -152,18 +162,26 @@ def run_sums_about(run: Any, origin: Any) -> Any:
 
 
 @inline
-def row_stats(x: Any, r: Any, stats: Any, eps: Any) -> None:
-    """Statistics of row `r`, one contiguous group."""
-    # `x[r]` each time, not a variable: Numba then sees that it need not count references.
-    n = x.shape[1]
-    origin = x[r, 0]
-    share = 1.0 / n
-    hi = x.dtype.type(origin + run_sum_from(x[r], origin) * share)
-    total, squares = run_sums_about(x[r], hi)
-    if out_of_range(squares, n):
-        hi = x.dtype.type(origin + wide_sum_from(x[r], origin) * share)
-        total, squares = wide_sums_about(x[r], hi)
-    write_stats(stats, r, hi, total, squares, share, eps)
+def sample_size(n: Any) -> Any:
+    """So many of n elements are looked at to find an origin."""
+    return min(n, max(16, n // 16))
+
+
+@inline
+def near_mean(sample: Any, share: Any) -> Any:
+    """The mean of a sample, which is exact if all its elements are equal. `share` is 1 over their number."""
+    return sample.dtype.type(sample[0] + sum_from(sample, sample[0]) * share)
+
+
+@njit(fastmath=jit.FASTMATH, error_model="numpy", cache=True, nogil=True)
+def sums_again(run: Any, mu: Any) -> Any:
+    """An origin near `mu`, and the sums about it. (Rare, and so a call: inlined, it would slow down short rows.)"""
+    origin = run.dtype.type(mu)
+    total, squares = run_sums_about(run, origin)
+    if out_of_range(squares, run.size):
+        origin = run.dtype.type(run[0] + wide_sum_from(run, run[0]) / run.size)
+        total, squares = wide_sums_about(run, origin)
+    return origin, total, squares
 
 
 @inline
@@ -269,9 +287,16 @@ def rows_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any) 
     rows, n = x.shape
     groups = gamma.size // n
     scale, shift = gamma.reshape((groups, n)), beta.reshape((groups, n))
+    sample, share = sample_size(n), 1.0 / n
+    sample_share = 1.0 / sample
     for r in prange(rows):
-        row_stats(x, r, stats, eps)
-        group = r % groups
+        # `x[r]` each time, not a variable: Numba then sees that it need not count references.
+        origin = near_mean(x[r, :sample], sample_share)
+        total, squares = run_sums_about(x[r], origin)
+        if far(total, squares, share) or out_of_range(squares, n):
+            origin, total, squares = sums_again(x[r], origin + total * share)
+        write_stats(stats, r, origin, total, squares, share, eps)
+        group = r % groups if groups > 1 else 0
         standardize_elements(x[r], y[r], stats[0, r], stats[1, r], stats[2, r], scale[group], shift[group])
 
 
@@ -290,7 +315,7 @@ def rows_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, 
     for chunk in prange(chunks):
         partial[chunk] = 0
         for r in range(chunk * length, min(rows, chunk * length + length)):
-            group = r % groups
+            group = r % groups if groups > 1 else 0
             hi, lo, inv_std = stats[0, r], stats[1, r], stats[2, r]
             # Three plain loops: one that did all would have too many arrays to be proved apart, and no SIMD.
             sum_h, sum_hx = scaled_run_gradient_sums(g[r], x[r], scale[group], hi, lo, inv_std)
@@ -317,8 +342,15 @@ def segments_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: A
     rows, n = x.shape
     groups = gamma.size // runs
     length = n // runs
+    sample, share = sample_size(n), 1.0 / n
+    sample_share = 1.0 / sample
     for r in prange(rows):
-        row_stats(x, r, stats, eps)
+        # `x[r]` each time, not a variable: Numba then sees that it need not count references.
+        origin = near_mean(x[r, :sample], sample_share)
+        total, squares = run_sums_about(x[r], origin)
+        if far(total, squares, share) or out_of_range(squares, n):
+            origin, total, squares = sums_again(x[r], origin + total * share)
+        write_stats(stats, r, origin, total, squares, share, eps)
         hi, lo, inv_std = stats[0, r], stats[1, r], stats[2, r]
         first = r % groups * runs
         for k in range(runs):
@@ -360,36 +392,51 @@ def segments_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: A
 # -- channels: (N, C, S), a group is every run of one channel ------------------------------------------------
 
 
+@inline
+def channel_sums_about(x: Any, c: Any, origin: Any) -> Any:
+    """`sums_about` over all runs of channel `c`."""
+    total = 0.0
+    squares = 0.0
+    for i in range(x.shape[0]):
+        part, part_squares = run_sums_about(x[i, c], origin)
+        total += part
+        squares += part_squares
+    return total, squares
+
+
+@inline
+def wide_channel_sums(x: Any, c: Any, share: Any) -> Any:
+    """An origin for channel `c`, and the sums about it, in float64 throughout."""
+    total = 0.0
+    squares = 0.0
+    for i in range(x.shape[0]):
+        total += wide_sum_from(x[i, c], x[0, c, 0])
+    origin = x.dtype.type(x[0, c, 0] + total * share)
+    total = 0.0
+    for i in range(x.shape[0]):
+        part, part_squares = wide_sums_about(x[i, c], origin)
+        total += part
+        squares += part_squares
+    return origin, total, squares
+
+
 @kernel
 def channels_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any, given: bool) -> None:
     """x, y: (N, C, S). With `given`, `stats` are used as they come (evaluation); otherwise they are computed."""
     batch, channels, space = x.shape
+    n = batch * space
+    share = 1.0 / n
+    sample = min(space, sample_size(n))
     for c in prange(channels):
         if not given:
-            n = batch * space
-            origin = x[0, c, 0]
-            total = 0.0
-            for i in range(batch):
-                total += run_sum_from(x[i, c], origin)
-            hi = x.dtype.type(origin + total / n)
-            total = 0.0
-            squares = 0.0
-            for i in range(batch):
-                part, part_squares = run_sums_about(x[i, c], hi)
-                total += part
-                squares += part_squares
+            origin = near_mean(x[0, c, :sample], 1.0 / sample)
+            total, squares = channel_sums_about(x, c, origin)
+            if far(total, squares, share):
+                origin = x.dtype.type(origin + total * share)
+                total, squares = channel_sums_about(x, c, origin)
             if out_of_range(squares, n):
-                total = 0.0
-                for i in range(batch):
-                    total += wide_sum_from(x[i, c], origin)
-                hi = x.dtype.type(origin + total / n)
-                total = 0.0
-                squares = 0.0
-                for i in range(batch):
-                    part, part_squares = wide_sums_about(x[i, c], hi)
-                    total += part
-                    squares += part_squares
-            write_stats(stats, c, hi, total, squares, 1.0 / n, eps)
+                origin, total, squares = wide_channel_sums(x, c, share)
+            write_stats(stats, c, origin, total, squares, share, eps)
         scale = stats[2, c] * gamma[c]
         for i in range(batch):
             standardize_run(x[i, c], y[i, c], stats[0, c], stats[1, c], scale, beta[c])
@@ -480,31 +527,42 @@ def scale_columns(g: Any, dx: Any, scale: Any) -> None:
 def columns_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any, given: bool) -> None:
     """x, y: (N, C). With `given`, `stats` are used as they come (evaluation); otherwise they are computed."""
     batch, channels = x.shape
+    share = 1.0 / batch
+    sample = sample_size(batch)
     for task in prange((channels + COLUMNS - 1) // COLUMNS):
         first, last = task * COLUMNS, min(channels, task * COLUMNS + COLUMNS)
         width = last - first
         parts = np.zeros((3, width), x.dtype)
         totals = np.zeros((2, width))
         if not given:
-            for i in range(batch):
+            origin = parts[2]
+            for i in range(sample):
                 add_from(x[i, first:last], x[0, first:last], parts[0])
-                if i % ROWS == ROWS - 1 or i == batch - 1:
-                    move(parts[0], totals[0])
             for j in range(width):
-                parts[2, j] = x[0, first + j] + totals[0, j] / batch
-                totals[0, j] = 0
-            for i in range(batch):
-                add_about(x[i, first:last], parts[2], parts[0], parts[1])
-                if i % ROWS == ROWS - 1 or i == batch - 1:
-                    move(parts[0], totals[0])
-                    move(parts[1], totals[1])
+                origin[j] = x[0, first + j] + parts[0, j] / sample
+                parts[0, j] = 0
+            for attempt in range(2):
+                for i in range(batch):
+                    add_about(x[i, first:last], origin, parts[0], parts[1])
+                    if i % ROWS == ROWS - 1 or i == batch - 1:
+                        move(parts[0], totals[0])
+                        move(parts[1], totals[1])
+                astray = False
+                for j in range(width):
+                    astray = astray or far(totals[0, j], totals[1, j], share)
+                if not astray or attempt == 1:
+                    break
+                for j in range(width):
+                    origin[j] += totals[0, j] * share
+                    totals[0, j] = 0
+                    totals[1, j] = 0
             for j in range(width):
-                hi, total, squares = parts[2, j], totals[0, j], totals[1, j]
+                start, total, squares = origin[j], totals[0, j], totals[1, j]
                 if out_of_range(squares, batch):
                     column = x[:, first + j]
-                    hi = x.dtype.type(column[0] + wide_sum_from(column, column[0]) / batch)
-                    total, squares = wide_sums_about(column, hi)
-                write_stats(stats, first + j, hi, total, squares, 1.0 / batch, eps)
+                    start = x.dtype.type(column[0] + wide_sum_from(column, column[0]) * share)
+                    total, squares = wide_sums_about(column, start)
+                write_stats(stats, first + j, start, total, squares, share, eps)
         for j in range(width):
             parts[0, j] = stats[2, first + j] * gamma[first + j]
         hi, lo, shift = stats[0, first:last], stats[1, first:last], beta[first:last]
