@@ -59,7 +59,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
     op = "layer_norm"
     shape = normalized_shape
     if type(shape) is not tuple:
-        shape = (shape,) if isinstance(shape, int | np.integer) else tuple(shape)
+        shape = (int(shape),) if isinstance(shape, int | np.integer) else tuple(shape)
     x = check_float(op, input)
     if not shape or x.shape[-len(shape) :] != shape:
         raise ValueError(f"{op}: normalized_shape={shape} must be the end of the input's shape, which is {x.shape}")
