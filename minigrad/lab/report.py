@@ -168,7 +168,7 @@ h1 {{ font-size: 1.6rem; line-height: 1.25; margin-bottom: .2rem; }}
 h2 {{ font-size: 1.15rem; margin-top: 2.2rem; }}
 p.verdict {{ font-size: 1.1rem; max-width: 48rem; }}
 p.note {{ color: var(--soft); max-width: 48rem; }}
-img {{ max-width: 100%; height: auto; }}
+img {{ width: 100%; min-width: 46rem; height: auto; }}
 .scroll {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .4rem .9rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }}
@@ -184,17 +184,17 @@ summary {{ cursor: pointer; }}
 <p class="verdict">{verdict}</p>
 <div class="scroll">{table}</div>
 <h2>Curves</h2>
-<picture>
+<div class="scroll"><picture>
 <source srcset="{dark}" media="(prefers-color-scheme: dark)">
 <img src="{light}" alt="Test accuracy by epoch, training loss by epoch, and gradient norm by layer, one line a norm">
-</picture>
+</picture></div>
 <p class="note">Lines are means over the seeds, bands go from the lowest to the highest. The dashed line is the
 target accuracy. Gradients are those of the weights, before the first update. Columns: ± is the standard deviation
 over seeds; the interval is a 95 % confidence interval of the mean difference to the run without a norm of the same
 seed (Student's t); the final loss is the mean training loss of the last epoch; µs per step is the median time of
 forward, backward and update.</p>
 <h2>Settings</h2>
-<table class="settings">{settings}</table>
+<div class="scroll"><table class="settings">{settings}</table></div>
 <h2>Runs</h2>
 <details><summary>each run by itself</summary><div class="scroll">{runs}</div></details>
 </body>
@@ -207,7 +207,7 @@ def page(comparison: "Comparison", light: bytes, dark: bytes) -> str:
     settings, rows = comparison.settings, comparison.rows()
     best = summary.winner(rows)
     e = comparison.environment
-    machine = f"{e['minigrad']}, NumPy {e['numpy']}, Numba {e['numba']}, Python {e['python']}, {e['threads']} threads"
+    machine = f"{e['minigrad']}, NumPy {e['numpy']}, Numba {e['numba']}, Python {e['python']}, {e['threads']} thread{'s' * (e['threads'] != 1)}"
     return _PAGE.format(
         title=html.escape(f"{settings.model} on {settings.data}: {', '.join(settings.norms)}"),
         date="" if not comparison.remaining else f"{len(comparison.remaining)} runs are still to come; ",
