@@ -179,7 +179,7 @@ def _starting_gradient(output: Tensor, gradient: Any, i: int, caller: str) -> Te
                 f"{caller}: without a gradient to start from, the output must have one element, and it has shape "
                 f"{output.shape}. Pass a tensor of that shape, or reduce the output first (.sum(), .mean())."
             )
-        return Tensor._of(np.ones(output.data.shape, output.data.dtype))
+        return Tensor._of(np.array(1, output.data.dtype).reshape(output.data.shape))
     if not isinstance(gradient, Tensor):
         gradient = Tensor(np.asarray(gradient))
     if gradient.shape != output.shape:

@@ -70,6 +70,8 @@ class Settings:
             raise ValueError(f"--lr must be positive, and is {self.lr}")
         if not 0 < self.target <= 1:
             raise ValueError(f"--target is an accuracy above 0 and at most 1 (such as 0.95), and is {self.target}")
+        if not self.seeds:
+            raise ValueError("--seeds: at least one")
         for option in ("norms", "seeds"):
             values = getattr(self, option)
             if not values or len(set(values)) != len(values):
