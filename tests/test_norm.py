@@ -387,9 +387,9 @@ def test_numbers_without_numba() -> None:
     "apply, shape, axes",
     [
         (lambda x: F.batch_norm(x, training=True), (400, 3, 16), (0, 2)),
-        (lambda x: F.batch_norm(x, training=True), (256, 5), (0,)),
-        (lambda x: F.layer_norm(x.T, 256).T, (256, 5), (0,)),
-        (lambda x: F.group_norm(x.T.reshape(5, 4, 64), 1).reshape(5, 256).T, (256, 5), (0,)),
+        (lambda x: F.batch_norm(x, training=True), (256, 40), (0,)),
+        (lambda x: F.layer_norm(x.T, 256).T, (256, 40), (0,)),
+        (lambda x: F.group_norm(x.T.reshape(40, 4, 64), 1).reshape(40, 256).T, (256, 40), (0,)),
     ],
 )
 def test_a_beginning_unlike_the_rest_costs_no_accuracy(apply: Any, shape: Any, axes: Any) -> None:
@@ -398,7 +398,7 @@ def test_a_beginning_unlike_the_rest_costs_no_accuracy(apply: Any, shape: Any, a
     x[: 1 if len(shape) == 3 else 16] += 1000
     exact = x.astype(np.float64)
     expected = (exact - exact.mean(axes, keepdims=True)) / np.sqrt(exact.var(axes, keepdims=True) + 1e-5)
-    np.testing.assert_allclose(apply(mg.tensor(x)).data, expected, rtol=0, atol=4e-7 * np.abs(expected).max())
+    np.testing.assert_allclose(apply(mg.tensor(x)).data, expected, rtol=0, atol=6e-7 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("eps", [1e-5, 1e3])

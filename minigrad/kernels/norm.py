@@ -13,7 +13,8 @@ just two layouts, each in two forms:
 
 **Statistics.** A float32 has 24 bits, and a mean that is rounded to it can be off by more than the deviation:
 near 1e6 the neighbours of a float32 are 0.06 apart. So the mean is kept as two numbers, μ = hi + lo, and
-subtracted one after the other, (x − hi) − lo. Sums about an origin near the mean give both statistics in one pass:
+subtracted one after the other, x̂ = (x − hi)/√(σ² + ε) − lo/√(σ² + ε). Sums about an origin near the mean give
+both statistics in one pass:
 
     1.  origin = x₀ + mean(x − x₀) over a small sample     x₀ the first element: a constant group gives exactly x₀
     2.  m = mean(x − origin),   μ = origin + m,   σ² = mean((x − origin)²) − m²
@@ -63,7 +64,7 @@ ROWS = 32
 
 @njit(fastmath={"contract"}, cache=True, nogil=True)
 def minus(a: Any, b: Any) -> Any:
-    """a − b, in just this order. Kernels may reorder sums, and (x − hi) − lo must not become x − (hi + lo)."""
+    """a − b, in just this order. Kernels may reorder sums, and (x − hi)·s − lo·s must not become (x − (hi + lo))·s."""
     return a - b
 
 
@@ -187,15 +188,17 @@ def sums_again(run: Any, mu: Any) -> Any:
 @inline
 def standardize_run(run: Any, out: Any, hi: Any, lo: Any, scale: Any, shift: Any) -> None:
     """out = (x − μ) · scale + shift."""
+    low = lo * scale - shift
     for j in range(run.size):
-        out[j] = minus(minus(run[j], hi), lo) * scale + shift
+        out[j] = minus(minus(run[j], hi) * scale, low)
 
 
 @inline
 def standardize_elements(row: Any, out: Any, hi: Any, lo: Any, inv_std: Any, gamma: Any, beta: Any) -> None:
     """The same with a γ and a β for each element."""
+    low = lo * inv_std
     for j in range(row.size):
-        out[j] = minus(minus(row[j], hi), lo) * inv_std * gamma[j] + beta[j]
+        out[j] = minus(minus(row[j], hi) * inv_std, low) * gamma[j] + beta[j]
 
 
 @inline
@@ -205,8 +208,8 @@ def gradient_sums(g: Any, run: Any, hi: Any, lo: Any, inv_std: Any) -> Any:
     dot = run.dtype.type(0)
     for j in range(run.size):
         total += g[j]
-        dot += g[j] * (minus(minus(run[j], hi), lo) * inv_std)
-    return np.float64(total), np.float64(dot)
+        dot += g[j] * (minus(run[j], hi) * inv_std)
+    return np.float64(total), np.float64(dot) - np.float64(total) * lo * inv_std
 
 
 @inline
@@ -231,8 +234,8 @@ def scaled_gradient_sums(g: Any, run: Any, gamma: Any, hi: Any, lo: Any, inv_std
     for j in range(run.size):
         h = g[j] * gamma[j]
         total += h
-        dot += h * (minus(minus(run[j], hi), lo) * inv_std)
-    return np.float64(total), np.float64(dot)
+        dot += h * (minus(run[j], hi) * inv_std)
+    return np.float64(total), np.float64(dot) - np.float64(total) * lo * inv_std
 
 
 @inline
@@ -253,8 +256,9 @@ def scaled_run_gradient_sums(g: Any, run: Any, gamma: Any, hi: Any, lo: Any, inv
 @inline
 def add_parameter_gradients(g: Any, run: Any, dgamma: Any, dbeta: Any, hi: Any, lo: Any, inv_std: Any) -> None:
     """dγ += g·x̂ and dβ += g, with a γ and a β for each element."""
+    low = lo * inv_std
     for j in range(run.size):
-        dgamma[j] += g[j] * (minus(minus(run[j], hi), lo) * inv_std)
+        dgamma[j] += g[j] * minus(minus(run[j], hi) * inv_std, low)
         dbeta[j] += g[j]
 
 
@@ -263,8 +267,9 @@ def gradient_run(
     g: Any, run: Any, dx: Any, hi: Any, lo: Any, inv_std: Any, gamma: Any, mean_h: Any, mean_hx: Any
 ) -> None:
     """dx = (h − mean(h) − x̂ · mean(h·x̂)) / √(σ² + ε),  h = γ g with one γ for the whole run."""
+    low = lo * inv_std
     for j in range(run.size):
-        x_hat = minus(minus(run[j], hi), lo) * inv_std
+        x_hat = minus(minus(run[j], hi) * inv_std, low)
         dx[j] = (minus(g[j] * gamma, mean_h) - x_hat * mean_hx) * inv_std
 
 
@@ -273,8 +278,9 @@ def scaled_gradient_run(
     g: Any, run: Any, dx: Any, hi: Any, lo: Any, inv_std: Any, gamma: Any, mean_h: Any, mean_hx: Any
 ) -> None:
     """The same with a γ for each element."""
+    low = lo * inv_std
     for j in range(run.size):
-        x_hat = minus(minus(run[j], hi), lo) * inv_std
+        x_hat = minus(minus(run[j], hi) * inv_std, low)
         dx[j] = (minus(g[j] * gamma[j], mean_h) - x_hat * mean_hx) * inv_std
 
 
@@ -505,9 +511,10 @@ def move(part: Any, total: Any) -> None:
 
 
 @inline
-def standardize_columns(row: Any, out: Any, hi: Any, lo: Any, scale: Any, shift: Any) -> None:
+def standardize_columns(row: Any, out: Any, hi: Any, scale: Any, low: Any) -> None:
+    """out = (x − hi) · scale − low,  low = lo · scale − shift."""
     for j in range(row.size):
-        out[j] = minus(minus(row[j], hi[j]), lo[j]) * scale[j] + shift[j]
+        out[j] = minus(minus(row[j], hi[j]) * scale[j], low[j])
 
 
 @inline
@@ -565,9 +572,10 @@ def columns_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: An
                 write_stats(stats, first + j, start, total, squares, share, eps)
         for j in range(width):
             parts[0, j] = stats[2, first + j] * gamma[first + j]
-        hi, lo, shift = stats[0, first:last], stats[1, first:last], beta[first:last]
+            parts[1, j] = stats[1, first + j] * parts[0, j] - beta[first + j]
+        hi, scale, low = stats[0, first:last], parts[0], parts[1]
         for i in range(batch):
-            standardize_columns(x[i, first:last], y[i, first:last], hi, lo, parts[0], shift)
+            standardize_columns(x[i, first:last], y[i, first:last], hi, scale, low)
 
 
 @kernel
