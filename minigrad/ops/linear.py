@@ -44,7 +44,7 @@ def _rows(x: Any) -> Any:
 
 def _times_transposed(rows: Any, weight: Any) -> Any:
     """X Wᵀ. BLAS has to rearrange whichever operand is transposed: for few rows, rather X than a large W."""
-    if 4 * rows.shape[0] <= min(weight.shape):
+    if 8 <= rows.shape[0] <= 32 and weight.size >= 1 << 14:
         return (weight @ rows.T).T.copy()
     return rows @ weight.T
 
