@@ -83,8 +83,10 @@ def grad(lib: Any) -> Callable[..., Any]:
 
 # -- the cases --------------------------------------------------------------------------------------------
 
-FEATURES = [(32, 256), (64, 100), (256, 512), (1024, 64)]
+FEATURES = [(32, 64), (32, 256), (64, 10), (64, 768), (128, 512), (512, 1024), (1024, 64), (4096, 1024)]
 MAPS = [
+    (8, 64, 8, 8),
+    (8, 32, 16, 16),
     (32, 16, 8, 8),
     (32, 16, 4, 4),
     (32, 64, 16, 16),
@@ -95,30 +97,31 @@ MAPS = [
     (4, 256, 7, 7),
     (1, 64, 56, 56),
     (2, 32, 64, 64),
+    (64, 64, 56, 56),
 ]
-TOKENS = [(8, 16, 64), (8, 128, 64), (32, 64, 128), (16, 128, 256), (4, 256, 512), (2, 16, 1024)]
+TOKENS = [(8, 16, 64), (8, 128, 64), (32, 64, 128), (32, 128, 256), (4, 256, 512), (2, 16, 1024)]
 
 
 def norm_layer(lib: Any, norm: str, shape: tuple[int, ...]) -> Any:
     """The layer of this name for inputs of this shape; None for "none"."""
     nn, channels = lib.nn, shape[1]
     if norm == "batch":
-        return nn.BatchNorm1d(channels) if len(shape) == 2 else nn.BatchNorm2d(channels)
+        return nn.BatchNorm2d(channels) if len(shape) == 4 else nn.BatchNorm1d(channels)
     if norm == "layer":
         return nn.LayerNorm(shape[1:] if len(shape) == 4 else shape[-1])
     if norm == "instance":
-        return nn.InstanceNorm2d(channels, affine=True)
+        return (nn.InstanceNorm2d if len(shape) == 4 else nn.InstanceNorm1d)(channels, affine=True)
     if norm == "group":
-        return nn.GroupNorm(4, channels)
+        return nn.GroupNorm(4 if channels % 4 == 0 else 2, channels)
     return None
 
 
 def norm_cases() -> Iterator[Case]:
     shapes = {
-        "batch": FEATURES + MAPS,
-        "layer": FEATURES + TOKENS + [(32, 16, 8, 8), (32, 64, 16, 16)],
-        "instance": MAPS,
-        "group": [(32, 256), *MAPS],
+        "batch": [*FEATURES, (8, 16, 64), *MAPS],
+        "layer": [*FEATURES, *TOKENS, (8, 64, 8, 8), (32, 16, 8, 8), (64, 64, 56, 56)],
+        "instance": [(8, 16, 64), *MAPS],
+        "group": [(32, 64), (32, 256), (64, 10), (4096, 1024), (8, 16, 64), *MAPS],
     }
     for norm, several in shapes.items():
         for shape in several:
