@@ -181,6 +181,10 @@ class ChannelNorm(FusedNorm):
         space = x.size // (x.shape[0] * self.parameters)
         return x.reshape(-1, self.parameters, space) if space > 1 else x.reshape(-1, self.parameters)
 
+    def work(self, x: Any) -> int:
+        """How much there is to do for several threads: nothing, where all columns are one task."""
+        return 0 if x.ndim == 2 and x.shape[1] <= kernels.COLUMNS else PASSES * x.size
+
     def normalize(self, x: Any, gamma: Any, beta: Any, y: Any) -> None:
         self.stats = stats = np.empty((4, self.parameters), x.dtype)
         if self.given is not None:
@@ -190,12 +194,12 @@ class ChannelNorm(FusedNorm):
                 stats[2] = 1 / np.sqrt(np.asarray(variance, np.float64) + self.eps)
         x, y = self.layout(x), self.layout(y)
         forward = kernels.columns_forward if x.ndim == 2 else kernels.channels_forward
-        forward(PASSES * x.size, x, gamma, beta, self.eps, y, stats, self.given is not None)
+        forward(self.work(x), x, gamma, beta, self.eps, y, stats, self.given is not None)
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
         x, g, dx = self.layout(x), self.layout(g), self.layout(dx)
         backward = kernels.columns_backward if x.ndim == 2 else kernels.channels_backward
-        backward(PASSES * x.size, g, x, gamma, self.stats, dx, dgamma, dbeta, self.given is not None)
+        backward(self.work(x), g, x, gamma, self.stats, dx, dgamma, dbeta, self.given is not None)
 
 
 # -- running averages ----------------------------------------------------------------------------------------
