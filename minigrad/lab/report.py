@@ -207,7 +207,8 @@ def page(comparison: "Comparison", light: bytes, dark: bytes) -> str:
     settings, rows = comparison.settings, comparison.rows()
     best = summary.winner(rows)
     e = comparison.environment
-    machine = f"{e['minigrad']}, NumPy {e['numpy']}, Numba {e['numba']}, Python {e['python']}, {e['threads']} thread{'s' * (e['threads'] != 1)}"
+    threads = "1 thread" if e["threads"] == 1 else f"{e['threads']} threads"
+    machine = f"{e['minigrad']}, NumPy {e['numpy']}, Numba {e['numba']}, Python {e['python']}, {threads}"
     return _PAGE.format(
         title=html.escape(f"{settings.model} on {settings.data}: {', '.join(settings.norms)}"),
         date="" if not comparison.remaining else f"{len(comparison.remaining)} runs are still to come; ",
