@@ -52,11 +52,11 @@ BLOCK = 4096
 SMALLEST = 1e-30
 """A mean square below this may have lost squares that float32 cannot hold."""
 
-COLUMNS = 256
-"""So many neighbouring columns are one task of the `columns` kernels."""
-
 ROWS = 32
 """So many rows the `columns` kernels add up before float64 takes over."""
+
+CHUNK = 128
+"""So many rows are one task of the `columns` kernels; a multiple of ROWS."""
 
 
 # -- sums over one contiguous run --------------------------------------------------------------------------
@@ -475,7 +475,7 @@ def channels_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: A
                 gradient_run(g[i, c], x[i, c], dx[i, c], hi, lo, inv_std, gamma[c], mean_h, mean_hx)
 
 
-# -- columns: (N, C), channels side by side. A task is a block of columns, read row by row -------------------
+# -- columns: (N, C), channels side by side. A task is a chunk of whole rows --------------------------------
 
 
 @inline
@@ -530,82 +530,95 @@ def scale_columns(g: Any, dx: Any, scale: Any) -> None:
         dx[j] = g[j] * scale[j]
 
 
+@inline
+def gather(chunks: Any, totals: Any) -> None:
+    """Add up the sums of the chunks, (chunks, 2, C), in their order, into the totals, (2, C)."""
+    totals[:] = 0
+    for chunk in range(chunks.shape[0]):
+        for c in range(totals.shape[1]):
+            totals[0, c] += chunks[chunk, 0, c]
+            totals[1, c] += chunks[chunk, 1, c]
+
+
 @kernel
 def columns_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any, given: bool) -> None:
     """x, y: (N, C). With `given`, `stats` are used as they come (evaluation); otherwise they are computed."""
     batch, channels = x.shape
+    chunks = (batch + CHUNK - 1) // CHUNK
     share = 1.0 / batch
     sample = sample_size(batch)
-    for task in prange((channels + COLUMNS - 1) // COLUMNS):
-        first, last = task * COLUMNS, min(channels, task * COLUMNS + COLUMNS)
-        width = last - first
-        parts = np.zeros((3, width), x.dtype)
-        totals = np.zeros((2, width))
-        if not given:
-            origin = parts[2]
-            for i in range(sample):
-                add_from(x[i, first:last], x[0, first:last], parts[0])
-            for j in range(width):
-                origin[j] = x[0, first + j] + parts[0, j] / sample
-                parts[0, j] = 0
-            for attempt in range(2):
-                for i in range(batch):
-                    add_about(x[i, first:last], origin, parts[0], parts[1])
+    factors = np.zeros((3, channels), x.dtype)
+    if not given:
+        origin = factors[2]
+        for i in range(sample):
+            add_from(x[i], x[0], factors[0])
+        for c in range(channels):
+            origin[c] = x[0, c] + factors[0, c] / sample
+        sums = np.zeros((chunks, 2, channels))
+        totals = np.empty((2, channels))
+        for attempt in range(2):
+            for chunk in prange(chunks):
+                parts = np.zeros((2, channels), x.dtype)
+                sums[chunk] = 0
+                for i in range(chunk * CHUNK, min(batch, chunk * CHUNK + CHUNK)):
+                    add_about(x[i], origin, parts[0], parts[1])
                     if i % ROWS == ROWS - 1 or i == batch - 1:
-                        move(parts[0], totals[0])
-                        move(parts[1], totals[1])
-                astray = False
-                for j in range(width):
-                    astray = astray or far(totals[0, j], totals[1, j], share)
-                if not astray or attempt == 1:
-                    break
-                for j in range(width):
-                    origin[j] += totals[0, j] * share
-                    totals[0, j] = 0
-                    totals[1, j] = 0
-            for j in range(width):
-                start, total, squares = origin[j], totals[0, j], totals[1, j]
-                if out_of_range(squares, batch):
-                    column = x[:, first + j]
-                    start = x.dtype.type(column[0] + wide_sum_from(column, column[0]) * share)
-                    total, squares = wide_sums_about(column, start)
-                write_stats(stats, first + j, start, total, squares, share, eps)
-        for j in range(width):
-            parts[0, j] = stats[2, first + j] * gamma[first + j]
-            parts[1, j] = stats[1, first + j] * parts[0, j] - beta[first + j]
-        hi, scale, low = stats[0, first:last], parts[0], parts[1]
-        for i in range(batch):
-            standardize_columns(x[i, first:last], y[i, first:last], hi, scale, low)
+                        move(parts[0], sums[chunk, 0])
+                        move(parts[1], sums[chunk, 1])
+            gather(sums, totals)
+            astray = False
+            for c in range(channels):
+                astray = astray or far(totals[0, c], totals[1, c], share)
+            if not astray or attempt == 1:
+                break
+            for c in range(channels):
+                origin[c] += totals[0, c] * share
+        for c in range(channels):
+            start, total, squares = origin[c], totals[0, c], totals[1, c]
+            if out_of_range(squares, batch):
+                column = x[:, c]
+                start = x.dtype.type(column[0] + wide_sum_from(column, column[0]) * share)
+                total, squares = wide_sums_about(column, start)
+            write_stats(stats, c, start, total, squares, share, eps)
+    hi, scale, low = stats[0], factors[0], factors[1]
+    for c in range(channels):
+        scale[c] = stats[2, c] * gamma[c]
+        low[c] = stats[1, c] * scale[c] - beta[c]
+    for chunk in prange(chunks):
+        for i in range(chunk * CHUNK, min(batch, chunk * CHUNK + CHUNK)):
+            standardize_columns(x[i], y[i], hi, scale, low)
 
 
 @kernel
 def columns_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, dbeta: Any, given: bool) -> None:
     """With `given` statistics, which do not depend on x: dx = γ g / √(σ² + ε)."""
     batch, channels = x.shape
-    for task in prange((channels + COLUMNS - 1) // COLUMNS):
-        first, last = task * COLUMNS, min(channels, task * COLUMNS + COLUMNS)
-        width = last - first
-        hi, lo, inv_std = stats[0, first:last], stats[1, first:last], stats[2, first:last]
-        parts = np.zeros((3, width), x.dtype)
-        totals = np.zeros((2, width))
-        for i in range(batch):
-            add_gradients(g[i, first:last], x[i, first:last], hi, lo, inv_std, parts[0], parts[1])
+    chunks = (batch + CHUNK - 1) // CHUNK
+    hi, lo, inv_std = stats[0], stats[1], stats[2]
+    sums = np.zeros((chunks, 2, channels))
+    for chunk in prange(chunks):
+        parts = np.zeros((2, channels), x.dtype)
+        for i in range(chunk * CHUNK, min(batch, chunk * CHUNK + CHUNK)):
+            add_gradients(g[i], x[i], hi, lo, inv_std, parts[0], parts[1])
             if i % ROWS == ROWS - 1 or i == batch - 1:
-                move(parts[0], totals[0])
-                move(parts[1], totals[1])
-        for j in range(width):
-            c = first + j
-            dgamma[c] = totals[1, j]
-            dbeta[c] = totals[0, j]
-            parts[0, j] = totals[0, j] / batch
-            parts[1, j] = totals[1, j] / batch * stats[2, c]
-            parts[2, j] = stats[2, c] * gamma[c]
-        mean_g, slope, scale = parts[0], parts[1], parts[2]
-        for i in range(batch):
+                move(parts[0], sums[chunk, 0])
+                move(parts[1], sums[chunk, 1])
+    totals = np.empty((2, channels))
+    gather(sums, totals)
+    factors = np.empty((3, channels), x.dtype)
+    mean_g, slope, scale = factors[0], factors[1], factors[2]
+    for c in range(channels):
+        dbeta[c] = totals[0, c]
+        dgamma[c] = totals[1, c]
+        mean_g[c] = totals[0, c] / batch
+        slope[c] = totals[1, c] / batch * inv_std[c]
+        scale[c] = inv_std[c] * gamma[c]
+    for chunk in prange(chunks):
+        for i in range(chunk * CHUNK, min(batch, chunk * CHUNK + CHUNK)):
             if given:
-                scale_columns(g[i, first:last], dx[i, first:last], scale)
+                scale_columns(g[i], dx[i], scale)
             else:
-                gradient_columns(g[i, first:last], x[i, first:last], dx[i, first:last], hi, lo, mean_g, slope, scale)
+                gradient_columns(g[i], x[i], dx[i], hi, lo, mean_g, slope, scale)
 
 
 # -- running averages ----------------------------------------------------------------------------------------

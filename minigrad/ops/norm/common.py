@@ -182,8 +182,8 @@ class ChannelNorm(FusedNorm):
         return x.reshape(-1, self.parameters, space) if space > 1 else x.reshape(-1, self.parameters)
 
     def work(self, x: Any) -> int:
-        """How much there is to do for several threads: nothing, where all columns are one task."""
-        return 0 if x.ndim == 2 and x.shape[1] <= kernels.COLUMNS else PASSES * x.size
+        """How much there is to do for several threads: nothing, where all rows are one task."""
+        return 0 if x.ndim == 2 and x.shape[0] <= kernels.CHUNK else PASSES * x.size
 
     def normalize(self, x: Any, gamma: Any, beta: Any, y: Any) -> None:
         self.stats = stats = np.empty((4, self.parameters), x.dtype)
