@@ -216,23 +216,27 @@ class Function:
             return
         # Which input (i) or output (~i) is each saved array, and which version of it, as of now?
         sources, versions = [], []
-        for array in self._saved:
-            for i, candidate in enumerate(arrays):
-                if candidate is array:
-                    source, owner = i, inputs[i]
-                    break
+        for position, array in enumerate(self._saved):
+            if position < len(arrays) and arrays[position] is array:  # often all inputs are saved, in their order
+                source, owner = position, inputs[position]
             else:
-                for i, result in enumerate(results):
-                    if result.data is array:
-                        source, owner = ~i, result
-                        break
-                else:
-                    raise self._cannot_save(array)
+                source, owner = self._source(array, inputs, arrays, results)
             sources.append(source)
             if isinstance(owner, Tensor):
                 counter = owner.version
                 versions += counter, counter[0]
         self._sources, self._versions = tuple(sources), tuple(versions)
+
+    def _source(
+        self, array: Any, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]
+    ) -> tuple[int, Any]:
+        for i, candidate in enumerate(arrays):
+            if candidate is array:
+                return i, inputs[i]
+        for i, result in enumerate(results):
+            if result.data is array:
+                return ~i, result
+        raise self._cannot_save(array)
 
     def _cannot_save(self, array: Any) -> Exception:
         return RuntimeError(
