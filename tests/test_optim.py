@@ -606,3 +606,24 @@ def test_an_optimizer_of_ones_own_that_keeps_a_number_resumes(tmp_path):
 def test_loading_what_is_no_optimizers_state(state):
     with pytest.raises(TypeError, match=r"SGD.load_state_dict: expected a dictionary with"):
         mg.optim.SGD([mg.zeros(1, requires_grad=True)]).load_state_dict(state)
+
+
+def test_an_optimizer_of_ones_own_needs_no_more_than_an_update():
+    class Descent(mg.optim.Optimizer):
+        def __init__(self, params, lr):
+            super().__init__(params, {"lr": lr})
+
+        def update(self, p, x, g, state, options):
+            x -= options["lr"] * g
+
+    x = mg.tensor([4.0], requires_grad=True)
+    optimizer = Descent([x], lr=0.5)
+    (x * 2).sum().backward()
+    optimizer.step()
+    assert x.tolist() == [3.0]
+
+    class Nothing(mg.optim.Optimizer):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Nothing defines no update"):
+        Nothing([x], {}).step()

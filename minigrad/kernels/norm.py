@@ -138,17 +138,6 @@ def write_stats(stats: Any, i: Any, origin: Any, total: Any, squares: Any, share
 
 
 @inline
-def run_sum_from(run: Any, origin: Any) -> Any:
-    """`sum_from` for a run of any length."""
-    if run.size <= BLOCK:
-        return sum_from(run, origin)
-    total = 0.0
-    for i in range(0, run.size, BLOCK):
-        total += sum_from(run[i : i + BLOCK], origin)
-    return total
-
-
-@inline
 def run_sums_about(run: Any, origin: Any) -> Any:
     """`sums_about` for a run of any length."""
     if run.size <= BLOCK:

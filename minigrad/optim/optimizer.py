@@ -53,22 +53,22 @@ class Optimizer:
     # -- to be written by each optimizer -------------------------------------------------------------
 
     def check(self, group: dict[str, Any]) -> None:
-        """Raise ValueError for options that make no sense."""
-        raise NotImplementedError
+        """Raise ValueError for options that make no sense. Every option does, unless a subclass says otherwise."""
 
     def options(self, group: dict[str, Any]) -> Any:
         """The options of a group as `update` wants them; called once a step, since any of them may have changed.
 
-        Numbers become floats: Numba would compile a kernel anew for an int where it had a float.
+        By default the group itself. Those with a kernel make floats of its numbers: Numba would compile the kernel
+        anew for an int where it had a float.
         """
-        raise NotImplementedError
+        return group
 
     def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], options: Any) -> None:
         """Change `x` in place, the values of `p` as a flat array; `g` is the gradient, flat as well.
 
         What is needed in later steps is kept in `state`.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{self._name} defines no update(self, p, x, g, state, options)")
 
     # -- stepping ------------------------------------------------------------------------------------
 
