@@ -1,0 +1,85 @@
+"""Batch normalization layers."""
+
+from typing import Any
+
+from minigrad.autograd import Tensor
+from minigrad.nn import functional as F
+from minigrad.nn.norm.common import ChannelNorm
+
+
+class _BatchNorm(ChannelNorm):
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+        dtype: Any = None,
+    ):
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias, dtype=dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        self.check_input(input, 1)
+        mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        if not self.training:
+            by_batch = mean is None and var is None
+            return F.batch_norm(input, mean, var, self.weight, self.bias, by_batch, 0.0, self.eps)
+        if not self.track_running_stats or count is None:
+            return F.batch_norm(input, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        # momentum=None: the k-th batch weighs 1/k, so that all batches weigh the same.
+        momentum = 1 / (count.item() + 1) if self.momentum is None else self.momentum
+        y = F.batch_norm(input, mean, var, self.weight, self.bias, True, momentum, self.eps)
+        if 0 not in input.shape:
+            count._write("BatchNorm")[...] += 1
+        return y
+
+
+class BatchNorm1d(_BatchNorm):
+    """Normalize each channel by the mean and variance of the mini-batch; in evaluation by running averages of them.
+
+    y = (x − μ) / √(σ² + ε) · γ + β; see `functional.batch_norm` for what exactly is computed, and for where Keras
+    and PyTorch differ.
+
+    Args:
+        num_features: C, the number of channels.
+        eps: ε, under the root.
+        momentum: the weight of the new batch in the running averages; None averages all batches equally.
+        affine: False leaves γ (`weight`) and β (`bias`) out.
+        track_running_stats: False keeps no averages; evaluation then uses the batch's statistics, too.
+        bias: False leaves only β out.
+        dtype: of parameters and averages; float32 by default.
+
+    Shapes:
+        (N, C) or (N, C, L) → the same.
+
+    Raises:
+        ValueError: another number of channels or axes; one value per channel in training.
+
+    `requires_grad=False` on γ and β does not stop the running averages: `eval()` does.
+
+    Source: Ioffe & Szegedy, "Batch normalization", arXiv 1502.03167.
+
+    Example:
+        >>> import minigrad as mg
+        >>> norm = mg.nn.BatchNorm1d(2)
+        >>> y = norm(mg.tensor([[1.0, 10.0], [3.0, 30.0]]))
+        >>> norm.running_mean.tolist()  # 0.9 · 0 + 0.1 · μ
+        [0.20000000298023224, 2.0]
+    """
+
+    input_ndims, layouts = (2, 3), "(N, C) or (N, C, L)"
+
+
+class BatchNorm2d(_BatchNorm):
+    """`BatchNorm1d` for pictures, (N, C, H, W): batch and space share the statistics of a channel."""
+
+    input_ndims, layouts = (4,), "(N, C, H, W)"
+
+
+class BatchNorm3d(_BatchNorm):
+    """`BatchNorm1d` for volumes, (N, C, D, H, W): batch and space share the statistics of a channel."""
+
+    input_ndims, layouts = (5,), "(N, C, D, H, W)"

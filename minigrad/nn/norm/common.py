@@ -1,0 +1,85 @@
+"""What normalization layers share: γ and β, and one pair of running averages for each channel."""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Tensor
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
+
+
+class Norm(Module):
+    """γ (`weight`) starts at 1 and β (`bias`) at 0: a new layer standardizes and does no more."""
+
+    weight: Parameter | None
+    bias: Parameter | None
+
+    def make_affine(self, shape: tuple[int, ...], affine: bool, bias: bool, dtype: Any) -> None:
+        self.register_parameter("weight", Parameter(np.ones(shape, dtype)) if affine else None)
+        self.register_parameter("bias", Parameter(np.zeros(shape, dtype)) if affine and bias else None)
+
+    def reset_parameters(self) -> None:
+        """γ back to 1, and β to 0."""
+        for parameter, value in ((self.weight, 1), (self.bias, 0)):
+            if parameter is not None:
+                parameter.detach().fill_(value)
+
+
+class ChannelNorm(Norm):
+    """What batch and instance norm share: one γ, one β and one pair of running averages for each channel."""
+
+    input_ndims: tuple[int, ...]
+    layouts: str
+
+    running_mean: Tensor | None
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        *,
+        bias: bool,
+        dtype: Any,
+    ):
+        super().__init__()
+        dtype = np.float32 if dtype is None else dtype
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        self.make_affine((num_features,), affine, bias, dtype)
+        tracked = track_running_stats
+        self.register_buffer("running_mean", Tensor(np.zeros(num_features, dtype)) if tracked else None)
+        self.register_buffer("running_var", Tensor(np.ones(num_features, dtype)) if tracked else None)
+        self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if tracked else None)
+
+    def reset_running_stats(self) -> None:
+        """Forget the running averages: mean 0, variance 1, no batch seen."""
+        for buffer, value in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
+            if buffer is not None:
+                buffer.fill_(value)
+
+    def reset_parameters(self) -> None:
+        """γ back to 1, β to 0, and the running averages to nothing seen."""
+        self.reset_running_stats()
+        super().reset_parameters()
+
+    def check_input(self, input: Tensor, channel_axis: int) -> None:
+        name = type(self).__name__
+        if input.ndim not in self.input_ndims:
+            raise ValueError(f"{name}: the input must be {self.layouts}, and has shape {input.shape}")
+        if input.shape[channel_axis] != self.num_features:
+            raise ValueError(
+                f"{name}: num_features={self.num_features}, but the input has {input.shape[channel_axis]} channels "
+                f"(axis {channel_axis} of shape {input.shape}); give the layer the number of channels that comes in"
+            )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
