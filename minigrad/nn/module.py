@@ -48,6 +48,9 @@ class Module:
     _module_names: dict[str, None]
     _hooks: "_Hooks | None" = None
 
+    # Set by `nn.utils.freeze_statistics`: the module stays in evaluation mode, and this is what it returns to.
+    _mode_when_unfrozen: bool | None = None
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         module = super().__new__(cls)
         module.__dict__.update(_parameter_names={}, _buffer_names={}, _module_names={})
@@ -257,9 +260,15 @@ class Module:
     # -- doing something to all of it ----------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
-        """Set training mode (or, with False, evaluation mode) here and in every submodule."""
+        """Set training mode (or, with False, evaluation mode) here and in every submodule.
+
+        Layers under `nn.utils.freeze_statistics` take it up when they are unfrozen.
+        """
         for module in self.modules():
-            module.training = bool(mode)
+            if module._mode_when_unfrozen is None:
+                module.training = bool(mode)
+            else:
+                module._mode_when_unfrozen = bool(mode)
         return self
 
     def eval(self) -> Self:
@@ -479,6 +488,8 @@ def _describe(module: Module, name: str, depth: int, rows: list[tuple[str, str, 
             notes += " (frozen)"
         seen.add(parameter)
         shapes.append(f"{parameter_name} {notes}")
+    if module._mode_when_unfrozen is not None:
+        shapes.append("statistics frozen")
     indent = "  " * depth
     label = f"{indent}({name}): " if name else indent
     head = f"{label}{type(module).__name__}({module.extra_repr()}"

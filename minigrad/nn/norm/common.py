@@ -6,6 +6,7 @@ import numpy as np
 
 from minigrad.autograd import Tensor
 from minigrad.nn.module import Module
+from minigrad.nn.norm.population import ChannelPopulation
 from minigrad.nn.parameter import Parameter
 
 
@@ -67,6 +68,13 @@ class ChannelNorm(Norm):
         """γ back to 1, β to 0, and the running averages to nothing seen."""
         self.reset_running_stats()
         super().reset_parameters()
+
+    def population_statistics(self) -> Any:
+        """What `nn.utils.recompute_statistics` shows this layer's inputs to; None without running averages.
+
+        A layer that averages something else than means and unbiased variances of channels returns something else.
+        """
+        return None if self.running_mean is None else ChannelPopulation(self)
 
     def check_input(self, input: Tensor, channel_axis: int) -> None:
         name = type(self).__name__

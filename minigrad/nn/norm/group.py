@@ -7,6 +7,7 @@ import numpy as np
 from minigrad.autograd import Tensor
 from minigrad.nn import functional as F
 from minigrad.nn.norm.common import ChannelNorm, Norm
+from minigrad.nn.norm.population import InstancePopulation
 
 
 class GroupNorm(Norm):
@@ -91,6 +92,10 @@ class _InstanceNorm(ChannelNorm):
             self.eps,
         )
         return y.reshape(input.shape) if unbatched else y
+
+    def population_statistics(self) -> Any:
+        """What `nn.utils.recompute_statistics` shows this layer's inputs to; None without running averages."""
+        return None if self.running_mean is None else InstancePopulation(self)
 
 
 class InstanceNorm1d(_InstanceNorm):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from minigrad.autograd import Tensor, no_grad
+from minigrad.nn.utils.statistics import freeze_statistics, recompute_statistics, unfreeze_statistics
 from minigrad.ops.shape import cat, reshape
 
 # PyTorch has gradient clipping here, too. It belongs to `minigrad.optim`, which builds on this room, so the package
