@@ -58,9 +58,11 @@ from minigrad.ops.loss import (
 )
 from minigrad.ops.norm import (
     batch_norm,
+    divisive_norm,
     group_norm,
     instance_norm,
     layer_norm,
+    local_response_norm,
 )
 from minigrad.ops.padding import pad
 from minigrad.ops.pool import (

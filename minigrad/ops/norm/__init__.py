@@ -3,5 +3,13 @@
 from minigrad.ops.norm.batch import batch_norm
 from minigrad.ops.norm.group import group_norm, instance_norm
 from minigrad.ops.norm.layer import layer_norm
+from minigrad.ops.norm.local import divisive_norm, local_response_norm
 
-__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm"]
+__all__ = [
+    "batch_norm",
+    "divisive_norm",
+    "group_norm",
+    "instance_norm",
+    "layer_norm",
+    "local_response_norm",
+]

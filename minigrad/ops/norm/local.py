@@ -1,0 +1,355 @@
+"""Normalizations by a neighbourhood: local response normalization, and divisive normalization.
+
+Elsewhere the elements that share a statistic form groups, and every element is in one of them. Here each element
+has a neighbourhood of its own, a window around it, and the windows overlap.
+"""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Function
+from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.modes import modes
+from minigrad.kernels import local as kernels
+from minigrad.ops.norm.batch import per_channel
+from minigrad.ops.norm.common import affine, check_float, check_parameters
+from minigrad.ops.padding import pad
+from minigrad.ops.power import pow
+from minigrad.ops.reduction import sum
+from minigrad.ops.unary import sqrt
+
+
+def reach(size: int) -> tuple[int, int]:
+    """How far a window of `size` reaches before and after its element; an even one reaches one further back."""
+    return size // 2, (size - 1) // 2
+
+
+def window_sum(x: Any, axis: int, before: int, after: int) -> Any:
+    """Σ x over a window that slides along `axis`, with nothing beyond the ends: the sum of shifted copies."""
+    n = x.shape[axis]
+    padded = pad(x, (*(0, 0) * (x.ndim - axis - 1), before, after))
+    shifted = [padded[(*(slice(None),) * axis, slice(i, i + n))] for i in range(before + after + 1)]
+    total = shifted[0]
+    for copy in shifted[1:]:
+        total = total + copy
+    return total
+
+
+# -- local response normalization ----------------------------------------------------------------------------
+
+
+class LocalResponseNorm(Function):
+    """y = x / (k + α Σ x²)^β over the channels from `before` to `after`, α being the weight of the plain sum."""
+
+    def __init__(self, before: int, after: int, alpha: float, beta: float, k: float):
+        self.window = before, after
+        self.alpha, self.beta, self.k = alpha, beta, k
+
+    def composed(self, x: Any) -> Any:
+        """The paper's formula of section 3.3."""
+        return x / pow(window_sum(x * x, 1, *self.window) * self.alpha + self.k, self.beta)
+
+    def forward(self, x: Any) -> Any:
+        self.save_for_backward(x)
+        return self.run(kernels.response_forward, x)
+
+    def backward(self, g: Any) -> Any:
+        (x,) = self.saved
+        return fused_backward(self.composed, self.gradient, "LocalResponseNormBackward", g, x)[0]
+
+    def gradient(self, g: Any, x: Any) -> tuple[Any]:
+        return (self.run(kernels.response_backward, g, x),)
+
+    def run(self, kernel: Any, *arrays: Any) -> Any:
+        """The kernels see arrays as (N, C, S), and take strips of S."""
+        shape = arrays[0].shape
+        if 0 in shape:
+            return np.empty(shape, arrays[0].dtype)
+        batch, channels, space = shape[0], shape[1], prod(shape[2:])
+        short = batch > 1 and space < 8  # then strips run through the samples: (1, C, N·S)
+        seen = [a.reshape(batch, channels, space) for a in arrays]
+        if short:
+            seen = [np.moveaxis(a, 1, 0).reshape(1, channels, -1) for a in seen]
+        seen = [np.ascontiguousarray(a) for a in seen]
+        out = np.empty(seen[0].shape, seen[0].dtype)
+        kernel(8 * out.size, *seen, *self.window, self.alpha, self.beta, self.k, out)
+        if short:
+            out = np.ascontiguousarray(np.moveaxis(out.reshape(channels, batch, space), 0, 1))
+        return out.reshape(shape)
+
+
+def local_response_norm(
+    input: Any,
+    size: int,
+    alpha: float = 1e-4,
+    beta: float = 0.75,
+    k: float = 1.0,
+    *,
+    average: bool = True,
+) -> Any:
+    """Divide every element by a power of the energy around it, in neighbouring channels.
+
+    y_c = x_c / (k + α · mean(x_j²))^β,  j from c − ⌊n/2⌋ to c + ⌊(n − 1)/2⌋
+
+    n is `size`, and the mean always divides by n: channels beyond the first and last count as zeros.
+
+    The four decisions: (1) n neighbouring channels, at one place of one sample, share a statistic, each element
+    having a window of its own; (2) the mean of their squares, nothing being subtracted; (3) a power of it divides,
+    so that strong responses inhibit their neighbours, as among neurons; (4) nothing is learned.
+
+    Shapes:
+        input (N, C) or (N, C, *), output the same.
+
+    Args:
+        input: x, floating-point.
+        size: n, how many channels a window holds. An even window reaches one channel further back than ahead; one
+            that is wider than C sees all channels.
+        alpha: α, the weight of the squares.
+        beta: β, the exponent.
+        k: the denominator where all is zero; with 0, such a place gives NaN.
+        average: False takes the paper's sum of squares in place of the mean, so that α is not divided by n.
+
+    Raises:
+        ValueError: a size below 1, or an input without channels.
+        TypeError: an input that is not floating-point.
+
+    Nothing changes in evaluation. The paper has k = 2, n = 5, α = 1e-4, β = 0.75 and the sum: that is
+    `size=5, k=2.0, average=False`. The defaults are PyTorch's, which takes the mean, and so do Caffe and ONNX (whose
+    even windows reach further *ahead*). TensorFlow takes the sum over the last axis with `size = 2·depth_radius + 1`,
+    α = 1, β = 0.5. Keras has no such layer. PyTorch refuses (N, C).
+
+    Source: Krizhevsky, Sutskever & Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([[3.0, 4.0, 0.0]])
+        >>> mg.nn.functional.local_response_norm(x, 3, alpha=1.0, beta=0.5, k=0.0, average=False).tolist()
+        [[0.6000000238418579, 0.800000011920929, 0.0]]
+    """
+    op = "local_response_norm"
+    x = check_float(op, input)
+    if x.ndim < 2:
+        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    check_window(op, "size", size)
+    before, after = (min(n, max(x.shape[1] - 1, 0)) for n in reach(int(size)))
+    norm = LocalResponseNorm(before, after, alpha / size if average else float(alpha), float(beta), float(k))
+    return norm.composed(input) if modes.composed else norm(input)
+
+
+def check_window(op: str, name: str, size: Any) -> None:
+    """A window holds a whole number of elements."""
+    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+        raise ValueError(f"{op}: {name} is the length of a window, a whole number from 1 on, and not {size!r}")
+
+
+# -- divisive normalization ----------------------------------------------------------------------------------
+
+
+class LocalMean:
+    """The mean over a box around each element.
+
+    Args:
+        shape: of what it is applied to.
+        sizes: axis → the length of the box along it, None for the whole axis.
+        count_include_pad: always divide by the size of the box, where it hangs over the edge, too?
+    """
+
+    def __init__(self, shape: tuple[int, ...], sizes: dict[int, int | None], count_include_pad: bool):
+        self.pads = count_include_pad
+        self.windows: dict[int, tuple[int, int]] = {}
+        whole = []
+        self.count: Any = 1.0
+        for axis, size in sizes.items():
+            n = shape[axis]
+            before, after = (n, n) if size is None else reach(size)
+            if min(before, after) >= n - 1:  # every element sees the whole axis
+                whole.append(axis)
+                self.count = self.count * (size if count_include_pad and size is not None else n)
+                continue
+            at = np.arange(n)
+            count = np.minimum(at + after, n - 1) - np.maximum(at - before, 0) + 1
+            if count_include_pad:
+                count = np.full(n, size)
+            self.windows[axis] = min(before, n - 1), min(after, n - 1)
+            self.count = self.count * count.astype(float).reshape(-1, *(1,) * (len(shape) - axis - 1))
+        self.whole = tuple(whole)
+
+    def composed(self, x: Any) -> Any:
+        total = sum(x, self.whole, keepdim=True) if self.whole else x
+        for axis, (before, after) in self.windows.items():
+            total = window_sum(total, axis, before, after)
+        return total / np.asarray(self.count, x.dtype)
+
+    def __call__(self, x: Any) -> Any:
+        """The same of a float64 array."""
+        total = x.sum(axis=self.whole, keepdims=True)
+        for axis, (before, after) in self.windows.items():
+            total = self.slide(total, axis, before, after)
+        return total / self.count
+
+    def transposed(self, g: Any) -> Any:
+        """The gradient of the mean's input, where `g` is that of the mean; to be broadcast along whole axes."""
+        total = g.sum(axis=self.whole, keepdims=True) / self.count
+        for axis, (before, after) in self.windows.items():
+            total = self.slide(total, axis, after, before)
+        return total
+
+    @staticmethod
+    def slide(x: Any, axis: int, before: int, after: int) -> Any:
+        lines = np.ascontiguousarray(x).reshape(prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :]))
+        out = np.empty(lines.shape)
+        kernels.window_sums(lines.size * (before + after + 1), lines, before, after, out)
+        return out.reshape(x.shape)
+
+
+class Center(Function):
+    """v = x − mean(x), the mean being local. It is linear, and its rule is its transpose."""
+
+    def __init__(self, mean: LocalMean, transpose: bool = False):
+        self.mean, self.transpose = mean, transpose
+
+    def forward(self, x: Any) -> Any:
+        v = x.astype(np.float64)
+        with np.errstate(all="ignore"):  # infinity shows in the result
+            if self.transpose:
+                v -= self.mean.transposed(v)
+            else:
+                if x.size and not self.mean.pads:
+                    # Means about the sample's first element: those of equal elements are then exact.
+                    origin = v.reshape(len(v), -1)[:, 0]
+                    v -= np.where(np.isfinite(origin), origin, 0).reshape(-1, *(1,) * (v.ndim - 1))
+                v -= self.mean(v)
+            return v.astype(x.dtype)
+
+    def backward(self, g: Any) -> Any:
+        return Center(self.mean, not self.transpose)(g)
+
+
+class DivideByDeviation(Function):
+    """y = v r γ + β,  r = 1/√(σ² + mean(v²)), the mean being local.
+
+    With h = γ ∂L/∂y:  ∂L/∂v = h r − v · meanᵀ(Σ h v r³), where Σ adds what shares one r, and meanᵀ, the mean's
+    transpose, adds up those means that an element is part of.
+    """
+
+    def __init__(self, mean: LocalMean, sigma: float):
+        self.mean, self.sigma = mean, sigma
+
+    def composed(self, v: Any, gamma: Any, beta: Any) -> Any:
+        return affine(v / sqrt(self.mean.composed(v * v) + self.sigma * self.sigma), gamma, beta, per_channel(v))
+
+    def forward(self, v: Any, gamma: Any, beta: Any) -> Any:
+        self.save_for_backward(v, gamma, beta)
+        with np.errstate(all="ignore"):
+            return affine(v * self.inverse(v), gamma, beta, per_channel(v)).astype(v.dtype)
+
+    def inverse(self, v: Any) -> Any:
+        v = v.astype(np.float64)
+        return 1 / np.sqrt(self.mean(v * v) + self.sigma * self.sigma)
+
+    def backward(self, g: Any) -> Any:
+        return fused_backward(self.composed, self.gradients, "DivideByDeviationBackward", g, *self.saved)
+
+    def gradients(self, g: Any, v: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
+        dv = dgamma = dbeta = None
+        shared = (0, *range(2, v.ndim))
+        with np.errstate(all="ignore"):
+            r = self.inverse(v)
+            if self.needs(0):
+                h = g if gamma is None else g * gamma.reshape(per_channel(v)).astype(np.float64)
+                sent = (h * v * r**3).sum(axis=self.mean.whole, keepdims=True)
+                dv = (h * r - v * self.mean.transposed(sent)).astype(v.dtype)
+            if self.needs(1):
+                dgamma = (g * v * r).sum(axis=shared).astype(v.dtype)
+        if self.needs(2):
+            dbeta = g.sum(axis=shared, dtype=np.float64).astype(v.dtype)
+        return dv, dgamma, dbeta
+
+
+def divisive_norm(
+    input: Any,
+    window: Any,
+    weight: Any = None,
+    bias: Any = None,
+    sigma: float = 1.0,
+    *,
+    suppression: Any = None,
+    channels: int | None = None,
+    count_include_pad: bool = False,
+    return_centered: bool = False,
+) -> Any:
+    """Subtract from every element the mean around it, and divide by the deviation around it.
+
+    v = x − mean_A(x),    y = v / √(σ² + mean_B(v²)) · γ + β
+
+    A and B are boxes around the element: `window` and `suppression` in space, and all channels or `channels` of
+    them. Elements beyond the edges do not exist: a mean is over those of the box that do.
+
+    The four decisions: (1) each element shares with its neighbours, in space and channels, and its neighbourhood
+    overlaps with theirs, (2) the mean of A, and the mean over B of what is left, squared; note that each of these
+    has had its own mean subtracted, (3) which standardize it, with a smoothing σ that matters: at σ = 1, the
+    default, weak signals stay weak; (4) γ and β, one of each for a channel, restore capacity.
+
+    Shapes:
+        input (N, C, *), output the same; weight and bias (C,). For (N, C) the window slides along the features.
+
+    Args:
+        input: x, floating-point.
+        window: the box A; an int for all axes of space, or a length for each. None is a whole axis. An even length
+            reaches one element further back than ahead.
+        weight, bias: γ and β; None for 1 and 0.
+        sigma: σ. Its square is what is called ε elsewhere.
+        suppression: the box B; None for one like A.
+        channels: so many neighbouring channels are in both boxes; None for all. For (N, C), there is only `window`.
+        count_include_pad: True fills up with zeros beyond the edges, as the authors' program does.
+        return_centered: also give v, for the paper's penalty on mean(|v|): `(y, v)`.
+
+    Raises:
+        ValueError: a window that is no length, or a shape that does not fit.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    Nothing changes in evaluation. If the boxes cover everything, this is `layer_norm` over (C, *) with ε = σ²; with
+    `channels=1` it is then `instance_norm`. Neither PyTorch nor Keras has it.
+
+    Source: Ren, Liao, Urtasun, Sinz & Zemel, "Normalizing the normalizers", arXiv 1611.04520.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([[[1.0, 3.0, 3.0, 3.0]]])
+        >>> y, v = mg.nn.functional.divisive_norm(x, 2, sigma=0.5, return_centered=True)
+        >>> v.tolist()
+        [[[0.0, 1.0, 0.0, 0.0]]]
+    """
+    op = "divisive_norm"
+    x = check_float(op, input)
+    if x.ndim < 2:
+        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    if x.ndim == 2 and channels is not None:
+        raise ValueError(f"{op}: channels={channels} is for inputs with space; for shape {x.shape}, give window alone")
+    if not sigma >= 0:
+        raise ValueError(f"{op}: sigma={sigma} must not be negative")
+    check_parameters(op, x, (x.shape[1],), weight, bias)
+
+    def box(name: str, lengths: Any) -> LocalMean:
+        axes = range(1, 2) if x.ndim == 2 else range(2, x.ndim)
+        lengths = tuple(lengths) if isinstance(lengths, tuple | list) else (lengths,) * len(axes)
+        if len(lengths) != len(axes):
+            raise ValueError(
+                f"{op}: {name}={lengths} must be one length, or one for each of the {len(axes)} axes of space of an "
+                f"input of shape {x.shape}"
+            )
+        sizes = dict(zip(axes, lengths, strict=True))
+        if x.ndim > 2:
+            sizes[1] = channels
+        for axis, length in sizes.items():
+            if length is not None:
+                check_window(op, "channels" if axis == 1 and x.ndim > 2 else name, length)
+        return LocalMean(x.shape, sizes, count_include_pad)
+
+    center = Center(box("window", window))
+    divide = DivideByDeviation(box("suppression", window if suppression is None else suppression), float(sigma))
+    v = input - center.mean.composed(input) if modes.composed else center(input)
+    y = divide.composed(v, weight, bias) if modes.composed else divide(v, weight, bias)
+    return (y, v) if return_centered else y
