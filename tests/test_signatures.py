@@ -77,6 +77,8 @@ EXTRA: dict[str, set[str]] = {
     "nn.RNNCell": {"norm"},  # a normalization before the activation
     "nn.LSTMCell": {"norm"},
     "nn.GRUCell": {"norm"},
+    "nn.LocalResponseNorm": {"average"},  # mean or sum of squares
+    "nn.functional.local_response_norm": {"average"},
 }
 
 # (name, argument) → why its default is another one

@@ -92,9 +92,7 @@ def response_forward(x: Any, before: int, after: int, alpha: float, beta: float,
 
 
 @kernel
-def response_backward(
-    g: Any, x: Any, before: int, after: int, alpha: float, beta: float, k: float, dx: Any
-) -> None:
+def response_backward(g: Any, x: Any, before: int, after: int, alpha: float, beta: float, k: float, dx: Any) -> None:
     """dx_c = g_c d_c^−β − 2αβ x_c Σ g_j x_j d_j^−(β+1) over those j in whose windows c is."""
     batch, channels, space = x.shape
     strips = (space + STRIP - 1) // STRIP

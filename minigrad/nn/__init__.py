@@ -62,11 +62,13 @@ from minigrad.nn.norm import (
     BatchNorm1d,
     BatchNorm2d,
     BatchNorm3d,
+    DivisiveNorm,
     GroupNorm,
     InstanceNorm1d,
     InstanceNorm2d,
     InstanceNorm3d,
     LayerNorm,
+    LocalResponseNorm,
 )
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.pooling import (

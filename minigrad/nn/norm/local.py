@@ -37,9 +37,7 @@ class LocalResponseNorm(Module):
     Source: Krizhevsky, Sutskever & Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
     """
 
-    def __init__(
-        self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0, *, average: bool = True
-    ):
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0, *, average: bool = True):
         super().__init__()
         self.size, self.alpha, self.beta, self.k, self.average = size, alpha, beta, k, average
 
