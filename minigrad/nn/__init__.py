@@ -62,13 +62,21 @@ from minigrad.nn.norm import (
     BatchNorm1d,
     BatchNorm2d,
     BatchNorm3d,
+    CosineLinear,
+    CosineSimilarity,
     DivisiveNorm,
+    FilterResponseNorm,
+    GlobalResponseNorm,
     GroupNorm,
     InstanceNorm1d,
     InstanceNorm2d,
     InstanceNorm3d,
     LayerNorm,
     LocalResponseNorm,
+    RMSNorm,
+    ScaleNorm,
+    ThresholdedLinearUnit,
+    UnitNorm,
 )
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.pooling import (

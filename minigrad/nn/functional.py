@@ -58,11 +58,20 @@ from minigrad.ops.loss import (
 )
 from minigrad.ops.norm import (
     batch_norm,
+    cosine_linear,
+    cosine_similarity,
     divisive_norm,
+    filter_response_norm,
+    global_response_norm,
     group_norm,
     instance_norm,
     layer_norm,
     local_response_norm,
+    mean_variance_normalization,
+    normalize,
+    rms_norm,
+    scale_norm,
+    thresholded_linear_unit,
 )
 from minigrad.ops.padding import pad
 from minigrad.ops.pool import (

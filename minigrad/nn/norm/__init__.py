@@ -7,16 +7,27 @@ from minigrad.nn.norm.batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minigrad.nn.norm.group import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from minigrad.nn.norm.layer import LayerNorm
 from minigrad.nn.norm.local import DivisiveNorm, LocalResponseNorm
+from minigrad.nn.norm.response import FilterResponseNorm, GlobalResponseNorm, ThresholdedLinearUnit
+from minigrad.nn.norm.rms import RMSNorm
+from minigrad.nn.norm.unit import CosineLinear, CosineSimilarity, ScaleNorm, UnitNorm
 
 __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "CosineLinear",
+    "CosineSimilarity",
     "DivisiveNorm",
+    "FilterResponseNorm",
+    "GlobalResponseNorm",
     "GroupNorm",
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
     "LayerNorm",
     "LocalResponseNorm",
+    "RMSNorm",
+    "ScaleNorm",
+    "ThresholdedLinearUnit",
+    "UnitNorm",
 ]

@@ -4,12 +4,25 @@ from minigrad.ops.norm.batch import batch_norm
 from minigrad.ops.norm.group import group_norm, instance_norm
 from minigrad.ops.norm.layer import layer_norm
 from minigrad.ops.norm.local import divisive_norm, local_response_norm
+from minigrad.ops.norm.mean_variance import mean_variance_normalization
+from minigrad.ops.norm.response import filter_response_norm, global_response_norm, thresholded_linear_unit
+from minigrad.ops.norm.rms import rms_norm
+from minigrad.ops.norm.unit import cosine_linear, cosine_similarity, normalize, scale_norm
 
 __all__ = [
     "batch_norm",
+    "cosine_linear",
+    "cosine_similarity",
     "divisive_norm",
+    "filter_response_norm",
+    "global_response_norm",
     "group_norm",
     "instance_norm",
     "layer_norm",
     "local_response_norm",
+    "mean_variance_normalization",
+    "normalize",
+    "rms_norm",
+    "scale_norm",
+    "thresholded_linear_unit",
 ]

@@ -1,0 +1,51 @@
+"""Mean-variance normalization, as ONNX has it: over any axes, without parameters."""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.ops.dims import normalize_axes
+from minigrad.ops.elementwise import cast
+from minigrad.ops.norm.common import check_float
+from minigrad.ops.reduction import mean, std
+
+
+def mean_variance_normalization(input: Any, axes: Any = (0, 2, 3), *, eps: float = 1e-9) -> Any:
+    """Subtract the mean over `axes`, and divide by the deviation.
+
+    y = (x − μ) / (σ + ε)
+
+    The four decisions: (1) all elements along `axes` share statistics: with the default, channels of images over the
+    batch; with the trailing axes, samples; (2) the mean and the biased variance, (3) which standardize them; (4)
+    nothing restores capacity.
+
+    Shapes:
+        input any, output the same.
+
+    Args:
+        input: x, floating-point.
+        axes: over which to normalize; an int for one axis, None for all.
+        eps: ε, *outside* the root.
+
+    Raises:
+        TypeError: an input that is not floating-point.
+        IndexError: an axis that the input does not have.
+
+    ONNX has this as MeanVarianceNormalization, where ε is 1e-9, and takes the variance for mean(x²) − μ², which
+    cancels far from 0; here it is mean((x − μ)²), in float64. The other norms have ε inside the root, where it also
+    keeps the slope of the root finite: in a group of equal elements y is 0 here, and the slope of σ counts as 0.
+
+    Source: the ONNX operator of this name, versions 9 and 13.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([[1.0, 3.0], [10.0, 30.0]])
+        >>> mg.nn.functional.mean_variance_normalization(x, axes=1).tolist()
+        [[-1.0, 1.0], [-1.0, 1.0]]
+    """
+    op = "mean_variance_normalization"
+    x = check_float(op, input)
+    found = normalize_axes(axes, x.ndim, op)
+    wide = cast(input, np.float64)
+    y = (wide - mean(wide, found, keepdim=True)) / (std(wide, found, keepdim=True, correction=0) + eps)
+    return cast(y, x.dtype)

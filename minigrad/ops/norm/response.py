@@ -1,0 +1,285 @@
+"""Response normalization: channels divided by the size of their own response (FRN), or compared by it (GRN)."""
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Function
+from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.modes import modes
+from minigrad.autograd.tensor import raw
+from minigrad.kernels import response as response_kernels
+from minigrad.kernels import rms as kernels
+from minigrad.ops.compare import maximum
+from minigrad.ops.norm.batch import per_channel
+from minigrad.ops.norm.common import PASSES, affine, check_float, check_parameters, constant
+from minigrad.ops.reduction import mean, norm
+from minigrad.ops.shape import reshape
+from minigrad.ops.unary import abs, sqrt
+
+
+def check_image(op: str, input: Any) -> Any:
+    """The input's array, which must be (N, C, *)."""
+    x = check_float(op, input)
+    if x.ndim < 2:
+        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    return x
+
+
+def space_axes(x: Any) -> tuple[int, ...]:
+    """All axes behind the channels."""
+    return tuple(range(2, x.ndim))
+
+
+# -- filter response normalization ---------------------------------------------------------------------------
+
+
+class FilterResponseNorm(Function):
+    """A row is one channel of one sample; γ, β and ε go by the channel, or ε is one for all."""
+
+    def forward(self, x: Any, gamma: Any, beta: Any, eps: Any) -> Any:
+        self.save_for_backward(x, gamma, beta, eps)
+        x = np.ascontiguousarray(x)
+        y = np.empty(x.shape, x.dtype)
+        if x.size:
+            channels, rows = x.shape[1], x.shape[0] * x.shape[1]
+            self.stats = np.empty((2, rows))
+            kernels.runs_forward(
+                PASSES * x.size,
+                x.reshape(rows, -1),
+                constant(1, channels, x.dtype) if gamma is None else np.ascontiguousarray(gamma),
+                constant(0, channels, x.dtype) if beta is None else np.ascontiguousarray(beta),
+                np.abs(eps, dtype=np.float64).reshape(-1),
+                False,
+                y.reshape(rows, -1),
+                self.stats,
+            )
+        return y
+
+    def backward(self, g: Any) -> Any:
+        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
+
+    def gradients(self, g: Any, x: Any, gamma: Any, beta: Any, eps: Any) -> Any:
+        x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
+        dx, (batch, channels) = np.empty(x.shape, x.dtype), x.shape[:2]
+        sums, inv = np.zeros((2, batch, channels)), np.zeros((batch, channels))
+        scale = constant(1, channels, x.dtype) if gamma is None else np.ascontiguousarray(gamma)
+        if x.size:
+            rows = batch * channels
+            kernels.runs_backward(
+                PASSES * x.size,
+                g.reshape(rows, -1),
+                x.reshape(rows, -1),
+                scale,
+                self.stats,
+                dx.reshape(rows, -1),
+                sums.reshape(2, rows),
+            )
+            inv = self.stats[0].reshape(batch, channels)
+        dot, total = sums
+        deps = None
+        if self.needs(3):  # ∂y/∂ε = −½ γ x̂ / (mean(x²) + |ε|), and the sign of ε
+            deps = (-0.5 * inv * inv * dot * scale).sum(0)
+            deps = (np.sign(eps) * (deps if eps.ndim else deps.sum())).astype(x.dtype)
+        return (
+            dx if self.needs(0) else None,
+            dot.sum(0).astype(x.dtype) if self.needs(1) else None,
+            total.sum(0).astype(x.dtype) if self.needs(2) else None,
+            deps,
+        )
+
+    def composed(self, x: Any, gamma: Any, beta: Any, eps: Any) -> Any:
+        """ν², the mean square of a channel's response; division by its root; scale and shift."""
+        nu2 = mean(x * x, space_axes(x), keepdim=True)
+        eps = reshape(eps, per_channel(x) if eps.ndim else (1,) * x.ndim)
+        return affine(x / sqrt(nu2 + abs(eps)), gamma, beta, per_channel(x))
+
+
+def filter_response_norm(
+    input: Any, weight: Any = None, bias: Any = None, threshold: Any = None, eps: Any = 1e-6
+) -> Any:
+    """Divide every channel of every sample by the root mean square of its response.
+
+    y = max(x / √(ν² + |ε|) · γ + β, τ),    ν² = mean(x²)
+
+    The four decisions: (1) all elements of one channel of one sample share statistics, as in instance norm, (2) the
+    mean square, about 0, (3) whose root divides; (4) γ and β, one of each for a channel, restore capacity. Because no
+    mean is subtracted, outputs may lie far from 0, where a ReLU would cut off all or nothing; so the paper puts a
+    threshold τ, one for a channel, in its place: see `thresholded_linear_unit`.
+
+    Without space (N, C), or 1×1, ν² = x² and y is nearly the sign of x: all is lost but one bit. The paper's answer
+    is to learn ε, from 1e-4, so that small x stay in proportion: pass a tensor.
+
+    Shapes:
+        input (N, C) or (N, C, *), output the same; weight, bias and threshold (C,); eps a number, (), or (C,).
+
+    Args:
+        input: x, floating-point.
+        weight, bias: γ and β; None for 1 and 0.
+        threshold: τ; None leaves max(·, τ) out.
+        eps: ε, a number or a tensor to be learned; its magnitude counts, so that it may pass 0.
+
+    Raises:
+        ValueError: an input without channels, or a parameter of another shape.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    Batches of one are as good as any, and nothing changes in evaluation. PyTorch and Keras have no such layer. The
+    paper's images are (N, H, W, C).
+
+    Source: Singh & Krishnan, "Filter response normalization layer", arXiv 1911.09737.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([[[3.0, 3.0, -3.0, 3.0]]])
+        >>> mg.nn.functional.filter_response_norm(x, eps=0.0).tolist()
+        [[[1.0, 1.0, -1.0, 1.0]]]
+        >>> mg.nn.functional.filter_response_norm(x, threshold=mg.tensor([0.0]), eps=0.0).tolist()
+        [[[1.0, 1.0, 0.0, 1.0]]]
+    """
+    op = "filter_response_norm"
+    x = check_image(op, input)
+    channels = x.shape[1]
+    check_parameters(op, x, (channels,), weight, bias)
+    if not hasattr(eps, "dtype"):
+        eps = np.array(eps, x.dtype)
+    elif eps.shape not in ((), (channels,)):
+        raise ValueError(
+            f"{op}: eps has shape {eps.shape}, and must be one number, (), or one a channel, {(channels,)}"
+        )
+    elif eps.dtype != x.dtype:
+        raise TypeError(f"{op}: the input is {x.dtype} and eps is {eps.dtype}; bring them to one dtype, x.double()")
+    norm = FilterResponseNorm()
+    y = norm.composed(input, weight, bias, eps) if modes.composed else norm(input, weight, bias, eps)
+    return y if threshold is None else thresholded_linear_unit(y, threshold)
+
+
+def thresholded_linear_unit(input: Any, threshold: Any) -> Any:
+    """z = max(y, τ), with a learned threshold τ for each channel: a ReLU whose knee may move.
+
+    It is relu(y − τ) + τ, that is a ReLU with the same shift before and behind. Where y = τ, both get half of the
+    gradient.
+
+    Shapes:
+        input (N, C) or (N, C, *), output the same; threshold (C,).
+
+    Raises:
+        ValueError: an input without channels, or a threshold of another shape.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    Source: Singh & Krishnan, "Filter response normalization layer", arXiv 1911.09737, section 3.2.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.thresholded_linear_unit(mg.tensor([[-2.0, 3.0]]), mg.tensor([-1.0, 5.0])).tolist()
+        [[-1.0, 5.0]]
+    """
+    op = "thresholded_linear_unit"
+    x = check_image(op, input)
+    tau = raw(threshold)
+    if not isinstance(tau, np.ndarray) or tau.shape != x.shape[1:2]:
+        raise ValueError(
+            f"{op}: threshold must be a tensor of shape {x.shape[1:2]}, one number a channel of an input of shape "
+            f"{x.shape}, and is " + (f"of shape {tau.shape}" if isinstance(tau, np.ndarray) else f"{tau!r}")
+        )
+    if tau.dtype != x.dtype:
+        raise TypeError(
+            f"{op}: the input is {x.dtype} and threshold is {tau.dtype}; bring them to one dtype, x.double()"
+        )
+    return maximum(input, reshape(threshold, per_channel(x)))
+
+
+# -- global response normalization ---------------------------------------------------------------------------
+
+
+class GlobalResponseNorm(Function):
+    """A channel's norm over space, over the mean of all channels' norms, gates the channel."""
+
+    def __init__(self, eps: float):
+        self.eps = eps
+
+    def layout(self, x: Any) -> Any:
+        """(N, C, S)."""
+        return x.reshape(*x.shape[:2], prod(x.shape[2:]))
+
+    def forward(self, x: Any, gamma: Any, beta: Any) -> Any:
+        self.save_for_backward(x, gamma, beta)
+        x = np.ascontiguousarray(x)
+        y = np.empty(x.shape, x.dtype)
+        if x.size:
+            self.norms, self.share = np.empty(x.shape[:2]), np.empty(x.shape[0])
+            gamma, beta = self.parameter(gamma, 1, x), self.parameter(beta, 0, x)
+            response_kernels.response_forward(
+                PASSES * x.size, self.layout(x), gamma, beta, self.eps, self.layout(y), self.norms, self.share
+            )
+        return y
+
+    def parameter(self, values: Any, default: int, x: Any) -> Any:
+        return constant(default, x.shape[1], x.dtype) if values is None else np.ascontiguousarray(values)
+
+    def backward(self, g: Any) -> Any:
+        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
+
+    def gradients(self, g: Any, x: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
+        x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
+        dx, sums = np.empty(x.shape, x.dtype), np.zeros((2, *x.shape[:2]))
+        if x.size:
+            response_kernels.response_backward(
+                PASSES * x.size,
+                self.layout(g),
+                self.layout(x),
+                self.parameter(gamma, 1, x),
+                self.norms,
+                self.share,
+                self.layout(dx),
+                sums,
+            )
+        dgamma, dbeta = sums.sum(1).astype(x.dtype)
+        return dx if self.needs(0) else None, dgamma if self.needs(1) else None, dbeta if self.needs(2) else None
+
+    def composed(self, x: Any, gamma: Any, beta: Any) -> Any:
+        """The paper's three steps: aggregate over space, compare with the other channels, calibrate; and the input."""
+        aggregated = norm(x, 2, space_axes(x), keepdim=True)
+        compared = aggregated / (mean(aggregated, 1, keepdim=True) + self.eps)
+        return affine(x * compared, gamma, beta, per_channel(x)) + x
+
+
+def global_response_norm(input: Any, weight: Any = None, bias: Any = None, eps: float = 1e-6) -> Any:
+    """Strengthen the channels that respond more than others, and weaken those that respond less.
+
+    y = γ · x · N + β + x,    N_c = ‖x_c‖ / (mean over channels of ‖x‖ + ε)
+
+    The four decisions: (1) all elements of one channel of one sample share a statistic, and the channels of a sample
+    one more, (2) the Euclidean norm, and the mean of the norms, (3) their quotient multiplies: channels compete, as in
+    local response norm, but all with all; (4) γ and β, one of each for a channel, and the input itself is added. From
+    γ = β = 0, the layer's start, y = x.
+
+    Shapes:
+        input (N, C) or (N, C, *), output the same; weight and bias (C,).
+
+    Args:
+        input: x, floating-point.
+        weight, bias: γ and β; None for 1 and 0.
+        eps: ε, added to the mean of the norms.
+
+    Raises:
+        ValueError: an input without channels, or a parameter of another shape.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    Batches of one are as good as any, and nothing changes in evaluation. The paper's formula divides by the *sum* of
+    the norms, its code by their mean, as here; ε is the code's, too. The code's images are (N, H, W, C). A channel of
+    zeros stays one, but for β, and its gradient is that of the added input.
+
+    Source: Woo et al., "ConvNeXt V2", arXiv 2301.00808.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([[[3.0, 4.0], [0.0, 15.0]]])  # norms 5 and 15, their mean 10
+        >>> mg.nn.functional.global_response_norm(x, eps=0.0).tolist()
+        [[[4.5, 6.0], [0.0, 37.5]]]
+    """
+    op = "global_response_norm"
+    x = check_image(op, input)
+    check_parameters(op, x, x.shape[1:2], weight, bias)
+    norm = GlobalResponseNorm(float(eps))
+    return norm.composed(input, weight, bias) if modes.composed else norm(input, weight, bias)

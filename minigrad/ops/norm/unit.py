@@ -1,0 +1,367 @@
+"""Unit vectors: division by a p-norm, ScaleNorm, and cosine similarity."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Function
+from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.modes import modes
+from minigrad.autograd.tensor import raw
+from minigrad.kernels import cosine as cosine_kernels
+from minigrad.kernels import rms as kernels
+from minigrad.ops.compare import clip
+from minigrad.ops.dims import accepts_dim, normalize_axes
+from minigrad.ops.elementwise import expand
+from minigrad.ops.linear import linear
+from minigrad.ops.norm.common import PASSES, check_float, constant
+from minigrad.ops.norm.layer import layer_norm
+from minigrad.ops.reduction import norm, sum
+from minigrad.ops.shape import movedim
+
+
+def p_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
+    """‖x‖ₚ over `axes`, which stay as axes of length 1.
+
+    It is computed as m ‖x/m‖ₚ with m = max |x|, so that no power leaves the range of the numbers. The result does
+    not depend on m, which may therefore count as a constant in derivatives of every order.
+    """
+    if p == 0:  # the number of elements other than 0
+        return norm(x, 0, axes, keepdim=True)
+    largest = np.abs(raw(x)).max(axis=axes, keepdims=True, initial=0)
+    m = np.where(np.isfinite(largest) & (largest > 0), largest, largest.dtype.type(1))
+    return norm(x / m, p, axes, keepdim=True) * m
+
+
+@lru_cache(maxsize=64)
+def number(value: float) -> Any:
+    """ε as kernels take it that could have one for each channel."""
+    return np.array([value])
+
+
+# -- division by a norm --------------------------------------------------------------------------------------
+
+
+class UnitRows(Function):
+    """y = γ · x / max(‖x‖, ε) over the last axis, with a single γ, or none."""
+
+    def __init__(self, eps: float):
+        self.eps = eps
+
+    def forward(self, x: Any, gamma: Any) -> Any:
+        self.save_for_backward(x, gamma)
+        x = np.ascontiguousarray(x)
+        y = np.empty(x.shape, x.dtype)
+        if x.size:
+            n = x.shape[-1]
+            scale, zero, eps = self.scale(gamma, x.dtype), constant(0, 1, x.dtype), number(self.eps)
+            self.stats = np.empty((2, x.size // n))
+            rows, out = x.reshape(-1, n), y.reshape(-1, n)
+            kernels.runs_forward(PASSES * x.size, rows, scale, zero, eps, True, out, self.stats)
+        return y
+
+    def scale(self, gamma: Any, dtype: Any) -> Any:
+        return constant(1, 1, dtype) if gamma is None else gamma.reshape(1)
+
+    def backward(self, g: Any) -> Any:
+        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
+
+    def gradients(self, g: Any, x: Any, gamma: Any) -> tuple[Any, Any]:
+        x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
+        dx, dgamma = np.empty(x.shape, x.dtype), 0.0
+        if x.size:
+            n = x.shape[-1]
+            sums = np.empty((2, x.size // n))
+            kernels.runs_backward(
+                PASSES * x.size,
+                g.reshape(-1, n),
+                x.reshape(-1, n),
+                self.scale(gamma, x.dtype),
+                self.stats,
+                dx.reshape(-1, n),
+                sums,
+            )
+            dgamma = sums[0].sum() if self.needs(1) else 0.0
+        return dx if self.needs(0) else None, np.array(dgamma, x.dtype) if self.needs(1) else None
+
+    def composed(self, x: Any, gamma: Any) -> Any:
+        """Divide by the norm, or by ε where that is larger."""
+        y = x / clip(p_norm(x, 2, (x.ndim - 1,)), min=self.eps)
+        return y if gamma is None else y * gamma
+
+
+class UnitAcross(Function):
+    """y = x / max(‖x‖, ε) over an axis that has others behind it: neighbours in memory belong to different vectors."""
+
+    def __init__(self, eps: float, axis: int):
+        self.eps, self.axis = eps, axis
+
+    def layout(self, x: Any) -> Any:
+        """(N, C, S), with the axis in the middle."""
+        space = int(np.prod(x.shape[self.axis + 1 :]))
+        return x.reshape(-1, x.shape[self.axis], space)
+
+    def forward(self, x: Any) -> Any:
+        self.save_for_backward(x)
+        x = np.ascontiguousarray(x)
+        y = np.empty(x.shape, x.dtype)
+        if x.size:
+            vectors = self.layout(x)
+            self.stats = np.empty((2, vectors.shape[0], vectors.shape[2]))
+            kernels.across_forward(PASSES * x.size, vectors, self.eps, self.layout(y), self.stats)
+        return y
+
+    def backward(self, g: Any) -> Any:
+        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)[0]
+
+    def gradients(self, g: Any, x: Any) -> tuple[Any]:
+        x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
+        dx = np.empty(x.shape, x.dtype)
+        if x.size:
+            kernels.across_backward(PASSES * x.size, self.layout(g), self.layout(x), self.stats, self.layout(dx))
+        return (dx,)
+
+    def composed(self, x: Any) -> Any:
+        return x / clip(p_norm(x, 2, (self.axis,)), min=self.eps)
+
+
+@accepts_dim
+def normalize(input: Any, p: float = 2.0, axis: Any = 1, eps: float = 1e-12) -> Any:
+    """Divide every vector along `axis` by its p-norm: unit vectors.
+
+    y = x / max(‖x‖ₚ, ε),    ‖x‖ₚ = (Σ |x|ᵖ)^(1/p)
+
+    The four decisions: (1) the elements along `axis`, by default the channels at one place of one sample, share
+    statistics, (2) the norm, (3) which divides; (4) nothing restores capacity: only the direction is left.
+
+    Shapes:
+        input any, output the same.
+
+    Args:
+        input: x, floating-point.
+        p: 2 is the Euclidean norm, 1 the sum of magnitudes, inf the largest magnitude, 0 the number of elements other
+            than 0; any other number as well.
+        axis: along which vectors lie; several axes, or None for all, make one vector of their elements.
+        eps: ε, below which a norm does not count: shorter vectors are divided by ε instead.
+
+    Raises:
+        TypeError: an input that is not floating-point.
+        IndexError: an axis that the input does not have.
+
+    A vector of zeros stays one, and its gradient is ∂L/∂y/ε, which is what y = x/ε has. With ε = 0 it is 0/0, NaN.
+    Nothing changes in evaluation. Keras calls it UnitNormalization, over the last axis, with ε inside a root.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([[3.0, 4.0], [0.0, 0.0]])
+        >>> mg.nn.functional.normalize(x).tolist()
+        [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    op = "normalize"
+    x = check_float(op, input)
+    axes = normalize_axes(axis, x.ndim, op)
+    eps = float(eps)
+    if p != 2 or len(axes) != 1 or modes.composed:
+        return input / clip(p_norm(input, p, axes), min=eps)
+    return UnitRows(eps)(input, None) if axes[0] == x.ndim - 1 else UnitAcross(eps, axes[0])(input)
+
+
+def scale_norm(input: Any, scale: Any = None, eps: float = 1e-5) -> Any:
+    """Bring every vector along the last axis to one learned length.
+
+    y = g · x / max(‖x‖, ε)
+
+    The four decisions: (1) the elements of the last axis, one sample's features, share statistics, (2) the Euclidean
+    norm, (3) which divides; (4) g, a single number for all, restores the length. It is RMS norm, whose γ are one
+    number: g = √n is γ = 1.
+
+    Shapes:
+        input (*, n), output the same; scale one number, ().
+
+    Args:
+        input: x, floating-point.
+        scale: g; None for 1. The paper starts it from √n.
+        eps: ε: shorter vectors are divided by it.
+
+    Raises:
+        ValueError: an input without axes, or a `scale` of several numbers.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    Nothing changes in evaluation. The formula is the paper's; ε is that of the authors' code.
+
+    Source: Nguyen & Salazar, "Transformers without tears", arXiv 1910.05895.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.scale_norm(mg.tensor([3.0, 4.0]), mg.tensor(10.0)).tolist()
+        [6.0, 8.0]
+    """
+    op = "scale_norm"
+    x = check_float(op, input)
+    if x.ndim == 0:
+        raise ValueError(f"{op}: the input must have at least one axis, (*, n), and is a single number")
+    if scale is not None:
+        g = raw(scale)
+        if not isinstance(g, np.ndarray) or g.shape != ():
+            raise ValueError(
+                f"{op}: scale must be a tensor of one number, of shape (), and is "
+                + (f"of shape {g.shape}" if isinstance(g, np.ndarray) else f"a {type(g).__name__}: mg.tensor(...)")
+            )
+        if g.dtype != x.dtype:
+            raise TypeError(
+                f"{op}: the input is {x.dtype} and scale is {g.dtype}; bring them to one dtype, x.double()"
+            )
+    unit = UnitRows(float(eps))
+    return unit.composed(input, scale) if modes.composed else unit(input, scale)
+
+
+# -- cosines -------------------------------------------------------------------------------------------------
+
+
+class CosineSimilarity(Function):
+    """The cosine of the angle between x and y along the last axis."""
+
+    def __init__(self, eps: float):
+        self.eps = eps
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self.save_for_backward(x, y)
+        out = np.empty(x.shape[:-1], x.dtype)
+        if x.size:
+            x, y = self.rows(x), self.rows(y)
+            self.stats = np.empty((4, len(x)))
+            cosine_kernels.cosine_forward(2 * x.size, x, y, self.eps, out.reshape(-1), self.stats)
+        else:
+            out[...] = 0
+        return out
+
+    def rows(self, x: Any) -> Any:
+        return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
+
+    def backward(self, g: Any) -> Any:
+        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
+
+    def gradients(self, g: Any, x: Any, y: Any) -> tuple[Any, Any]:
+        pair: list[Any] = [None, None]
+        for i, (one, other) in enumerate(((x, y), (y, x))):
+            if self.needs(i):
+                pair[i] = np.empty(x.shape, x.dtype)
+                if x.size:
+                    cosine_kernels.cosine_backward(
+                        2 * x.size,
+                        np.ascontiguousarray(g).reshape(-1),
+                        self.rows(one),
+                        self.rows(other),
+                        self.stats[i],
+                        self.stats[1 - i],
+                        self.stats[2 + i],
+                        pair[i].reshape(-1, x.shape[-1]),
+                    )
+        return pair[0], pair[1]
+
+    def composed(self, x: Any, y: Any) -> Any:
+        """The product of the two unit vectors."""
+        axes = (x.ndim - 1,)
+        return sum(x / clip(p_norm(x, 2, axes), min=self.eps) * (y / clip(p_norm(y, 2, axes), min=self.eps)), -1)
+
+
+@accepts_dim
+def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8) -> Any:
+    """The cosine of the angle between vectors: their product, blind to their lengths.
+
+    cos = x₁·x₂ / (max(‖x₁‖, ε) · max(‖x₂‖, ε))
+
+    The four decisions, for each of the two: (1) the elements along `axis` share statistics, (2) the Euclidean norm,
+    (3) which divides; (4) nothing restores capacity, so that the result lies between −1 and 1.
+
+    Shapes:
+        x1 and x2 broadcast against each other; output that shape without `axis`.
+
+    Args:
+        x1, x2: floating-point, of one dtype.
+        axis: along which the vectors lie.
+        eps: ε: shorter vectors are divided by it.
+
+    Raises:
+        TypeError: an input that is not floating-point, or dtypes that differ.
+        ValueError: shapes that do not broadcast.
+        IndexError: an axis that the broadcast shape does not have.
+
+    Two vectors are equal in direction at 1, orthogonal at 0; with a vector of zeros the cosine is 0. Where a norm is
+    below ε, PyTorch's gradient still has the term of the norm, though its output does not depend on it; here the
+    gradient is the output's.
+
+    Example:
+        >>> import minigrad as mg
+        >>> a, b = mg.tensor([[1.0, 0.0], [1.0, 1.0]]), mg.tensor([[5.0, 0.0], [-2.0, 2.0]])
+        >>> mg.nn.functional.cosine_similarity(a, b).tolist()
+        [1.0, 0.0]
+    """
+    op = "cosine_similarity"
+    a, b = check_float(op, x1), check_float(op, x2)
+    if a.dtype != b.dtype:
+        raise TypeError(f"{op}: x1 is {a.dtype} and x2 is {b.dtype}; bring them to one dtype, x.double()")
+    try:
+        shape = np.broadcast_shapes(a.shape, b.shape)
+    except ValueError:
+        raise ValueError(
+            f"{op}: x1 has shape {a.shape} and x2 {b.shape}, which do not broadcast: lengths must be equal, or 1"
+        ) from None
+    axes = normalize_axes(int(axis), len(shape), op)
+    pair = []
+    for x, array in ((x1, a), (x2, b)):
+        x = x if array.shape == shape else expand(x, shape)
+        x = x.reshape(1) if not axes else x  # a number is a vector of one element
+        pair.append(x if not axes or axes[0] == len(shape) - 1 else movedim(x, axes[0], -1))
+    cosine = CosineSimilarity(float(eps))
+    return cosine.composed(*pair) if modes.composed else cosine(*pair)
+
+
+def cosine_linear(input: Any, weight: Any, *, centered: bool = False, eps: float = 1e-8) -> Any:
+    """The linear layer of cosine normalization: the cosine of the input and each row of weight, not their product.
+
+    y_k = w_k·x / (‖w_k‖ · ‖x‖)
+
+    and with `centered` Pearson's correlation coefficient, the cosine of w_k − mean(w_k) and x − mean(x), the second
+    form in the paper. A neuron's output then lies between −1 and 1 whatever the size of its input and its weights.
+
+    The four decisions: (1) the features of a sample share statistics, and the weights of a neuron, (2) the norm,
+    about 0 or about the mean, (3) which divides; (4) nothing restores capacity.
+
+    Shapes:
+        input (*, in_features), weight (out_features, in_features) → (*, out_features).
+
+    Args:
+        input: x, floating-point.
+        weight: W, one row a neuron.
+        centered: subtract the means first?
+        eps: ε, a norm that is smaller is replaced by it. With `centered` its square is added under the root instead.
+
+    Raises:
+        ValueError: shapes that do not fit.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    Nothing changes in evaluation. PyTorch and Keras have no such layer.
+
+    Source: Luo, Zhan, Wang & Yang, "Cosine normalization: using cosine similarity instead of dot product in neural
+    networks", arXiv 1702.05870.
+
+    Example:
+        >>> import minigrad as mg
+        >>> w = mg.tensor([[2.0, 0.0], [0.0, 3.0]])
+        >>> mg.nn.functional.cosine_linear(mg.tensor([[3.0, 4.0]]), w).tolist()
+        [[0.6000000238418579, 0.800000011920929]]
+    """
+    op = "cosine_linear"
+    x, w = check_float(op, input), check_float(op, weight)
+    if w.ndim != 2 or x.shape[-1:] != w.shape[1:]:
+        raise ValueError(
+            f"{op}: the input has shape {x.shape} and weight {w.shape}; weight must be (out_features, in_features), "
+            "and the last axis of the input as long as in_features"
+        )
+    if centered:
+        # Standardized vectors of n elements have length √n.
+        n = max(w.shape[1], 1)
+        return linear(layer_norm(input, n, eps=eps**2 / n), layer_norm(weight, n, eps=eps**2 / n)) / n
+    return linear(normalize(input, axis=-1, eps=eps), normalize(weight, axis=-1, eps=eps))
