@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
 from minigrad.autograd import Tensor
+from minigrad.autograd.tensor import raw
 from minigrad.nn import functional as F
 from minigrad.nn.norm.common import ChannelNorm
 
@@ -35,6 +38,16 @@ class _BatchNorm(ChannelNorm):
         if 0 not in input.shape:
             count._write("BatchNorm")[...] += 1
         return y
+
+    def in_evaluation(self) -> tuple[Any, Any, Any]:
+        """(mean, scale, shift), float64: in evaluation y = (x − mean) · scale + shift, for each channel."""
+        if self.running_mean is None or self.running_var is None:
+            raise ValueError(f"{type(self).__name__}: it keeps no running statistics to normalize by in evaluation")
+        mean, variance = (raw(t).astype(np.float64) for t in (self.running_mean, self.running_var))
+        scale = 1 / np.sqrt(variance + self.eps)
+        if self.weight is not None:
+            scale = scale * raw(self.weight)
+        return mean, scale, np.zeros_like(mean) if self.bias is None else raw(self.bias).astype(np.float64)
 
 
 class BatchNorm1d(_BatchNorm):
