@@ -65,6 +65,8 @@ from minigrad.nn.norm import (
     CosineLinear,
     CosineSimilarity,
     DivisiveNorm,
+    DynamicErf,
+    DynamicTanh,
     FilterResponseNorm,
     GlobalResponseNorm,
     GroupNorm,

@@ -61,6 +61,8 @@ from minigrad.ops.norm import (
     cosine_linear,
     cosine_similarity,
     divisive_norm,
+    dynamic_erf,
+    dynamic_tanh,
     filter_response_norm,
     global_response_norm,
     group_norm,

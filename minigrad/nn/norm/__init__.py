@@ -4,6 +4,7 @@ The files are those of `minigrad.ops.norm`, where the formulas are.
 """
 
 from minigrad.nn.norm.batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from minigrad.nn.norm.dynamic import DynamicErf, DynamicTanh
 from minigrad.nn.norm.group import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from minigrad.nn.norm.layer import LayerNorm
 from minigrad.nn.norm.local import DivisiveNorm, LocalResponseNorm
@@ -18,6 +19,8 @@ __all__ = [
     "CosineLinear",
     "CosineSimilarity",
     "DivisiveNorm",
+    "DynamicErf",
+    "DynamicTanh",
     "FilterResponseNorm",
     "GlobalResponseNorm",
     "GroupNorm",

@@ -1,6 +1,7 @@
 """The normalizations as graph ops, one family a file. `common` holds what they share, and the idea behind it."""
 
 from minigrad.ops.norm.batch import batch_norm
+from minigrad.ops.norm.dynamic import dynamic_erf, dynamic_tanh
 from minigrad.ops.norm.group import group_norm, instance_norm
 from minigrad.ops.norm.layer import layer_norm
 from minigrad.ops.norm.local import divisive_norm, local_response_norm
@@ -14,6 +15,8 @@ __all__ = [
     "cosine_linear",
     "cosine_similarity",
     "divisive_norm",
+    "dynamic_erf",
+    "dynamic_tanh",
     "filter_response_norm",
     "global_response_norm",
     "group_norm",

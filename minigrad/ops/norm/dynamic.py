@@ -1,0 +1,254 @@
+"""Doing without statistics: Dynamic Tanh and Dynamic erf, elementwise functions in place of layer normalization."""
+
+import math
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Function, Tensor
+from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.modes import modes
+from minigrad.autograd.tensor import raw
+from minigrad.kernels import dynamic as kernels
+from minigrad.kernels.special import erf as erf_array
+from minigrad.ops.norm.common import affine, check_float, check_parameters, constant, like
+from minigrad.ops.unary import erf, tanh
+
+
+class Dynamic(Function):
+    """y = γ f(α x + s) + β for an f that saturates.
+
+    With u = α x + s and h = γ g f′(u):  ∂L/∂x = α h,  ∂L/∂α = Σ h x,  ∂L/∂s = Σ h,  ∂L/∂γ = Σ g f(u),  ∂L/∂β = Σ g.
+
+    Args:
+        shape: in which γ and β broadcast against x.
+    """
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = shape
+
+    def composed(self, x: Any, alpha: Any, shift: Any, gamma: Any, beta: Any) -> Any:
+        u = x * alpha
+        return affine(self.squash(u if shift is None else u + shift), gamma, beta, self.shape)
+
+    def forward(self, x: Any, alpha: Any, shift: Any, gamma: Any, beta: Any) -> Any:
+        self.save_for_backward(x, alpha, shift, gamma, beta)
+        y = self.values(self.inside(x, alpha, shift))
+        if gamma is not None:
+            y *= gamma.reshape(self.shape)
+        if beta is not None:
+            y += beta.reshape(self.shape)
+        return y
+
+    @staticmethod
+    def inside(x: Any, alpha: Any, shift: Any) -> Any:
+        """u = α x + s, in an array of its own."""
+        u = np.array(x * alpha.reshape(()))
+        if shift is not None:
+            u += shift.reshape(())
+        return u
+
+    def backward(self, g: Any) -> Any:
+        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
+
+    def gradients(self, g: Any, x: Any, alpha: Any, shift: Any, gamma: Any, beta: Any) -> tuple[Any, ...]:
+        u = np.ascontiguousarray(self.inside(x, alpha, shift))
+        slope = self.slopes(u)
+        runs, length = self.layout(x, gamma, beta)
+        g, x, f, slope = (np.ascontiguousarray(a).reshape(-1, runs, length) for a in (g, x, self.values(u), slope))
+        dx = np.empty(x.shape, x.dtype)
+        chunks = kernels.chunk_count(len(x), 2 * x.size)
+        partial, sums = np.zeros((chunks, 2, runs)), np.zeros((chunks, 2))
+        scale = constant(1, runs, x.dtype) if gamma is None else np.ascontiguousarray(gamma).reshape(-1)
+        if x.size:
+            kernels.backward(2 * x.size, g, x, f, slope, scale, float(alpha.reshape(())), dx, partial, sums)
+        (dgamma, dbeta), (dalpha, dshift) = partial.sum(0), sums.sum(0)
+
+        def given(i: int, gradient: Any, other: Any) -> Any:
+            return like(np.asarray(gradient, x.dtype), other) if self.needs(i) else None
+
+        return (
+            dx.reshape(g.shape if u.ndim == 0 else u.shape) if self.needs(0) else None,
+            given(1, dalpha, alpha),
+            given(2, dshift, shift),
+            given(3, dgamma, gamma),
+            given(4, dbeta, beta),
+        )
+
+    def layout(self, x: Any, gamma: Any, beta: Any) -> tuple[int, int]:
+        """How many γ there are, and how many neighbours share one."""
+        one = gamma if gamma is not None else beta
+        if one is None:
+            return 1, max(prod(x.shape[1:]), 1)
+        return max(one.size, 1), max(prod(x.shape[x.ndim - len(self.shape) + one.ndim :]), 1)
+
+    # -- what a function adds --
+
+    squash: Any
+    """f as a graph op."""
+
+    def values(self, u: Any) -> Any:
+        """f of an array, which it may write over."""
+        raise NotImplementedError
+
+    def slopes(self, u: Any) -> Any:
+        """f′ of an array."""
+        raise NotImplementedError
+
+
+class DynamicTanh(Dynamic):
+    """f = tanh."""
+
+    squash = staticmethod(tanh)
+
+    def values(self, u: Any) -> Any:
+        return np.tanh(u, out=u)
+
+    def slopes(self, u: Any) -> Any:
+        # tanh′ = 4e/(1 + e)² with e = exp(−2|u|), which keeps its digits where 1 − tanh² has lost them.
+        e = np.abs(u)
+        e *= -2
+        np.exp(e, out=e)
+        slope = e + 1
+        slope *= slope
+        e *= 4
+        return np.divide(e, slope, out=e)
+
+
+class DynamicErf(Dynamic):
+    """f = erf."""
+
+    squash = staticmethod(erf)
+
+    def values(self, u: Any) -> Any:
+        return erf_array(u)
+
+    def slopes(self, u: Any) -> Any:
+        with np.errstate(over="ignore"):
+            e = u * u
+        np.negative(e, out=e)
+        np.exp(e, out=e)
+        e *= 2 / math.sqrt(math.pi)
+        return e
+
+
+def scalar(op: str, name: str, value: Any, x: Any) -> Any:
+    """α or s: a number, or a tensor of one element and of the input's dtype."""
+    if isinstance(value, float | int):
+        return np.asarray(value, x.dtype)
+    array = raw(value)
+    if not isinstance(array, np.ndarray) or array.size != 1:
+        raise ValueError(f"{op}: {name} must be one number for all elements, and not {value!r}")
+    if array.dtype != x.dtype:
+        raise TypeError(
+            f"{op}: the input is {x.dtype} and {name} is {array.dtype}; bring them to one dtype, x.double() or "
+            "module.double()"
+        )
+    return value.reshape(()) if isinstance(value, Tensor) else array.reshape(())
+
+
+def dynamic(
+    op: str, kind: type[Dynamic], input: Any, alpha: Any, shift: Any, weight: Any, bias: Any, last: bool
+) -> Any:
+    x = check_float(op, input)
+    alpha = scalar(op, "alpha", alpha, x)
+    shift = None if shift is None else scalar(op, "shift", shift, x)
+    given = [p for p in (weight, bias) if p is not None]
+    shape: tuple[int, ...] = ()
+    if given:
+        covered = tuple(np.shape(raw(given[0])))
+        if last:
+            wanted = shape = x.shape[x.ndim - len(covered) :]
+        else:
+            if x.ndim < 2:
+                raise ValueError(f"{op}: with channels_last=False the input must be (N, C, ...), not {x.shape}")
+            wanted, shape = (x.shape[1],), (x.shape[1], *(1,) * (x.ndim - 2))
+        check_parameters(op, x, wanted, weight, bias)
+    norm = kind(shape)
+    arguments = input, alpha, shift, weight, bias
+    return norm.composed(*arguments) if modes.composed else norm(*arguments)
+
+
+def dynamic_tanh(input: Any, alpha: Any, weight: Any = None, bias: Any = None, *, channels_last: bool = True) -> Any:
+    """Squash every element by a tanh of learned steepness, in place of a layer normalization.
+
+    y = γ tanh(α x) + β
+
+    Layer normalization in a trained transformer, looked at over all its samples, maps inputs to outputs along an
+    S-shaped curve: nearly a line for most, and flat for the few extreme ones. This op is that curve, without the
+    statistics. The four decisions: (1) no elements share anything, and (2) nothing is measured; (3) a tanh squashes
+    what is extreme, α doing what 1/σ did; (4) γ and β, one of each for a channel, restore capacity.
+
+    Shapes:
+        input any, output the same; alpha one number; weight and bias the end of the input's shape, or (C,) for an
+        input (N, C, *) with `channels_last=False`.
+
+    Args:
+        input: x, floating-point.
+        alpha: α; the paper's layers learn it, starting at 0.5 (in large language models lower, and higher before
+            attention than elsewhere).
+        weight, bias: γ and β; None for 1 and 0.
+        channels_last: are channels the last axis, as in a transformer, or axis 1, as in a convolutional network?
+
+    Raises:
+        ValueError: α is not one number; γ or β has another shape.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    Nothing changes in evaluation. Neither PyTorch nor Keras has it.
+
+    Source: Zhu, Chen, He, LeCun & Liu, "Transformers without normalization", arXiv 2503.10622.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([-1000.0, 0.0, 1000.0])
+        >>> mg.nn.functional.dynamic_tanh(x, 0.5).tolist()
+        [-1.0, 0.0, 1.0]
+    """
+    return dynamic("dynamic_tanh", DynamicTanh, input, alpha, None, weight, bias, channels_last)
+
+
+def dynamic_erf(
+    input: Any,
+    alpha: Any,
+    shift: Any = None,
+    weight: Any = None,
+    bias: Any = None,
+    *,
+    channels_last: bool = True,
+) -> Any:
+    """Derf: squash every element by an error function of learned steepness and place.
+
+    y = γ erf(α x + s) + β
+
+    Like `dynamic_tanh` it takes the place of a layer normalization. Its authors searched for the best of the curves
+    that are centered, bounded, and rise everywhere, and found this one, which also learns where its center is. The
+    four decisions: (1) no elements share anything, and (2) nothing is measured; (3) an error function squashes what is
+    extreme; (4) γ and β, one of each for a channel, restore capacity.
+
+    Shapes:
+        input any, output the same; alpha and shift one number; weight and bias the end of the input's shape, or (C,)
+        for an input (N, C, *) with `channels_last=False`.
+
+    Args:
+        input: x, floating-point.
+        alpha: α; the paper's layers learn it, starting at 0.5.
+        shift: s, learned as well, starting at 0; None for 0.
+        weight, bias: γ and β; None for 1 and 0.
+        channels_last: are channels the last axis, or axis 1?
+
+    Raises:
+        ValueError: α or s is not one number; γ or β has another shape.
+        TypeError: an input that is not floating-point, or dtypes that differ.
+
+    Nothing changes in evaluation. Neither PyTorch nor Keras has it.
+
+    Source: Chen et al., "Stronger normalization-free transformers", arXiv 2512.10938.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([-1000.0, 0.0, 1000.0])
+        >>> mg.nn.functional.dynamic_erf(x, 0.5).tolist()
+        [-1.0, 0.0, 1.0]
+    """
+    return dynamic("dynamic_erf", DynamicErf, input, alpha, shift, weight, bias, channels_last)
