@@ -194,15 +194,16 @@ class MultiheadAttention(Module):
         return transpose(reshape(x, (x.shape[0], x.shape[1], self.num_heads, self.head_dim)), 1, 2)
 
     def _project(self, query: Tensor, key: Tensor, value: Tensor, same: bool) -> Any:
-        if same and self.in_proj_weight is not None:  # self-attention: one matrix product for all three
+        in_proj_weight = self.in_proj_weight
+        if same and in_proj_weight is not None:  # self-attention: one matrix product for all three
             n, length, _ = query.shape
-            joint = F.linear(query, self.in_proj_weight, self.in_proj_bias)
+            joint = F.linear(query, in_proj_weight, self.in_proj_bias)
             joint = reshape(joint, (n, length, 3, self.num_heads, self.head_dim))
             return unbind(permute(joint, (2, 0, 3, 1, 4)), 0)
-        if self.in_proj_weight is not None:
-            weights = split(self.in_proj_weight, self.embed_dim)
+        if in_proj_weight is not None:
+            weights = split(in_proj_weight, self.embed_dim)
         else:
-            weights = [self.__dict__[f"{letter}_proj_weight"] for letter in "qkv"]
+            weights = [getattr(self, f"{letter}_proj_weight") for letter in "qkv"]
         biases = [None] * 3 if self.in_proj_bias is None else split(self.in_proj_bias, self.embed_dim)
         inputs = (query, key, value)
         return [self._heads(F.linear(x, w, b)) for x, w, b in zip(inputs, weights, biases, strict=True)]

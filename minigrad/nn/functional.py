@@ -73,7 +73,11 @@ from minigrad.ops.norm import (
     normalize,
     rms_norm,
     scale_norm,
+    scaled_weight_standardization,
+    spectral_norm,
     thresholded_linear_unit,
+    weight_norm,
+    weight_standardization,
 )
 from minigrad.ops.padding import pad
 from minigrad.ops.pool import (

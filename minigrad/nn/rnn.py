@@ -142,7 +142,7 @@ class _Recurrent(Module):
         raise NotImplementedError
 
     def _get(self, name: str, suffix: str) -> Any:
-        return self.__dict__[name + suffix]
+        return getattr(self, name + suffix)
 
     def _project(self, x: Tensor, suffix: str, bias: Any) -> Tensor:
         """The input part of the pre-activations of all steps at once: W_ih x_t + b, normalized before b is added."""
@@ -163,7 +163,7 @@ class _Recurrent(Module):
         if x.ndim not in (2, 3):
             expected = "(batch, steps, features)" if self.batch_first else "(steps, batch, features)"
             raise ValueError(f"{name}: expected an input {expected}, or (steps, features), and got shape {x.shape}")
-        dtype = self._get("weight_ih", "_l0").dtype
+        dtype = next(self.parameters()).dtype
         if x.dtype != dtype:
             raise TypeError(f"{name}: the input is {x.dtype} and the weights are {dtype}; convert one of them")
         for state in initial or ():

@@ -9,6 +9,7 @@ from minigrad.ops.norm.mean_variance import mean_variance_normalization
 from minigrad.ops.norm.response import filter_response_norm, global_response_norm, thresholded_linear_unit
 from minigrad.ops.norm.rms import rms_norm
 from minigrad.ops.norm.unit import cosine_linear, cosine_similarity, normalize, scale_norm
+from minigrad.ops.norm.weight import scaled_weight_standardization, spectral_norm, weight_norm, weight_standardization
 
 __all__ = [
     "batch_norm",
@@ -27,5 +28,9 @@ __all__ = [
     "normalize",
     "rms_norm",
     "scale_norm",
+    "scaled_weight_standardization",
+    "spectral_norm",
     "thresholded_linear_unit",
+    "weight_norm",
+    "weight_standardization",
 ]

@@ -1,0 +1,334 @@
+"""Weight norm, weight standardization and spectral norm for any layer that has a weight, as parametrizations.
+
+Each function changes the layer that it is given, and returns it::
+
+    layer = weight_norm(nn.Linear(3, 2))
+
+`parametrize.remove_parametrizations(layer, "weight")` leaves a plain layer with the weight as it is then. The formulas
+are in the functions of `nn.functional` with the same names; here is what each of them learns and remembers.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Tensor
+from minigrad.autograd.tensor import raw
+from minigrad.nn import functional as F
+from minigrad.nn.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
+from minigrad.nn.utils.parametrize import register_parametrization
+from minigrad.ops.norm.weight import as_matrix, power_iteration, unit_shape
+from minigrad.ops.random import generator
+from minigrad.ops.shape import one_axis
+
+__all__ = [
+    "ScaledWeightStandardization",
+    "SpectralNorm",
+    "WeightNorm",
+    "WeightStandardization",
+    "scaled_weight_standardization",
+    "spectral_norm",
+    "weight_norm",
+    "weight_standardization",
+]
+
+FIRST_ITERATIONS = 15
+"""So many power iterations turn random vectors into the first estimates of a spectral norm."""
+
+
+def tensor_of(op: str, module: Module, name: str, min_axes: int = 1) -> Tensor:
+    """The tensor of a module that is to be parametrized."""
+    if not isinstance(module, Module):
+        raise TypeError(f"{op}: expected a module, not a {type(module).__name__}")
+    tensor = getattr(module, name, None)
+    if not isinstance(tensor, Tensor):
+        known = ", ".join(n for n, _ in module.named_parameters(recurse=False)) or "none"
+        raise ValueError(f"{op}: {type(module).__name__} has no parameter {name!r} (it has: {known})")
+    if tensor.ndim < min_axes:
+        raise ValueError(
+            f"{op}: {name} of {type(module).__name__} has shape {tensor.shape}, and must have at least "
+            f"{min_axes} {'axis' if min_axes == 1 else 'axes'}"
+        )
+    return tensor
+
+
+def unit_axis(module: Module, dim: int | None) -> int:
+    """`dim`, or the axis of the output units: 1 for transposed convolutions, and 0 for other layers."""
+    transposed = isinstance(module, ConvTranspose1d | ConvTranspose2d | ConvTranspose3d)
+    return int(transposed) if dim is None else dim
+
+
+# -- weight norm ---------------------------------------------------------------------------------------------
+
+
+class WeightNorm(Module):
+    """(g, v) → w = g · v/‖v‖; see `functional.weight_norm`. The originals are g (`original0`) and v (`original1`).
+
+    Args:
+        dim: the axis of the units; None for one g in all.
+    """
+
+    def __init__(self, dim: int | None = 0):
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, g: Tensor, v: Tensor) -> Tensor:
+        return F.weight_norm(v, g, self.dim)
+
+    def right_inverse(self, w: Tensor) -> tuple[Tensor, Tensor]:
+        """g = ‖w‖ and v = w. Where w is 0, g is 0, and any v will do: 1, so that g can learn."""
+        array = raw(w)
+        rows = as_matrix(array, self.dim)
+        lengths = np.linalg.norm(rows.astype(np.float64), axis=1).astype(array.dtype)
+        g = lengths.reshape(unit_shape(array.shape, self.dim))
+        return Tensor(g), Tensor(np.where(g == 0, array.dtype.type(1), array))
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}"
+
+
+def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
+    """Learn length and direction of each unit's weights apart: w = g · v/‖v‖. See `functional.weight_norm`.
+
+    Args:
+        module: a layer. Its `name` is computed from now on, from the parameters `parametrizations.<name>.original0`,
+            which is g, and `original1`, which is v. They start as ‖w‖ and w, so that the layer computes what it did.
+        name: of the weight: "weight_hh_l0" in an LSTM.
+        dim: the axis of the units, each with a g of its own. For transposed convolutions pass 1. None: one g in all.
+
+    Returns:
+        The layer.
+
+    Nothing changes between training and evaluation. Make the optimizer afterwards: g and v are new parameters.
+    `nn.utils.data_dependent_init` starts them as the paper does.
+
+    Differences from PyTorch: a weight with a filter of zeros, which gives NaN there, starts with g = 0 and v = 1.
+
+    Source: Salimans & Kingma, "Weight normalization", arXiv 1602.07868.
+
+    Example:
+        >>> import minigrad as mg
+        >>> layer = mg.nn.utils.parametrizations.weight_norm(mg.nn.Linear(3, 2))
+        >>> [(name, p.shape) for name, p in layer.named_parameters()]
+        [('bias', (2,)), ('parametrizations.weight.original0', (2, 1)), ('parametrizations.weight.original1', (2, 3))]
+    """
+    weight = tensor_of("weight_norm", module, name)
+    dim = dim if dim is None else one_axis(dim, weight.ndim, "weight_norm")
+    return register_parametrization(module, name, WeightNorm(dim))
+
+
+# -- weight standardization ----------------------------------------------------------------------------------
+
+
+class WeightStandardization(Module):
+    """w → (w − μ)/√(σ² + ε), each filter by itself; see `functional.weight_standardization`.
+
+    Args:
+        dim: the axis of the output units.
+        eps: ε, under the root.
+    """
+
+    def __init__(self, dim: int = 0, eps: float = 1e-10):
+        super().__init__()
+        self.dim, self.eps = dim, eps
+
+    def forward(self, w: Tensor) -> Tensor:
+        return F.weight_standardization(w, self.dim, self.eps)
+
+    def right_inverse(self, w: Tensor) -> Tensor:
+        """w itself: a standardized weight is reproduced, any other is standardized."""
+        return w
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, eps={self.eps}"
+
+
+def weight_standardization(module: Module, name: str = "weight", dim: int | None = None, eps: float = 1e-10) -> Module:
+    """Give the weights of every output unit mean 0 and variance 1. See `functional.weight_standardization`.
+
+    Args:
+        module: a layer. Its `name` is computed from now on, from the parameter `parametrizations.<name>.original`.
+        name: of the weight.
+        dim: the axis of the output units; by default 1 for transposed convolutions and 0 for other layers.
+        eps: ε, under the root.
+
+    Returns:
+        The layer. Put a norm of activations behind it, such as group norm: its outputs are large, about √fan_in.
+
+    Nothing changes between training and evaluation.
+
+    Source: Qiao, Wang, Liu, Shen & Yuille, "Weight standardization", arXiv 1903.10520.
+
+    Example:
+        >>> import minigrad as mg
+        >>> layer = mg.nn.utils.parametrizations.weight_standardization(mg.nn.Conv2d(3, 8, 3))
+        >>> bool((layer.weight.mean((1, 2, 3)).abs() < 1e-6).all())
+        True
+    """
+    tensor_of("weight_standardization", module, name, 2)
+    return register_parametrization(module, name, WeightStandardization(unit_axis(module, dim), eps))
+
+
+class ScaledWeightStandardization(Module):
+    """w → gain · γ/√fan_in · (w − μ)/√(σ² + ε); see `functional.scaled_weight_standardization`.
+
+    Args:
+        shape: of the weight.
+        gamma: γ, a constant.
+        learned_gain: is there a parameter `gain`, one number for each unit, starting at 1?
+        dim: the axis of the output units.
+        eps: ε, under the root.
+        dtype: of the gain; float32 by default.
+    """
+
+    gain: Parameter | None
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        gamma: float = 1.0,
+        learned_gain: bool = True,
+        dim: int = 0,
+        eps: float = 1e-10,
+        *,
+        dtype: Any = None,
+    ):
+        super().__init__()
+        self.gamma, self.dim, self.eps = gamma, dim, eps
+        ones = np.ones(
+            unit_shape(shape, one_axis(dim, len(shape), "scaled_weight_standardization")), dtype or np.float32
+        )
+        self.register_parameter("gain", Parameter(ones) if learned_gain else None)
+
+    def forward(self, w: Tensor) -> Tensor:
+        return F.scaled_weight_standardization(w, self.gain, self.gamma, self.dim, self.eps)
+
+    def right_inverse(self, w: Tensor) -> Tensor:
+        """w itself: only its direction counts, the scale is that of γ and the gain."""
+        return w
+
+    def extra_repr(self) -> str:
+        return f"gamma={self.gamma:.6g}, learned_gain={self.gain is not None}, dim={self.dim}, eps={self.eps}"
+
+
+def scaled_weight_standardization(
+    module: Module,
+    name: str = "weight",
+    gamma: float = 1.0,
+    learned_gain: bool = True,
+    dim: int | None = None,
+    eps: float = 1e-10,
+) -> Module:
+    """Standardize every filter, and scale it so that the layer keeps the variance of its input.
+
+    See `functional.scaled_weight_standardization`.
+
+    Args:
+        module: a layer. Its `name` is computed from now on, from the parameters `parametrizations.<name>.original` and
+            `parametrizations.<name>.0.gain`.
+        name: of the weight.
+        gamma: γ, a constant: √2/√(1 − 1/π) = 1.7129 for a layer that relu feeds.
+        learned_gain: is there a gain for each unit, starting at 1?
+        dim: the axis of the output units; by default 1 for transposed convolutions and 0 for other layers.
+        eps: ε, under the root.
+
+    Returns:
+        The layer.
+
+    Nothing changes between training and evaluation. Leave the gains out of weight decay, as γ and β of norms.
+
+    Source: Brock, De & Smith, arXiv 2101.08692; the learned gain: Brock, De, Smith & Simonyan, arXiv 2102.06171.
+
+    Example:
+        >>> import minigrad as mg
+        >>> layer = mg.nn.utils.parametrizations.scaled_weight_standardization(mg.nn.Linear(64, 8, bias=False))
+        >>> [name for name, _ in layer.named_parameters()]
+        ['parametrizations.weight.original', 'parametrizations.weight.0.gain']
+    """
+    weight = tensor_of("scaled_weight_standardization", module, name, 2)
+    axis = unit_axis(module, dim)
+    norm = ScaledWeightStandardization(weight.shape, gamma, learned_gain, axis, eps, dtype=weight.dtype)
+    return register_parametrization(module, name, norm)
+
+
+# -- spectral norm -------------------------------------------------------------------------------------------
+
+
+class SpectralNorm(Module):
+    """W → W/σ, σ the largest singular value; see `functional.spectral_norm`.
+
+    Args:
+        weight: W, for the first estimates.
+        n_power_iterations: how many are made at each use in training. In evaluation none are made.
+        dim: the axis of the units, the matrix' first.
+        eps: ε, the least length that a vector is divided by.
+
+    Attributes:
+        _u, _v: estimates of the first singular vectors, buffers. A vector, of which σ is the length, has none.
+    """
+
+    _u: Tensor | None
+    _v: Tensor | None
+
+    def __init__(self, weight: Tensor, n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12):
+        super().__init__()
+        if n_power_iterations < 1:
+            raise ValueError(f"spectral_norm: n_power_iterations must be at least 1, and is {n_power_iterations}")
+        self.n_power_iterations, self.eps = n_power_iterations, eps
+        self.dim = one_axis(dim, weight.ndim, "spectral_norm")
+        if weight.ndim > 1:
+            matrix = as_matrix(raw(weight), self.dim)
+            u, v = (generator().standard_normal(n).astype(matrix.dtype) for n in matrix.shape)
+            turned = power_iteration(matrix, u / np.linalg.norm(u), v / np.linalg.norm(v), FIRST_ITERATIONS, eps)
+            u, v = turned[:2] if matrix.any() else (u, v)
+            self.register_buffer("_u", Tensor(u))
+            self.register_buffer("_v", Tensor(v))
+
+    def forward(self, weight: Tensor) -> Tensor:
+        if weight.ndim == 1:
+            return weight / (weight * weight).sum().clip(self.eps**2).sqrt()
+        return F.spectral_norm(weight, self._u, self._v, self.n_power_iterations, self.dim, self.eps, self.training)
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """The weight itself: one of spectral norm 1 is reproduced, any other is divided."""
+        return weight
+
+    def extra_repr(self) -> str:
+        return f"n_power_iterations={self.n_power_iterations}, dim={self.dim}, eps={self.eps}"
+
+
+def spectral_norm(
+    module: Module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None
+) -> Module:
+    """Divide a weight by its largest singular value, so that the layer stretches no input.
+
+    See `functional.spectral_norm`.
+
+    Args:
+        module: a layer. Its `name` is computed from now on, from the parameter `parametrizations.<name>.original` and
+            the buffers `parametrizations.<name>.0._u` and `parametrizations.<name>.0._v`.
+        name: of the weight.
+        n_power_iterations: at each use in training.
+        eps: ε, the least length that a vector is divided by.
+        dim: the axis of the units, the matrix' first; by default 1 for transposed convolutions and 0 for other layers.
+
+    Returns:
+        The layer.
+
+    In training every use of the weight brings the estimate of its singular vectors a step closer; in evaluation they
+    stand still. Within `parametrize.cached()` several uses are one.
+
+    Source: Miyato, Kataoka, Koyama & Yoshida, "Spectral normalization for GANs", arXiv 1802.05957.
+
+    Example:
+        >>> import minigrad as mg, numpy as np
+        >>> layer = mg.nn.utils.parametrizations.spectral_norm(mg.nn.Linear(20, 40), n_power_iterations=100)
+        >>> round(float(np.linalg.norm(layer.weight.detach().numpy(), 2)), 4)
+        1.0
+    """
+    weight = tensor_of("spectral_norm", module, name)
+    return register_parametrization(
+        module, name, SpectralNorm(weight.detach(), n_power_iterations, unit_axis(module, dim), eps)
+    )

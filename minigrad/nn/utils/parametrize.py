@@ -1,0 +1,416 @@
+"""Parametrizations: a module computes its weight from other parameters, each time that it is used.
+
+Weight norm trains g and v, and the layer uses w = g·v/‖v‖. Nothing in the layer has to know that::
+
+    layer = nn.Linear(3, 2)
+    register_parametrization(layer, "weight", Something())
+    layer.weight            # computed: Something()(original)
+    layer.weight = w        # the originals become what gives w: Something().right_inverse(w)
+    layer.parameters()      # the originals, for the optimizer
+
+**How it works.** The parameter `weight` is taken out of the layer, and a module that holds the originals, and what
+to do with them, is put into it: `layer.parametrizations.weight`. The layer's class becomes `ParametrizedLinear`, a
+subclass of Linear with a `__getattr__`. Python calls that for names that it cannot find elsewhere, and now `weight` is
+one: so it is computed, in the graph, and the gradient goes on to the originals.
+
+**What a parametrization is.** A module whose `forward` takes the original tensor (or several) and returns the
+weight. Its method `right_inverse`, if it has one, takes a weight and returns an original that gives it (or a tuple
+of several). Several parametrizations of one tensor are applied one after the other.
+
+State dictionaries have PyTorch's names: `parametrizations.weight.original` where there is one original,
+`parametrizations.weight.original0`, `original1` and so on where there are several, and `parametrizations.weight.0._u`
+for the buffer `_u` of the first parametrization.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Tensor, no_grad
+from minigrad.autograd.modes import modes
+from minigrad.nn.container import ModuleDict, ModuleList
+from minigrad.nn.module import Module
+from minigrad.nn.parameter import Parameter
+
+__all__ = [
+    "ParametrizationList",
+    "cached",
+    "is_parametrized",
+    "register_parametrization",
+    "remove_parametrizations",
+    "type_before_parametrizations",
+]
+
+
+class ParametrizationList(ModuleList):
+    """The originals of one tensor, and the parametrizations that make the tensor of them, first to last.
+
+    Args:
+        modules: the parametrizations.
+        original: the parameter or buffer that is to be computed from now on.
+        unsafe: allow the computed tensor to have another shape or dtype than the original one.
+
+    Attributes:
+        original, or original0, original1, ...: parameters, or buffers where the tensor was one.
+    """
+
+    def __init__(self, modules: list[Module], original: Tensor, unsafe: bool = False):
+        super().__init__(modules)
+        self.unsafe = unsafe
+        with no_grad():
+            values = original.detach()
+            for parametrization in reversed(modules):
+                inverse = getattr(parametrization, "right_inverse", None)
+                values = values if inverse is None else inverse(values)
+            self.is_tensor = isinstance(values, Tensor)
+            parts = _as_tensors(values, self[0])
+            # Everything is checked before anything changes.
+            _check_same(self, original, self._compute(parts), unsafe)
+        self._names = ["original"] if self.is_tensor else [f"original{i}" for i in range(len(parts))]
+        for name, part in zip(self._names, parts, strict=True):
+            if self.is_tensor:
+                _set_values(original, part)  # the same object, which an optimizer may hold already
+                part = original
+            elif isinstance(original, Parameter):
+                part = Parameter(part.data.copy(), original.requires_grad)
+            else:
+                part = Tensor(part.data.copy())
+            (self.register_parameter if isinstance(part, Parameter) else self.register_buffer)(name, part)
+
+    def originals(self) -> list[Tensor]:
+        """The tensors that are trained in place of the one computed."""
+        return [self.__dict__[name] for name in self._names]
+
+    def forward(self) -> Tensor:
+        return self._compute(self.originals())
+
+    def _compute(self, parts: list[Tensor]) -> Tensor:
+        first, *others = self._list()
+        x = first(*parts)
+        for parametrization in others:
+            x = parametrization(x)
+        return x
+
+    def right_inverse(self, value: Tensor) -> None:
+        """Set the originals to what gives `value`."""
+        with no_grad():
+            values: Any = value.detach()
+            for parametrization in reversed(self._list()):
+                inverse = getattr(parametrization, "right_inverse", None)
+                if inverse is None:
+                    raise RuntimeError(
+                        f"{type(parametrization).__name__} defines no right_inverse, so there is no way to tell from "
+                        "which original the assigned value comes; write one, or set the original itself: "
+                        "module.parametrizations.weight.original"
+                    )
+                values = inverse(values)
+            parts = _as_tensors(values, self[0])
+            if len(parts) != len(self._names):
+                raise ValueError(
+                    f"{type(self[0]).__name__}.right_inverse returned {len(parts)} tensors, and there are "
+                    f"{len(self._names)} originals"
+                )
+            for old, new in zip(self.originals(), parts, strict=True):
+                if not self.unsafe and old.shape != new.shape:
+                    raise ValueError(
+                        f"a parametrized tensor whose original has shape {old.shape} cannot be set to a value of "
+                        f"shape {value.shape}, for which the original would have shape {new.shape}"
+                    )
+            for old, new in zip(self.originals(), parts, strict=True):
+                _set_values(old, new)
+
+
+def _as_tensors(values: Any, parametrization: Module) -> list[Tensor]:
+    parts = [values] if isinstance(values, Tensor) else values
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, Tensor) for part in parts):
+        raise TypeError(
+            f"{type(parametrization).__name__}.right_inverse must return a tensor or a tuple of tensors, not a "
+            f"{type(values).__name__}"
+        )
+    return list(parts)
+
+
+def _check_same(parametrization: Module, original: Tensor, computed: Any, unsafe: bool) -> None:
+    """The computed tensor takes the original's place, so it must look like it."""
+    if not isinstance(computed, Tensor):
+        raise TypeError(f"a parametrization must return a tensor, not a {type(computed).__name__}")
+    if not unsafe and (computed.shape != original.shape or computed.dtype != original.dtype):
+        names = ", ".join(
+            type(m).__name__
+            for m in (parametrization if isinstance(parametrization, ModuleList) else [parametrization])
+        )
+        raise ValueError(
+            f"{names} makes {computed.dtype}{list(computed.shape)} of a tensor that was "
+            f"{original.dtype}{list(original.shape)}; a parametrization keeps shape and dtype, unless it is "
+            "registered with unsafe=True"
+        )
+
+
+def _set_values(tensor: Tensor, values: Tensor) -> None:
+    """Give a tensor other values, perhaps of another shape; it stays the same object."""
+    if tensor.shape != values.shape:
+        tensor.grad = None
+    tensor.data = np.array(values.data, tensor.dtype)
+    tensor.version[0] += 1
+
+
+# -- the class of a parametrized module ----------------------------------------------------------------------
+
+
+class _Parametrized(Module):
+    """What the class of a parametrized module has over its class before."""
+
+    parametrizations: ModuleDict
+
+    def __getattr__(self, name: str) -> Any:
+        parts = self.__dict__.get("parametrizations", ())
+        if name in parts:
+            return _value(parts[name])
+        inherited = getattr(super(), "__getattr__", None)
+        if inherited is not None:
+            return inherited(name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        parts = self.__dict__.get("parametrizations", ())
+        if name not in parts:
+            super().__setattr__(name, value)
+        elif isinstance(value, Tensor):
+            parts[name].right_inverse(value)
+        else:
+            raise TypeError(
+                f"{type(self).__name__}.{name} is parametrized and can only be set to a tensor, not to a "
+                f"{type(value).__name__}"
+            )
+
+    def __delattr__(self, name: str) -> None:
+        if name in self.__dict__.get("parametrizations", ()):
+            raise AttributeError(
+                f"{type(self).__name__}.{name} is parametrized: call remove_parametrizations(module, {name!r}) first"
+            )
+        super().__delattr__(name)
+
+    def _check_name(self, name: str, names: dict[str, Any], what: str) -> None:
+        if name in self.__dict__.get("parametrizations", ()):
+            raise KeyError(
+                f"{type(self).__name__}: a {what} cannot be named {name!r}, because that is a parametrized tensor"
+            )
+        super()._check_name(name, names, what)
+
+    def __dir__(self) -> Any:
+        return [*super().__dir__(), *self.parametrizations]
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # This class has no place in any file from where a pickle could import it: it is made anew.
+        return _restore, (type_before_parametrizations(self),), self.__dict__
+
+
+@cache
+def _parametrized(cls: type[Module]) -> type[Module]:
+    """`cls` with computed attributes."""
+    names = {"__module__": cls.__module__, "__doc__": cls.__doc__}
+    return type(f"Parametrized{cls.__name__}", (_Parametrized, cls), names)
+
+
+def _restore(cls: type[Module]) -> Module:
+    """An empty parametrized module, for copies and pickles to fill."""
+    made = _parametrized(cls)
+    return made.__new__(made)
+
+
+def type_before_parametrizations(module: Module) -> type[Module]:
+    """The class that a module has without its parametrizations."""
+    cls = type(module)
+    return cls.__bases__[1] if isinstance(module, _Parametrized) else cls
+
+
+def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
+    """Is this tensor of the module computed by parametrizations? Without a name: is any?"""
+    if not isinstance(module, _Parametrized):
+        return False
+    return tensor_name is None or tensor_name in module.parametrizations
+
+
+# -- computing once for many uses ----------------------------------------------------------------------------
+
+
+class _Cache(threading.local):
+    values: "dict[tuple[Module, bool], tuple[list[int], Tensor]] | None" = None
+
+
+_cache = _Cache()
+
+
+def _value(parts: ParametrizationList) -> Tensor:
+    if _cache.values is None:
+        return parts()
+    key = parts, modes.grad  # a value computed in no_grad has no graph
+    versions = [tensor.version[0] for tensor in parts.parameters()]
+    known = _cache.values.get(key)
+    if known is None or known[0] != versions:
+        _cache.values[key] = known = versions, parts()
+    return known[1]
+
+
+@contextmanager
+def cached() -> Iterator[None]:
+    """Within it, each parametrized tensor is computed once, however often it is used.
+
+    For modules that use their weight several times in one forward pass, such as a cell in a loop over time. Leave the
+    block before the backward pass, or at least before the next forward pass: one graph is good for one backward pass.
+
+    Differences from PyTorch: a value is computed anew when a parameter that it depends on was changed.
+
+    Example:
+        >>> import minigrad as mg
+        >>> layer = mg.nn.utils.parametrizations.weight_norm(mg.nn.Linear(3, 2))
+        >>> with mg.nn.utils.parametrize.cached():
+        ...     layer.weight is layer.weight
+        True
+        >>> layer.weight is layer.weight
+        False
+    """
+    before = _cache.values
+    _cache.values = {} if before is None else before
+    try:
+        yield
+    finally:
+        _cache.values = before
+
+
+# -- putting on and taking off -------------------------------------------------------------------------------
+
+
+def register_parametrization(
+    module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
+) -> Module:
+    """From now on, compute a parameter or buffer of a module: `module.weight` is `parametrization(original)`.
+
+    Args:
+        module: any module; it is changed in place, and its class becomes "Parametrized...".
+        tensor_name: the name of a parameter or buffer directly in it, such as "weight" or "weight_hh_l0".
+        parametrization: a module. Its forward takes the original and returns the tensor. If it has a
+            `right_inverse`, this gives the original at the start (or several, in a tuple), and at each assignment;
+            otherwise the original starts as the tensor that was there. On a tensor that is parametrized already
+            it comes after the parametrizations that are there, and takes what they make.
+        unsafe: allow another shape or dtype than the tensor's own.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: no such tensor, or the parametrization makes another shape or dtype of it.
+        TypeError: something that is not a module, or does not return tensors.
+
+    A single original is the parameter that was there, the same object: an optimizer that holds it goes on working.
+    Several are new parameters, so make the optimizer afterwards. Initialize a weight by assignment, not in place: in
+    `init.zeros_(module.weight)` only what was computed changes; write `module.weight = mg.zeros(...)`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> class Symmetric(mg.nn.Module):
+        ...     def forward(self, x):
+        ...         return mg.triu(x) + mg.triu(x, 1).T
+        >>> layer = mg.nn.Linear(3, 3)
+        >>> layer = mg.nn.utils.parametrize.register_parametrization(layer, "weight", Symmetric())
+        >>> bool((layer.weight == layer.weight.T).all())
+        True
+        >>> [name for name, _ in layer.named_parameters()]
+        ['bias', 'parametrizations.weight.original']
+    """
+    for argument, value in (("module", module), ("parametrization", parametrization)):
+        if not isinstance(value, Module):
+            raise TypeError(
+                f"register_parametrization: {argument} must be a module, not a {type(value).__name__}"
+                + (" (the class itself: did you forget the brackets?)" if isinstance(value, type) else "")
+            )
+    parametrization.train(module.training)
+    if is_parametrized(module, tensor_name):
+        assert isinstance(module, _Parametrized)
+        parts = module.parametrizations[tensor_name]
+        with no_grad():
+            value = parts()
+            _check_same(parametrization, value, parametrization(value), unsafe)
+        parts.append(parametrization)
+        parts.unsafe |= unsafe
+        return module
+
+    names = module._parameter_names if tensor_name in module._parameter_names else module._buffer_names
+    original = module.__dict__.get(tensor_name) if tensor_name in names else None
+    if original is None:
+        known = ", ".join(
+            n for n in (*module._parameter_names, *module._buffer_names) if module.__dict__[n] is not None
+        )
+        raise ValueError(
+            f"register_parametrization: {type(module).__name__} has no parameter or buffer {tensor_name!r} (it has: "
+            f"{known or 'none'})"
+        )
+    parts = ParametrizationList([parametrization], original, unsafe).train(module.training)
+    if not isinstance(module, _Parametrized):
+        module.add_module("parametrizations", ModuleDict())
+        module.__class__ = _parametrized(type(module))
+    delattr(module, tensor_name)
+    module.__dict__["parametrizations"][tensor_name] = parts
+    return module
+
+
+def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Module:
+    """Take the parametrizations of a tensor off again: it is an ordinary parameter (or buffer) from now on.
+
+    Args:
+        module: the module; it is changed in place. When nothing else in it is parametrized, its class is what it was.
+        tensor_name: the tensor's name.
+        leave_parametrized: True leaves the value as it is computed now; False leaves the original.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: the tensor is not parametrized; or `leave_parametrized=False` where there are several originals,
+            none of which could take the tensor's place.
+
+    With a single original the parameter stays the same object, and an optimizer that holds it goes on working. With
+    several (weight norm) it is a new one: give it to the optimizer.
+
+    Example:
+        >>> import minigrad as mg
+        >>> layer = mg.nn.utils.parametrizations.weight_norm(mg.nn.Linear(3, 2))
+        >>> mg.nn.utils.parametrize.remove_parametrizations(layer, "weight").state_dict().keys()
+        dict_keys(['bias', 'weight'])
+    """
+    if not is_parametrized(module, tensor_name):
+        raise ValueError(
+            f"remove_parametrizations: {tensor_name!r} of {type(module).__name__} is not parametrized"
+            + (f"; these are: {', '.join(module.parametrizations)}" if isinstance(module, _Parametrized) else "")
+        )
+    assert isinstance(module, _Parametrized)
+    parts: ParametrizationList = module.parametrizations[tensor_name]
+    originals = parts.originals()
+    if not leave_parametrized and not parts.is_tensor:
+        raise ValueError(
+            f"remove_parametrizations: {tensor_name!r} is computed from {len(originals)} originals, and none of them "
+            "can take its place: use leave_parametrized=True"
+        )
+    with no_grad():
+        value = parts() if leave_parametrized else originals[0]
+    tensor = originals[0]
+    if not parts.is_tensor:
+        learned = isinstance(tensor, Parameter)
+        tensor = Tensor(value.data.copy())
+        if learned:
+            tensor = Parameter(tensor.data, any(original.requires_grad for original in originals))
+    elif leave_parametrized:
+        _set_values(tensor, value)
+        tensor.grad = None  # it was the gradient of something else
+
+    del module.parametrizations[tensor_name]
+    if not len(module.parametrizations):
+        del module.parametrizations
+        module.__class__ = type_before_parametrizations(module)
+    register = module.register_parameter if isinstance(tensor, Parameter) else module.register_buffer
+    register(tensor_name, tensor)
+    return module

@@ -1,0 +1,427 @@
+"""Normalizations of weights: weight norm, weight standardization, spectral norm.
+
+They look at no activations at all: a layer's weight is computed from other parameters, and the layer uses what comes
+out. So a batch of one is as good as any other, training and evaluation compute the same (the spectral norm's estimate
+stands still in evaluation), and the cost does not grow with the batch.
+
+The four decisions, for weights: (1) which weights share a statistic: those of one output unit, a *filter*, or the
+whole matrix; (2) which statistic: a length, mean and variance, the largest singular value; (3) how it is applied:
+divide, standardize; (4) how capacity is restored: a learned length g, a gain, or not at all, because to bound the
+layer is the point of it.
+"""
+
+from math import prod
+from math import sqrt as root
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Function
+from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.modes import modes
+from minigrad.autograd.tensor import Tensor, raw
+from minigrad.kernels import weight as kernels
+from minigrad.ops.compare import where
+from minigrad.ops.linalg import dot, mv
+from minigrad.ops.norm.common import PASSES, RowNorm, affine, check_float, moments, standardize
+from minigrad.ops.reduction import sum as sum_over
+from minigrad.ops.shape import movedim, one_axis, reshape
+from minigrad.ops.unary import sqrt
+
+# -- what they share -----------------------------------------------------------------------------------------
+
+
+def nonzero(size: Any) -> Any:
+    """`size` with 1 in place of 0: what is divided by it stays 0, and the gradient stays finite."""
+    return where(raw(size) == 0, 1.0, size)
+
+
+def unit_shape(shape: tuple[int, ...], dim: int | None) -> tuple[int, ...]:
+    """The shape in which one number for each unit broadcasts against the weight; () if there is one for all."""
+    return () if dim is None else tuple(n if axis == dim else 1 for axis, n in enumerate(shape))
+
+
+def checked(op: str, weight: Any, dim: int | None) -> tuple[Any, int | None]:
+    """The weight's array, and `dim` counted from the front."""
+    w = check_float(op, weight)
+    if w.ndim == 0:
+        raise ValueError(f"{op}: the weight must have an axis of units, and it is 0-d")
+    return w, dim if dim is None else one_axis(dim, w.ndim, op)
+
+
+def check_fits(op: str, name: str, values: Any, shape: tuple[int, ...], w: Any) -> None:
+    """`values` must have this shape, and the dtype of the weight."""
+    array = raw(values)
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{op}: {name} must be a tensor or an array, not a {type(array).__name__}")
+    if array.shape != shape:
+        raise ValueError(
+            f"{op}: {name} has shape {array.shape}, and must have {shape} for a weight of shape {w.shape}"
+        )
+    if array.dtype != w.dtype:
+        raise TypeError(f"{op}: the weight is {w.dtype} and {name} is {array.dtype}; bring them to one dtype")
+
+
+def as_matrix(w: Any, dim: int | None) -> Any:
+    """An array as contiguous rows, one for each unit; one row in all without `dim`."""
+    if dim is None:
+        return np.ascontiguousarray(w).reshape(1, -1)
+    rows = w if dim == 0 else np.moveaxis(w, dim, 0)
+    return np.ascontiguousarray(rows).reshape(w.shape[dim], prod(rows.shape[1:]))
+
+
+def from_matrix(matrix: Any, shape: tuple[int, ...], dim: int | None) -> Any:
+    """The opposite of `as_matrix`."""
+    if not dim:
+        return matrix.reshape(shape)
+    moved = (shape[dim], *shape[:dim], *shape[dim + 1 :])
+    return np.moveaxis(matrix.reshape(moved), 0, dim)
+
+
+# -- weight norm ---------------------------------------------------------------------------------------------
+
+
+class WeightNorm(Function):
+    """w = g · v/‖v‖, one g and one length for each unit."""
+
+    lengths: Any = None
+
+    def __init__(self, dim: int | None):
+        self.dim = dim
+
+    def composed(self, v: Any, g: Any) -> Any:
+        """Equation 2 of the paper."""
+        axes = tuple(axis for axis in range(v.ndim) if axis != self.dim)
+        squares = sum_over(v * v, axes, keepdim=self.dim is not None) if axes else v * v
+        return g * (v / sqrt(nonzero(squares)))
+
+    def forward(self, v: Any, g: Any) -> Any:
+        self.save_for_backward(v, g)
+        rows = as_matrix(v, self.dim)
+        w, self.lengths = np.empty(rows.shape, v.dtype), np.empty(len(rows))
+        kernels.unit_rows_forward(PASSES * v.size, rows, g.reshape(-1), w, self.lengths)
+        return from_matrix(w, v.shape, self.dim)
+
+    def backward(self, grad: Any) -> Any:
+        return fused_backward(self.composed, self.gradients, "WeightNormBackward", grad, *self.saved)
+
+    def gradients(self, grad: Any, v: Any, g: Any) -> tuple[Any, Any]:
+        rows = as_matrix(v, self.dim)
+        dv, dg = np.empty(rows.shape, v.dtype), np.empty(len(rows), v.dtype)
+        kernels.unit_rows_backward(
+            PASSES * v.size, as_matrix(grad, self.dim), rows, g.reshape(-1), self.lengths, dv, dg
+        )
+        return (
+            from_matrix(dv, v.shape, self.dim) if self.needs(0) else None,
+            dg.reshape(g.shape) if self.needs(1) else None,
+        )
+
+
+def weight_norm(v: Any, g: Any, dim: int | None = 0) -> Any:
+    """Write a weight as a length times a direction, and learn the two apart.
+
+    w = g · v / ‖v‖
+
+    The four decisions: (1) the weights of one output unit share a statistic, (2) their Euclidean length, (3) which
+    divides them; (4) g, one for each unit, is the length that the unit has instead.
+
+    A gradient step on v moves at right angles to v, so v only ever grows, and as it grows its direction turns more
+    slowly: the step size adjusts itself. Nothing is subtracted and no batch is looked at, so activations keep whatever
+    mean they have; see mean-only batch norm (section 2.3 of the paper) for the other half, and
+    `nn.utils.data_dependent_init` for a start that standardizes the pre-activations once.
+
+    Shapes:
+        v any, g as v with every axis but `dim` of length 1, or () for `dim=None` → w as v.
+
+    Args:
+        v: the direction, of any length.
+        g: the length of each unit's weights.
+        dim: the axis of the units. For Linear and Conv this is 0; for ConvTranspose, whose weight is
+            (in, out, ...), 1. None: one length for all of v.
+
+    Raises:
+        ValueError: a shape or an axis that does not fit.
+        TypeError: not floating-point, or dtypes that differ.
+
+    Where v is 0 it has no direction: its length is then taken for 1, so that w = 0, ∂L/∂v = g · ∂L/∂w and ∂L/∂g = 0.
+
+    Differences from PyTorch: v = 0 gives NaN there; and `dim=-1`, there another name of None, is the last axis here.
+    Keras has no weight norm.
+
+    Source: Salimans & Kingma, "Weight normalization", arXiv 1602.07868.
+
+    Example:
+        >>> import minigrad as mg
+        >>> v = mg.tensor([[3.0, 4.0], [0.0, 0.5]])
+        >>> mg.nn.functional.weight_norm(v, mg.tensor([[10.0], [1.0]])).tolist()
+        [[6.0, 8.0], [0.0, 1.0]]
+    """
+    op = "weight_norm"
+    array, dim = checked(op, v, dim)
+    check_fits(op, "g", g, unit_shape(array.shape, dim), array)
+    norm = WeightNorm(dim)
+    return norm.composed(v, g) if modes.composed else norm(v, g)
+
+
+# -- weight standardization ----------------------------------------------------------------------------------
+
+
+class WeightStandardization(RowNorm):
+    """Rows are filters, the weights of one output unit. The kernels are those of group norm."""
+
+    def __init__(self, shape: tuple[int, ...], eps: float):
+        self.parameters, self.eps = shape[0], float(eps)
+        self.length = self.run = prod(shape[1:])
+
+    def composed(self, w: Any, gain: Any, _: Any) -> Any:
+        """Equation 6 of the paper, and the gain of the scaled one."""
+        return affine(
+            standardize(w, *moments(w, tuple(range(1, w.ndim))), self.eps), gain, None, unit_shape(w.shape, 0)
+        )
+
+
+def standardized(op: str, weight: Any, gain: Any, dim: int, eps: float) -> Any:
+    """Each filter to mean 0 and variance 1, times a gain for each."""
+    shape = raw(weight).shape
+    fan_in = prod(shape) // max(shape[dim], 1)
+    if fan_in == 1:
+        raise ValueError(
+            f"{op}: a filter of one weight has no variance, and the weight has shape {shape} with dim={dim}: "
+            "standardized, all would be 0. Depthwise 1×1 convolutions and single inputs are better left alone"
+        )
+    w = movedim(weight, dim, 0) if dim else weight
+    norm = WeightStandardization(raw(w).shape, eps)
+    w = norm.composed(w, gain, None) if modes.composed else norm(w, gain, None)
+    return movedim(w, 0, dim) if dim else w
+
+
+def weight_standardization(weight: Any, dim: int = 0, eps: float = 1e-10) -> Any:
+    """Give the weights of every output unit mean 0 and variance 1.
+
+    ŵ = (w − μ) / √(σ² + ε)
+
+    The four decisions: (1) the weights of one output unit, a filter, share statistics, (2) the mean and the biased
+    variance, (3) which standardize them; (4) nothing restores capacity: a norm of the activations behind the layer
+    (the paper's is group norm) has a γ and β that do.
+
+    The gradient that reaches w is orthogonal to 1 and, ε apart, to ŵ within each filter, which makes the loss
+    smoother; with group norm it trains as well at one image per batch as batch norm does at many.
+
+    Shapes:
+        weight (out, ...) for dim = 0, result the same.
+
+    Args:
+        weight: w, at least two-dimensional.
+        dim: the axis of the output units: 0 for Linear and Conv, 1 for ConvTranspose.
+        eps: ε, under the root. Weights are small, with a variance near 1/fan_in, so batch norm's 1e-5 would be felt
+            here; the authors' program adds 1e-5 to the *deviation*, which is about 1e-10 here.
+
+    Raises:
+        ValueError: filters of a single weight, or an axis that is not there.
+        TypeError: not floating-point.
+
+    A filter of equal weights becomes 0. The authors' program has the unbiased deviation, the paper the biased one, as
+    here. PyTorch and Keras have no weight standardization; it is `instance_norm` of a weight seen as one image whose
+    channels are the filters, and is computed by the same kernels.
+
+    Source: Qiao, Wang, Liu, Shen & Yuille, "Weight standardization", arXiv 1903.10520.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.functional.weight_standardization(mg.tensor([[1.0, 3.0], [10.0, 30.0]])).tolist()
+        [[-1.0, 1.0], [-1.0, 1.0]]
+    """
+    op = "weight_standardization"
+    _, axis = checked(op, weight, int(dim))
+    return standardized(op, weight, None, int(axis or 0), eps)
+
+
+def scaled_weight_standardization(
+    weight: Any, gain: Any = None, gamma: float = 1.0, dim: int = 0, eps: float = 1e-10
+) -> Any:
+    """Standardize every filter and divide by √fan_in, so that the layer keeps the variance of its input.
+
+    ŵ = gain · γ/√N · (w − μ) / √(σ² + ε),        N = fan_in, the number of weights of a filter
+
+    The four decisions: (1) the weights of one output unit share statistics, (2) the mean and the biased variance,
+    (3) which standardize them; (4) a learned gain for each unit, if there is one, and a constant γ, which makes up for
+    what the nonlinearity takes away, restore the scale.
+
+    For inputs of variance 1 the pre-activations have variance γ², and because the weights of a unit add up to 0, the
+    mean of relu's outputs is no longer amplified from layer to layer. With γ = √2/√(1 − 1/π) ≈ 1.7129 for relu,
+    residual networks train without any norm of activations.
+
+    Shapes:
+        weight (out, ...) for dim = 0, gain (out, 1, ...) → as the weight.
+
+    Args:
+        weight: w, at least two-dimensional.
+        gain: one number for each unit, of the weight's shape with every axis but `dim` of length 1; None for 1.
+        gamma: γ, 1 divided by the deviation that the nonlinearity gives to a standard normal input.
+        dim: the axis of the output units: 0 for Linear and Conv, 1 for ConvTranspose.
+        eps: ε, under the root; see `weight_standardization`.
+
+    Raises:
+        ValueError: filters of a single weight, or a shape or an axis that does not fit.
+        TypeError: not floating-point, or dtypes that differ.
+
+    The authors' program bounds N·σ² from below by 1e-4 instead of adding ε. PyTorch and Keras do not have it.
+
+    Source: Brock, De & Smith, "Characterizing signal propagation to close the performance gap in unnormalized
+    ResNets", arXiv 2101.08692; the learned gain is from their arXiv 2102.06171.
+
+    Example:
+        >>> import minigrad as mg
+        >>> w = mg.tensor([[1.0, 3.0, 1.0, 3.0]])
+        >>> mg.nn.functional.scaled_weight_standardization(w, gamma=2.0).tolist()
+        [[-1.0, 1.0, -1.0, 1.0]]
+    """
+    op = "scaled_weight_standardization"
+    w, axis = checked(op, weight, int(dim))
+    units = w.shape[int(axis or 0)]
+    scale = float(gamma) / root(max(w.size // max(units, 1), 1))
+    if gain is None:
+        factors = np.full(units, scale, w.dtype)
+    else:
+        check_fits(op, "gain", gain, unit_shape(w.shape, axis), w)
+        factors = reshape(gain, (units,)) * scale
+    return standardized(op, weight, factors, int(axis or 0), eps)
+
+
+# -- spectral norm -------------------------------------------------------------------------------------------
+
+
+class SpectralNorm(Function):
+    """W/σ with σ = uᵀ W v, where u and v are constants.
+
+    Args:
+        u, v: estimates of the first singular vectors.
+        dim: the axis of the weight that is the matrix' first.
+        sigma: uᵀ W v, if it is known already.
+    """
+
+    def __init__(self, u: Any, v: Any, dim: int, sigma: Any = None):
+        self.u, self.v, self.dim, self.sigma = u, v, dim, sigma
+
+    def composed(self, weight: Any) -> Any:
+        """Equations 8 and 9 of the paper, with u and v as they are."""
+        matrix = movedim(weight, self.dim, 0) if self.dim else weight
+        matrix = reshape(matrix, (self.u.size, self.v.size))
+        return weight / nonzero(dot(Tensor(self.u), mv(matrix, Tensor(self.v))))
+
+    def forward(self, weight: Any) -> Any:
+        self.save_for_backward(weight)
+        if self.sigma is None:
+            self.sigma = self.u @ (as_matrix(weight, self.dim) @ self.v)
+        return weight / weight.dtype.type(self.sigma or 1)
+
+    def backward(self, g: Any) -> Any:
+        return fused_backward(self.composed, self.gradients, "SpectralNormBackward", g, *self.saved)
+
+    def gradients(self, g: Any, weight: Any) -> tuple[Any]:
+        """∂L/∂W = (∂L/∂y − ⟨∂L/∂y, y⟩ u vᵀ) / σ for y = W/σ; σ = 0 is taken for 1, a constant."""
+        if self.sigma == 0:
+            return (g,)
+        matrix, rows = as_matrix(weight, self.dim), as_matrix(g, self.dim)
+        inverse = 1 / float(self.sigma)
+        along = float(np.dot(rows.reshape(-1), matrix.reshape(-1))) * inverse
+        dw = np.multiply.outer(self.u * weight.dtype.type(-along * inverse), self.v)
+        dw += rows * weight.dtype.type(inverse)
+        return (from_matrix(dw, weight.shape, self.dim),)
+
+
+def unit_vector(x: Any, eps: float) -> tuple[Any, Any]:
+    """x / max(‖x‖, ε), and ‖x‖, whose squares float32 may not hold."""
+    wide = x.astype(np.float64)
+    size = root(np.dot(wide, wide))
+    return x / x.dtype.type(max(size, eps)), size
+
+
+def power_iteration(matrix: Any, u: Any, v: Any, steps: int, eps: float) -> tuple[Any, Any, Any]:
+    """Turn u and v towards the first singular vectors: u ← W v/‖W v‖, v ← Wᵀ u/‖Wᵀ u‖. Returns them and uᵀ W v."""
+    size = None
+    for _ in range(steps):
+        u, _ = unit_vector(matrix @ v, eps)
+        v, size = unit_vector(u @ matrix, eps)
+    # The last step tells σ for nothing: uᵀ W v = (Wᵀ u)ᵀ (Wᵀ u)/‖Wᵀ u‖.
+    return u, v, size if size is not None and size > eps else u @ (matrix @ v)
+
+
+def spectral_norm(
+    weight: Any,
+    u: Any,
+    v: Any,
+    n_power_iterations: int = 1,
+    dim: int = 0,
+    eps: float = 1e-12,
+    training: bool = False,
+) -> Any:
+    """Divide a weight by its largest singular value, so that the layer stretches no input.
+
+    y = W / σ,   σ = uᵀ W v;    in training first, n times,   u ← W v/‖W v‖,  v ← Wᵀ u/‖Wᵀ u‖
+
+    The four decisions: (1) the whole weight, as a matrix with a row for each unit, shares one statistic, (2) its
+    largest singular value, the most by which it lengthens a vector, estimated by power iteration, (3) which divides
+    it; (4) nothing restores capacity, for the point is the bound: the layer is 1-Lipschitz.
+
+    A weight moves little from step to step, so one iteration that starts from the last step's vectors is enough to
+    keep up with it. At the start it is not: pass a large `n_power_iterations` once, or make u and v with
+    `nn.utils.parametrizations.spectral_norm`, which iterates 15 times.
+
+    Shapes:
+        weight any, with m units along `dim`; u (m,); v (number of elements / m,) → as the weight.
+
+    Args:
+        weight: W.
+        u, v: estimates of the first left and right singular vectors. With `training` they are updated in place;
+            without, they are used as they are.
+        n_power_iterations: n.
+        dim: the axis of the units, which becomes the matrix' first: 0 for Linear and Conv, 1 for ConvTranspose.
+        eps: ε, the least length that a vector is divided by.
+        training: iterate?
+
+    Raises:
+        ValueError: a shape or an axis that does not fit.
+        TypeError: not floating-point, or dtypes that differ.
+
+    No gradient flows through u and v: at the true singular vectors ∂σ/∂W is u vᵀ, as if they were constants. (First
+    derivatives are then exact; second ones leave out how u and v turn with W, as in PyTorch.)
+
+    A weight of 0 stays 0, for σ = 0 is taken for 1; and u and v move only where σ is a number other than 0 (PyTorch
+    makes them 0 or NaN for good). For convolutions σ is that of the reshaped weight, as in the paper, not that of the
+    convolution as a linear map. Keras' SpectralNormalization divides in the same way.
+
+    Source: Miyato, Kataoka, Koyama & Yoshida, "Spectral normalization for GANs", arXiv 1802.05957.
+
+    Example:
+        >>> import minigrad as mg
+        >>> w = mg.tensor([[2.0, 0.0], [0.0, 1.0]])
+        >>> u, v = mg.tensor([1.0, 0.0]), mg.tensor([1.0, 0.0])
+        >>> mg.nn.functional.spectral_norm(w, u, v).tolist()
+        [[1.0, 0.0], [0.0, 0.5]]
+    """
+    op = "spectral_norm"
+    w, axis = checked(op, weight, int(dim))
+    axis = int(axis or 0)
+    units = w.shape[axis]
+    check_fits(op, "u", u, (units,), w)
+    check_fits(op, "v", v, (w.size // max(units, 1),), w)
+    # Copies: the estimates may move on before the backward pass.
+    left, right, sigma = raw(u).copy(), raw(v).copy(), None
+    if training and w.size:
+        if n_power_iterations < 0:
+            raise ValueError(f"{op}: n_power_iterations must not be negative, and is {n_power_iterations}")
+        left, right, sigma = power_iteration(as_matrix(w, axis), left, right, n_power_iterations, eps)
+        if n_power_iterations and np.isfinite(sigma) and sigma != 0:
+            overwrite(op, "u", u, left)
+            overwrite(op, "v", v, right)
+    norm = SpectralNorm(left, right, axis, sigma)
+    return norm.composed(weight) if modes.composed else norm(weight)
+
+
+def overwrite(op: str, name: str, values: Any, new: Any) -> None:
+    """Set `values`, in place."""
+    if not raw(values).flags.writeable:
+        raise ValueError(f"{op}: {name} is to be updated in place, and is read-only; pass a copy of it")
+    array = values._write(op) if isinstance(values, Tensor) else values
+    array[...] = new
