@@ -10,11 +10,11 @@ mention them. W satisfies
 
     W² = A⁻¹    ⇒    W dW + dW W = −A⁻¹ dA A⁻¹ = −W² dA W²
 
-a linear equation for dW, of the form W X + X W = B (Sylvester's, or Lyapunov's). Its solution divides by λ(W)ᵢ + λ(W)ⱼ,
-a sum of positive numbers: equal eigenvalues are as good as any. And the equation can be differentiated again, by the
-same reasoning, so that derivatives of every order are solutions of such equations.
+a linear equation for dW, of the form W X + X W = B (Sylvester's, or Lyapunov's). Its solution divides by sums of two
+eigenvalues of W, which are positive: equal ones are as good as any. And the equation can be differentiated again, by
+the same reasoning, so that derivatives of every order are solutions of such equations.
 
-**By Newton–Schulz iterations.** `newton_schulz` multiplies and adds matrices only, and comes close to W in a few steps.
+**By Newton–Schulz iterations.** `newton_schulz` multiplies and adds matrices only; a few steps come close to W.
 """
 
 from typing import Any
@@ -143,13 +143,13 @@ def inverse_sqrt(a: Any, eps: float = 0.0) -> Any:
 
 
 def newton_schulz(a: Any, iterations: int) -> Any:
-    """A^(−½), approximately: Newton's method on P ↦ P⁻² − A, arranged (by Schulz) so that nothing is inverted.
+    """A^(−½), approximately: Newton's method for P⁻² = A, arranged (by Schulz) so that nothing is inverted.
 
     P₀ = I,    Pₖ = ½ (3 Pₖ₋₁ − Pₖ₋₁³ A / tr A),    A^(−½) ≈ P_T / √tr A
 
     Dividing by the trace brings the eigenvalues into (0, 1], where the iteration converges. An eigenvalue λ of A takes
-    about log_1.5 √(tr A / λ) steps before it is reached, and then doubles its digits with each: the large ones come
-    first, and few steps leave small ones, which are mostly noise, unamplified.
+    about log(√(tr A / λ)) / log 1.5 steps before it is reached, and then doubles its digits with each: the large ones
+    come first, and few steps leave small ones, which are mostly noise, unamplified.
 
     Args:
         a: (*, n, n), symmetric positive definite matrices.
@@ -157,16 +157,18 @@ def newton_schulz(a: Any, iterations: int) -> Any:
 
     Example:
         >>> import minigrad as mg
-        >>> newton_schulz(mg.tensor([[4.0, 0.0], [0.0, 4.0]]), 5).tolist()
+        >>> newton_schulz(mg.tensor([[4.0, 0.0], [0.0, 4.0]]), 6).tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
     _check_square("newton_schulz", a)
     identity = np.eye(a.shape[-1], dtype=a.dtype)
     total = sum_over(a * identity, (-2, -1), keepdim=True)
-    a = a / total
-    p = identity
+    p, y = identity, a / total
     for _ in range(iterations):
-        p = 1.5 * p - 0.5 * matmul(matmul(matmul(p, p), p), a)
+        # y is P A / tr A, so that P y P is P³ A / tr A: all of them commute. Cubing P itself would be the same on
+        # paper; but there rounding breaks the commuting a little, and the iteration amplifies it.
+        step = 1.5 * identity - 0.5 * matmul(p, y)
+        p, y = matmul(step, p), matmul(y, step)
     return p / sqrt(total)
 
 

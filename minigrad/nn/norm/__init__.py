@@ -11,6 +11,7 @@ from minigrad.nn.norm.local import DivisiveNorm, LocalResponseNorm
 from minigrad.nn.norm.response import FilterResponseNorm, GlobalResponseNorm, ThresholdedLinearUnit
 from minigrad.nn.norm.rms import RMSNorm
 from minigrad.nn.norm.unit import CosineLinear, CosineSimilarity, ScaleNorm, UnitNorm
+from minigrad.nn.norm.whitening import DecorrelatedBatchNorm, IterativeNorm
 
 __all__ = [
     "BatchNorm1d",
@@ -18,6 +19,7 @@ __all__ = [
     "BatchNorm3d",
     "CosineLinear",
     "CosineSimilarity",
+    "DecorrelatedBatchNorm",
     "DivisiveNorm",
     "DynamicErf",
     "DynamicTanh",
@@ -27,6 +29,7 @@ __all__ = [
     "InstanceNorm1d",
     "InstanceNorm2d",
     "InstanceNorm3d",
+    "IterativeNorm",
     "LayerNorm",
     "LocalResponseNorm",
     "RMSNorm",

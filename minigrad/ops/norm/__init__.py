@@ -10,11 +10,13 @@ from minigrad.ops.norm.response import filter_response_norm, global_response_nor
 from minigrad.ops.norm.rms import rms_norm
 from minigrad.ops.norm.unit import cosine_linear, cosine_similarity, normalize, scale_norm
 from minigrad.ops.norm.weight import scaled_weight_standardization, spectral_norm, weight_norm, weight_standardization
+from minigrad.ops.norm.whitening import decorrelated_batch_norm, iterative_norm
 
 __all__ = [
     "batch_norm",
     "cosine_linear",
     "cosine_similarity",
+    "decorrelated_batch_norm",
     "divisive_norm",
     "dynamic_erf",
     "dynamic_tanh",
@@ -22,6 +24,7 @@ __all__ = [
     "global_response_norm",
     "group_norm",
     "instance_norm",
+    "iterative_norm",
     "layer_norm",
     "local_response_norm",
     "mean_variance_normalization",

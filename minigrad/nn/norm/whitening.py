@@ -1,0 +1,180 @@
+"""Whitening layers: decorrelated batch normalization, and IterNorm."""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Tensor
+from minigrad.nn import functional as F
+from minigrad.nn.norm.common import Norm
+
+
+class _WhiteningNorm(Norm):
+    """γ, β, and running averages of the mean and of the whitening matrix."""
+
+    running_mean: Tensor | None
+    running_matrix: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        num_groups: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track_running_stats: bool,
+        bias: bool,
+        dtype: Any,
+    ):
+        super().__init__()
+        if num_groups < 1 or num_features % num_groups:
+            name = type(self).__name__
+            raise ValueError(f"{name}: num_features={num_features} is not divisible by num_groups={num_groups}")
+        dtype = np.float32 if dtype is None else dtype
+        self.num_features, self.num_groups, self.eps, self.momentum = num_features, num_groups, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        self.make_affine((num_features,), affine, bias, dtype)
+        width = num_features // num_groups
+        shape, tracked = (num_groups, width, width), track_running_stats
+        self.register_buffer("running_mean", Tensor(np.empty(num_features, dtype)) if tracked else None)
+        self.register_buffer("running_matrix", Tensor(np.empty(shape, dtype)) if tracked else None)
+        self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if tracked else None)
+        self.reset_running_stats()
+
+    def reset_running_stats(self) -> None:
+        """Forget the running averages: mean 0, the identity for a matrix, no batch seen."""
+        if self.running_mean is not None and self.running_matrix is not None and self.num_batches_tracked is not None:
+            self.running_mean.fill_(0)
+            self.running_matrix.copy_(
+                np.broadcast_to(np.eye(self.running_matrix.shape[-1]), self.running_matrix.shape)
+            )
+            self.num_batches_tracked.fill_(0)
+
+    def reset_parameters(self) -> None:
+        """γ back to 1, β to 0, and the running averages to nothing seen."""
+        self.reset_running_stats()
+        super().reset_parameters()
+
+    def whiten(self, input: Tensor, *statistics: Any) -> Tensor:
+        """The layer's function: of the input, running averages, γ, β, training, momentum, ε."""
+        raise NotImplementedError(f"{type(self).__name__} defines no whiten")
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim < 2 or input.shape[1] != self.num_features:
+            raise ValueError(
+                f"{type(self).__name__}: num_features={self.num_features}, and the input must be "
+                f"(N, {self.num_features}) or (N, {self.num_features}, ...); its shape is {input.shape}"
+            )
+        mean, matrix, count = self.running_mean, self.running_matrix, self.num_batches_tracked
+        if not self.training:
+            return self.whiten(input, mean, matrix, self.weight, self.bias, mean is None, 0.0, self.eps)
+        if not self.track_running_stats or count is None:
+            return self.whiten(input, None, None, self.weight, self.bias, True, 0.0, self.eps)
+        # momentum=None: the k-th batch weighs 1/k, so that all batches weigh the same.
+        momentum = 1 / (count.item() + 1) if self.momentum is None else self.momentum
+        y = self.whiten(input, mean, matrix, self.weight, self.bias, True, momentum, self.eps)
+        if 0 not in input.shape:
+            count._write(type(self).__name__)[...] += 1
+        return y
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, num_groups={self.num_groups}, eps={self.eps}, momentum={self.momentum}, "
+            f"affine={self.affine}, bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
+        )
+
+
+class DecorrelatedBatchNorm(_WhiteningNorm):
+    """Whiten each group of channels by the mini-batch's mean and covariance; in evaluation by running averages.
+
+    y = (Σ + εI)^(−½) (x − μ) · γ + β; see `functional.decorrelated_batch_norm`.
+
+    Args:
+        num_features: C, the number of channels.
+        num_groups: G, a divisor of C: groups of C/G channels are whitened, each for itself. With C groups it is
+            batch norm. Whitening many channels at once needs large batches.
+        eps: ε, on the diagonal of the covariance.
+        momentum: the weight of the new batch in the running averages; None averages all batches equally.
+        affine: False leaves γ (`weight`) and β (`bias`) out.
+        track_running_stats: False keeps no averages; evaluation then uses the batch's statistics, too.
+        bias: False leaves only β out.
+        dtype: of parameters and averages; float32 by default.
+
+    Shapes:
+        (N, C) or (N, C, *), with any number of axes of space → the same. `running_mean` is (C,), `running_matrix`
+        (G, C/G, C/G).
+
+    Raises:
+        ValueError: G does not divide C; another number of channels; one value per channel in training.
+
+    Source: Huang, Yang, Lang & Deng, "Decorrelated batch normalization", arXiv 1804.08450.
+
+    Example:
+        >>> import minigrad as mg
+        >>> norm = mg.nn.DecorrelatedBatchNorm(2, eps=0.0)
+        >>> x = mg.tensor([[1.0, 1.0], [-1.0, -1.0], [2.0, -2.0], [-2.0, 2.0]])  # variance 2 along (1, 1)/√2, then 8
+        >>> norm(x).round(decimals=4).tolist()
+        [[1.0, 1.0], [-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_groups: int = 1,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        bias: bool = True,
+        dtype: Any = None,
+    ):
+        super().__init__(num_features, num_groups, eps, momentum, affine, track_running_stats, bias, dtype)
+
+    def whiten(self, input: Tensor, *statistics: Any) -> Tensor:
+        return F.decorrelated_batch_norm(input, *statistics, num_groups=self.num_groups)
+
+
+class IterativeNorm(_WhiteningNorm):
+    """`DecorrelatedBatchNorm` by a few Newton–Schulz iterations instead of eigenvalues: IterNorm.
+
+    See `functional.iterative_norm`.
+
+    Args:
+        num_features, num_groups, eps, momentum, affine, track_running_stats, bias, dtype: as in
+            `DecorrelatedBatchNorm`.
+        iterations: T; more of them whiten more completely.
+
+    Source: Huang, Zhou, Zhu, Liu & Shao, "Iterative normalization", arXiv 1904.03441.
+
+    Example:
+        >>> import minigrad as mg
+        >>> norm = mg.nn.IterativeNorm(64, num_groups=4, iterations=7)
+        >>> norm(mg.randn(8, 64, 5, 5)).shape, norm.running_matrix.shape
+        ((8, 64, 5, 5), (4, 16, 16))
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_groups: int = 1,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        iterations: int = 5,
+        bias: bool = True,
+        dtype: Any = None,
+    ):
+        super().__init__(num_features, num_groups, eps, momentum, affine, track_running_stats, bias, dtype)
+        if not isinstance(iterations, int | np.integer) or iterations < 0:
+            raise ValueError(f"IterativeNorm: iterations must be an integer of at least 0, and is {iterations!r}")
+        self.iterations = int(iterations)
+
+    def whiten(self, input: Tensor, *statistics: Any) -> Tensor:
+        return F.iterative_norm(input, *statistics, num_groups=self.num_groups, iterations=self.iterations)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, iterations={self.iterations}"
