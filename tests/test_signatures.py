@@ -69,6 +69,7 @@ MISSING: dict[str, set[str]] = {
     "repeat_interleave": {"output_size"},
     "nn.Embedding": _TABLE_OPTIONS,
     "nn.functional.embedding": _TABLE_OPTIONS,
+    "nn.functional.interpolate": {"align_corners", "recompute_scale_factor", "antialias"},
     "optim.lr_scheduler.SequentialLR": {"last_epoch"},
 }
 

@@ -59,9 +59,14 @@ from minigrad.nn.loss import (
 )
 from minigrad.nn.module import Module
 from minigrad.nn.norm import (
+    SPADE,
+    AdaptiveInstanceNorm,
     BatchNorm1d,
     BatchNorm2d,
     BatchNorm3d,
+    ConditionalBatchNorm1d,
+    ConditionalBatchNorm2d,
+    ConditionalBatchNorm3d,
     CosineLinear,
     CosineSimilarity,
     DecorrelatedBatchNorm,

@@ -57,7 +57,10 @@ from minigrad.ops.loss import (
     smooth_l1_loss,
 )
 from minigrad.ops.norm import (
+    adaptive_instance_norm,
     batch_norm,
+    conditional_batch_norm,
+    conditional_instance_norm,
     cosine_linear,
     cosine_similarity,
     decorrelated_batch_norm,
@@ -76,6 +79,7 @@ from minigrad.ops.norm import (
     rms_norm,
     scale_norm,
     scaled_weight_standardization,
+    spade,
     spectral_norm,
     thresholded_linear_unit,
     weight_norm,
@@ -96,6 +100,7 @@ from minigrad.ops.pool import (
     max_pool2d,
     max_pool3d,
 )
+from minigrad.ops.resize import interpolate
 from minigrad.ops.unary import (
     sigmoid,
     tanh,

@@ -94,4 +94,13 @@ CASES = [
         )
         for mode in ("reflect", "replicate", "circular")
     ],
+    *[
+        Case(
+            f"interpolate_{mode}_{k}",
+            lambda lib, x, mode=mode, options=options: lib.nn.functional.interpolate(x, mode=mode, **options),
+            normal(2, 2, 3, 5),
+        )
+        for mode in ("nearest", "nearest-exact")
+        for k, options in enumerate(({"size": (2, 8)}, {"size": 5}, {"scale_factor": 2}, {"scale_factor": (1.7, 0.6)}))
+    ],
 ]

@@ -4,6 +4,13 @@ The files are those of `minigrad.ops.norm`, where the formulas are.
 """
 
 from minigrad.nn.norm.batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from minigrad.nn.norm.conditional import (
+    SPADE,
+    AdaptiveInstanceNorm,
+    ConditionalBatchNorm1d,
+    ConditionalBatchNorm2d,
+    ConditionalBatchNorm3d,
+)
 from minigrad.nn.norm.dynamic import DynamicErf, DynamicTanh
 from minigrad.nn.norm.group import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from minigrad.nn.norm.layer import LayerNorm
@@ -14,9 +21,14 @@ from minigrad.nn.norm.unit import CosineLinear, CosineSimilarity, ScaleNorm, Uni
 from minigrad.nn.norm.whitening import DecorrelatedBatchNorm, IterativeNorm
 
 __all__ = [
+    "SPADE",
+    "AdaptiveInstanceNorm",
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "ConditionalBatchNorm1d",
+    "ConditionalBatchNorm2d",
+    "ConditionalBatchNorm3d",
     "CosineLinear",
     "CosineSimilarity",
     "DecorrelatedBatchNorm",

@@ -1,6 +1,12 @@
 """The normalizations as graph ops, one family a file. `common` holds what they share, and the idea behind it."""
 
 from minigrad.ops.norm.batch import batch_norm
+from minigrad.ops.norm.conditional import (
+    adaptive_instance_norm,
+    conditional_batch_norm,
+    conditional_instance_norm,
+    spade,
+)
 from minigrad.ops.norm.dynamic import dynamic_erf, dynamic_tanh
 from minigrad.ops.norm.group import group_norm, instance_norm
 from minigrad.ops.norm.layer import layer_norm
@@ -13,7 +19,10 @@ from minigrad.ops.norm.weight import scaled_weight_standardization, spectral_nor
 from minigrad.ops.norm.whitening import decorrelated_batch_norm, iterative_norm
 
 __all__ = [
+    "adaptive_instance_norm",
     "batch_norm",
+    "conditional_batch_norm",
+    "conditional_instance_norm",
     "cosine_linear",
     "cosine_similarity",
     "decorrelated_batch_norm",
@@ -32,6 +41,7 @@ __all__ = [
     "rms_norm",
     "scale_norm",
     "scaled_weight_standardization",
+    "spade",
     "spectral_norm",
     "thresholded_linear_unit",
     "weight_norm",
