@@ -41,14 +41,13 @@ def cosine_forward(x: Any, y: Any, eps: float, out: Any, stats: Any) -> None:
 
 @inline
 def gradient_row(x: Any, y: Any, inv_x: Any, inv_y: Any, slope: Any, scale: Any, dx: Any) -> None:
-    """dx = (ŷ − x̂ · slope) · scale."""
+    """dx = (ŷ − x̂ · slope) · scale, in float64: of vectors that are almost parallel, almost nothing is left."""
     for j in range(x.size):
-        dx[j] = (y[j] * inv_y - x[j] * inv_x * slope) * scale
+        dx[j] = (np.float64(y[j]) * inv_y - np.float64(x[j]) * inv_x * slope) * scale
 
 
 @kernel
 def cosine_backward(g: Any, x: Any, y: Any, inv_x: Any, inv_y: Any, slope: Any, dx: Any) -> None:
     """The gradient for one side. g, inv_x, inv_y, slope: (R,)."""
     for r in prange(x.shape[0]):
-        scale = x.dtype.type(np.float64(g[r]) * inv_x[r])
-        gradient_row(x[r], y[r], x.dtype.type(inv_x[r]), x.dtype.type(inv_y[r]), x.dtype.type(slope[r]), scale, dx[r])
+        gradient_row(x[r], y[r], inv_x[r], inv_y[r], slope[r], np.float64(g[r]) * inv_x[r], dx[r])

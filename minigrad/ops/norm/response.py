@@ -81,7 +81,7 @@ class FilterResponseNorm(Function):
         deps = None
         if self.needs(3):  # ∂y/∂ε = −½ γ x̂ / (mean(x²) + |ε|), and the sign of ε
             deps = (-0.5 * inv * inv * dot * scale).sum(0)
-            deps = (np.sign(eps) * (deps if eps.ndim else deps.sum())).astype(x.dtype)
+            deps = (np.sign(eps) * (deps if eps.ndim else deps.sum())).astype(eps.dtype)
         return (
             dx if self.needs(0) else None,
             dot.sum(0).astype(x.dtype) if self.needs(1) else None,
@@ -92,7 +92,7 @@ class FilterResponseNorm(Function):
     def composed(self, x: Any, gamma: Any, beta: Any, eps: Any) -> Any:
         """ν², the mean square of a channel's response; division by its root; scale and shift."""
         nu2 = mean(x * x, space_axes(x), keepdim=True)
-        eps = reshape(eps, per_channel(x) if eps.ndim else (1,) * x.ndim)
+        eps = reshape(eps, per_channel(x)) if eps.ndim else eps
         return affine(x / sqrt(nu2 + abs(eps)), gamma, beta, per_channel(x))
 
 
@@ -142,7 +142,7 @@ def filter_response_norm(
     channels = x.shape[1]
     check_parameters(op, x, (channels,), weight, bias)
     if not hasattr(eps, "dtype"):
-        eps = np.array(eps, x.dtype)
+        eps = np.array(eps, np.float64)  # of float32's range, the square of 1e-22 is not
     elif eps.shape not in ((), (channels,)):
         raise ValueError(
             f"{op}: eps has shape {eps.shape}, and must be one number, (), or one a channel, {(channels,)}"
