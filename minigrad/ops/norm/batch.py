@@ -30,6 +30,19 @@ def per_channel(x: Any) -> tuple[int, ...]:
     return (1, -1) + (1,) * (x.ndim - 2)
 
 
+def elements(x: Any) -> int:
+    """How many elements of x belong to one channel."""
+    return x.shape[0] * prod(x.shape[2:])
+
+
+def check_channels(op: str, input: Any) -> Any:
+    """The input's array, which must be of floating-point numbers and have channels."""
+    x = check_float(op, input)
+    if x.ndim < 2:
+        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    return x
+
+
 class BatchNorm(ChannelNorm):
     """Groups are channels; with `given` statistics, they are standardized by those."""
 
@@ -90,9 +103,7 @@ def batch_norm(
         [[-1.0, -1.0], [1.0, 1.0]]
     """
     op = "batch_norm"
-    x = check_float(op, input)
-    if x.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    x = check_channels(op, input)
     channels = x.shape[1]
     check_parameters(op, x, (channels,), weight, bias, running_mean, running_var)
     if not training:
@@ -108,7 +119,7 @@ def batch_norm(
 
     if (running_mean is None) != (running_var is None):
         raise ValueError(f"{op}: pass both running_mean and running_var, to be updated together, or neither")
-    n = x.shape[0] * prod(x.shape[2:])
+    n = elements(x)
     if n == 1:
         raise ValueError(
             f"{op}: training needs more than one value per channel, and the input has shape {x.shape}: the "

@@ -192,9 +192,13 @@ class ChannelNorm(FusedNorm):
             stats[0], stats[1], stats[3] = mu, 0, variance
             with np.errstate(all="ignore"):  # a variance that is negative, or 0 without ε, shows in the result
                 stats[2] = 1 / np.sqrt(np.asarray(variance, np.float64) + self.eps)
+        self.run_forward(x, gamma, beta, y, self.given is not None)
+
+    def run_forward(self, x: Any, gamma: Any, beta: Any, y: Any, given: bool) -> None:
+        """Write y = (x − μ) / √(σ² + ε) · γ + β by the `given` statistics in `stats`, or compute those first."""
         x, y = self.layout(x), self.layout(y)
         forward = kernels.columns_forward if x.ndim == 2 else kernels.channels_forward
-        forward(self.work(x), x, gamma, beta, self.eps, y, stats, self.given is not None)
+        forward(self.work(x), x, gamma, beta, self.eps, y, self.stats, given)
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
         x, g, dx = self.layout(x), self.layout(g), self.layout(dx)
@@ -213,15 +217,26 @@ def update_running(op: str, running_mean: Any, running_var: Any, stats: Any, n: 
     """
     if running_mean is None or running_var is None:
         return
-    for name, values in (("running_mean", running_mean), ("running_var", running_var)):
+    check_writable(op, running_mean=running_mean, running_var=running_var)
+    mean = running_mean._write(op) if isinstance(running_mean, Tensor) else running_mean
+    variance = running_var._write(op) if isinstance(running_var, Tensor) else running_var
+    kernels.update_running(stats.size, mean, variance, stats, momentum, n / (n - 1))
+
+
+def check_writable(op: str, **averages: Any) -> None:
+    """Running averages are updated in place. All are looked at before one is changed."""
+    for name, values in averages.items():
         if not raw(values).flags.writeable:
             raise ValueError(
                 f"{op}: {name} is to be updated in place, and its elements share memory or are read-only; pass a "
                 f"copy, {name}.clone()"
             )
-    mean = running_mean._write(op) if isinstance(running_mean, Tensor) else running_mean
-    variance = running_var._write(op) if isinstance(running_var, Tensor) else running_var
-    kernels.update_running(stats.size, mean, variance, stats, momentum, n / (n - 1))
+
+
+def follow(op: str, running: Any, new: Any, momentum: float) -> None:
+    """running ← (1 − momentum) · running + momentum · new, in place, for averages of any one statistic."""
+    values = running._write(op) if isinstance(running, Tensor) else running
+    values[...] = values + momentum * (np.asarray(new, np.float64).reshape(values.shape) - values)
 
 
 def as_stats(mu: Any, variance: Any) -> Any:
@@ -246,10 +261,12 @@ def check_float(op: str, input: Any) -> Any:
 PARAMETERS = ("weight", "bias", "running_mean", "running_var")
 
 
-def check_parameters(op: str, x: Any, shape: tuple[int, ...], *parameters: Any) -> None:
+def check_parameters(
+    op: str, x: Any, shape: tuple[int, ...], *parameters: Any, names: tuple[str, ...] = PARAMETERS
+) -> None:
     """γ, β and running averages (each may be None) must have the right shape and the input's dtype."""
     dtype = x.dtype
-    for name, values in zip(PARAMETERS, parameters, strict=False):
+    for name, values in zip(names, parameters, strict=False):
         if values is None:
             continue
         values = values.data if isinstance(values, Tensor) else values
