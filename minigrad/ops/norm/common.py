@@ -201,9 +201,13 @@ class ChannelNorm(FusedNorm):
         forward(self.work(x), x, gamma, beta, self.eps, y, self.stats, given)
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
+        self.run_backward(g, x, gamma, dx, dgamma, dbeta, self.given is not None)
+
+    def run_backward(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any, given: bool) -> None:
+        """Write the gradients of `run_forward`; `given` statistics do not depend on x."""
         x, g, dx = self.layout(x), self.layout(g), self.layout(dx)
         backward = kernels.columns_backward if x.ndim == 2 else kernels.channels_backward
-        backward(self.work(x), g, x, gamma, self.stats, dx, dgamma, dbeta, self.given is not None)
+        backward(self.work(x), g, x, gamma, self.stats, dx, dgamma, dbeta, given)
 
 
 # -- running averages ----------------------------------------------------------------------------------------
@@ -237,6 +241,19 @@ def follow(op: str, running: Any, new: Any, momentum: float) -> None:
     """running ← (1 − momentum) · running + momentum · new, in place, for averages of any one statistic."""
     values = running._write(op) if isinstance(running, Tensor) else running
     values[...] = values + momentum * (np.asarray(new, np.float64).reshape(values.shape) - values)
+
+
+def wide_moments(stats: Any, eps: float) -> tuple[Any, Any]:
+    """μ and σ² in float64, from the statistics of a fused norm.
+
+    A variance that float32 cannot hold, or only with few digits, is found from 1/√(σ² + ε), which it can.
+    """
+    mu = stats[0].astype(np.float64) + stats[1]
+    variance = stats[3].astype(np.float64)
+    limits = np.finfo(stats.dtype)
+    with np.errstate(all="ignore"):
+        lost = ~((variance >= limits.tiny) & (variance <= limits.max)) & (variance != 0) & ~np.isnan(variance)
+        return mu, np.where(lost, stats[2].astype(np.float64) ** -2 - eps, variance)
 
 
 def as_stats(mu: Any, variance: Any) -> Any:

@@ -66,7 +66,8 @@ class BatchRenorm(ChannelNorm):
         if self.given is not None:
             with np.errstate(divide="ignore"):
                 stats[...] = self.mean, np.zeros_like(self.mean), 1 / self.std, np.zeros_like(self.mean)
-            return self.run_forward(x, gamma, beta, y, True)
+            self.run_forward(x, gamma, beta, y, True)
+            return
         self.run_forward(x, gamma, beta, y, False)  # batch norm: the statistics, and with r = 1 and d = 0 the result
         with np.errstate(divide="ignore"):
             self.correct(stats[0].astype(np.float64) + stats[1], 1 / stats[2].astype(np.float64))
@@ -75,10 +76,10 @@ class BatchRenorm(ChannelNorm):
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
         """Batch norm's own, with γr for γ and γd + β for β."""
-        if self.given is not None:
-            return super().differentiate(g, x, gamma, dx, dgamma, dbeta)
-        super().differentiate(g, x, gamma * self.r, dx, dgamma, dbeta)
-        dgamma[...] = dgamma * self.r + dbeta * self.d
+        scale = gamma if self.given is not None else gamma * self.r
+        super().differentiate(g, x, scale, dx, dgamma, dbeta)
+        if self.given is None:
+            dgamma[...] = dgamma * self.r + dbeta * self.d
 
 
 def batch_renorm(
@@ -95,9 +96,9 @@ def batch_renorm(
 ) -> Any:
     """Batch norm that in training already computes what evaluation will, as far as two limits allow.
 
-        training:    x̂ = (x − μ_B)/σ_B · r + d,   r = clip(σ_B/σ, 1/r_max, r_max),  d = clip((μ_B − μ)/σ, −d_max, d_max)
-        evaluation:  x̂ = (x − μ)/σ
         y = γ x̂ + β
+        training:    x̂ = (x − μ_B)/σ_B · r + d,  r = clip(σ_B/σ, 1/r_max, r_max), d = clip((μ_B − μ)/σ, −d_max, d_max)
+        evaluation:  x̂ = (x − μ)/σ
 
     μ_B and σ_B = √(σ_B² + ε) are the batch's; μ and σ are running averages of them. Where nothing is clipped,
     x̂ = (x − μ)/σ in training as well: small or unlike batches then normalize as the whole data would. Yet r and d
