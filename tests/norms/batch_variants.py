@@ -8,7 +8,7 @@ from minigrad.ops.norm import common, renorm, switchable
 from minigrad.ops.norm import ghost as ghost_module
 from tests.norms.harness import Method, Sabotage
 from tests.parity.case import normal, positive
-from tests.sabotage import Patch, attribute, kernel, option, rule
+from tests.sabotage import Patch, attribute, forward, option, rule
 
 EPS = 0.1
 
@@ -335,8 +335,8 @@ SABOTAGE = [
     ),
     Sabotage(
         "batch_renorm in evaluation",
-        "the batch is looked at",
-        option("batch_renorm", training=lambda _: True),
+        "the running average is taken for a variance",
+        option("batch_renorm", running_std=lambda std: std**0.5),
         "forward",
     ),
     Sabotage("batch_renorm in evaluation", "γ's gradient is halved", halved_gamma, "first derivative"),
@@ -358,7 +358,7 @@ SABOTAGE = [
     Sabotage(
         "mean_only_batch_norm",
         "the mean is rounded to float32",
-        kernel("minigrad.kernels.center.center_channels", x=lambda x: x - x.mean((0, 2), keepdims=True)),
+        forward("MeanOnlyBatchNorm", lambda original, self, x, beta: x - x.mean((0, 2), keepdims=True)),
         "extremes",
     ),
     Sabotage(

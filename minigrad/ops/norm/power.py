@@ -17,27 +17,39 @@ from minigrad.ops.norm.common import (
     follow,
     wide_moments,
 )
-from minigrad.ops.reduction import mean
+from minigrad.ops.reduction import mean, sum
 from minigrad.ops.shape import reshape
 from minigrad.ops.unary import sqrt
 
 
-class PowerScale(Function):
-    """x̂ = x/ψ with the paper's **approximate** backward: ∂L/∂x = (∂L/∂x̂ − ν x̂)/ψ, which is not its derivative.
+class Published(Function):
+    """y = γ x/ψ + β with the paper's **approximate** backward, which is not its derivative:
 
-    ψ and ν are constants: what follows from x by way of them is what ν stands for.
+        ∂L/∂x = (γ ∂L/∂y − ν x̂) / ψ,   x̂ = x/ψ
+
+    ψ and ν are constants: what follows from x by way of them is what ν stands for. Higher derivatives are those of
+    this rule.
     """
 
-    def __init__(self, psi: Any, nu: Any):
-        self.psi, self.nu = psi, nu
+    def __init__(self, psi: Any, nu: Any, average: Any):
+        self.psi, self.nu, self.average = psi, nu, average
 
-    def forward(self, x: Any) -> Any:
-        self.save_for_backward(x)
-        return x / self.psi
+    def forward(self, x: Any, gamma: Any, beta: Any) -> Any:
+        self.save_for_backward(x, gamma)
+        return affine(x / self.psi, gamma, beta, per_channel(x))
 
     def backward(self, g: Any) -> Any:
-        (x,) = self.saved
-        return (g - x / self.psi * self.nu) / self.psi
+        x, gamma = self.saved
+        axes, shape = channel_axes(x), per_channel(x)
+        x_hat = x / self.psi
+        d_x_hat = affine(g, gamma, None, shape)
+        if self.average is not None:
+            self.average.watch(raw(x_hat), raw(d_x_hat))
+        return (
+            (d_x_hat - x_hat * self.nu) / self.psi if self.needs(0) else None,
+            sum(g * x_hat, axes) if self.needs(1) else None,
+            sum(g, axes) if self.needs(2) else None,
+        )
 
 
 class Watch(Function):
@@ -105,7 +117,9 @@ class PowerNorm(ChannelNorm):
             x_hat = x / sqrt(mean(x * x, axes, keepdim=True) + self.eps)
         else:
             psi = sqrt(self.square + self.square.dtype.type(self.eps)).reshape(shape)
-            x_hat = x / psi if self.nu is None else PowerScale(psi, self.nu.reshape(shape))(x)
+            if self.nu is not None:
+                return Published(psi, self.nu.reshape(shape), average)(x, gamma, beta)
+            x_hat = x / psi
         if average is not None:
             x_hat = Watch(average.watch)(x_hat)
         return affine(x_hat, gamma, beta, shape)
