@@ -84,6 +84,7 @@ from minigrad.nn.norm import (
     LocalResponseNorm,
     RMSNorm,
     ScaleNorm,
+    SyncBatchNorm,
     ThresholdedLinearUnit,
     UnitNorm,
 )

@@ -86,6 +86,7 @@ from minigrad.ops.norm import (
     spade,
     spectral_norm,
     switchable_norm,
+    sync_batch_norm,
     thresholded_linear_unit,
     weight_norm,
     weight_standardization,

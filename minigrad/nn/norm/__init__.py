@@ -17,6 +17,7 @@ from minigrad.nn.norm.layer import LayerNorm
 from minigrad.nn.norm.local import DivisiveNorm, LocalResponseNorm
 from minigrad.nn.norm.response import FilterResponseNorm, GlobalResponseNorm, ThresholdedLinearUnit
 from minigrad.nn.norm.rms import RMSNorm
+from minigrad.nn.norm.sync import SyncBatchNorm
 from minigrad.nn.norm.unit import CosineLinear, CosineSimilarity, ScaleNorm, UnitNorm
 from minigrad.nn.norm.whitening import DecorrelatedBatchNorm, IterativeNorm
 
@@ -46,6 +47,7 @@ __all__ = [
     "LocalResponseNorm",
     "RMSNorm",
     "ScaleNorm",
+    "SyncBatchNorm",
     "ThresholdedLinearUnit",
     "UnitNorm",
 ]

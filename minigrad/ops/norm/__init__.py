@@ -19,6 +19,7 @@ from minigrad.ops.norm.renorm import batch_renorm
 from minigrad.ops.norm.response import filter_response_norm, global_response_norm, thresholded_linear_unit
 from minigrad.ops.norm.rms import rms_norm
 from minigrad.ops.norm.switchable import switchable_norm
+from minigrad.ops.norm.sync import sync_batch_norm
 from minigrad.ops.norm.unit import cosine_linear, cosine_similarity, normalize, scale_norm
 from minigrad.ops.norm.weight import scaled_weight_standardization, spectral_norm, weight_norm, weight_standardization
 from minigrad.ops.norm.whitening import decorrelated_batch_norm, iterative_norm
@@ -53,6 +54,7 @@ __all__ = [
     "spade",
     "spectral_norm",
     "switchable_norm",
+    "sync_batch_norm",
     "thresholded_linear_unit",
     "weight_norm",
     "weight_standardization",

@@ -1,0 +1,54 @@
+"""Several ranks in one process: threads that exchange values as MPI's processes do. For tests that need no MPI."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+
+class ThreadGroup:
+    """What minigrad uses of a communicator."""
+
+    def __init__(self, rank: int, size: int, barrier: threading.Barrier, slots: list[Any]):
+        self.rank, self.size = rank, size
+        self._barrier, self._slots = barrier, slots
+        self.exchanges = 0
+
+    def allgather(self, value: Any) -> list[Any]:
+        """Every rank's value, in the order of the ranks; waits for all of them, but not for ever."""
+        self._slots[self.rank] = value
+        self._barrier.wait(timeout=20)
+        values = list(self._slots)
+        self._barrier.wait(timeout=20)
+        self.exchanges += 1
+        return values
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        raise TypeError("a communicator cannot be copied")
+
+
+def run_ranks(size: int, program: Callable[[ThreadGroup], Any]) -> list[Any]:
+    """Run `program(group)` on each rank, and return what each returned, an exception as well."""
+    barrier, slots = threading.Barrier(size), [None] * size
+    results: list[Any] = [None] * size
+
+    def run(rank: int) -> None:
+        try:
+            results[rank] = program(ThreadGroup(rank, size, barrier, slots))
+        except Exception as error:
+            results[rank] = error
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return results
+
+
+def all_well(results: list[Any]) -> list[Any]:
+    """The results, unless one is an exception, which is raised."""
+    for result in results:
+        if isinstance(result, Exception) and not isinstance(result, threading.BrokenBarrierError):
+            raise result
+    assert not any(isinstance(result, Exception) for result in results), results
+    return results
