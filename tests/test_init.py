@@ -33,6 +33,7 @@ def weight(*shape):
         (lambda w: init.kaiming_uniform_(w, a=math.sqrt(5)), math.sqrt(1 / 3 / N), math.sqrt(1 / N)),
         (lambda w: init.kaiming_normal_(w, mode="fan_out", nonlinearity="relu"), math.sqrt(2 / (2 * N)), None),
         (lambda w: init.lecun_normal_(w), math.sqrt(1 / N), None),
+        (lambda w: init.lecun_uniform_(w), math.sqrt(1 / N), math.sqrt(3 / N)),
     ],
 )
 def test_moments(fill, std, bound):
@@ -115,7 +116,7 @@ def test_gains_and_fans():
         init.zeros_(np.zeros(3))
 
 
-@pytest.mark.parametrize("name", [n for n in init.__all__ if n.endswith("_")])
+@pytest.mark.parametrize("name", [n for n in init.__all__ if n.endswith("_") and n != "fixup_"])
 def test_empty_tensors_are_fine(name):
     extra = {"constant_": (1,), "sparse_": (0.5,)}.get(name, ())
     for shape in ((0, 3), (3, 0)):

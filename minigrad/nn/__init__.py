@@ -45,6 +45,7 @@ from minigrad.nn.dropout import (
     Dropout3d,
     FeatureAlphaDropout,
 )
+from minigrad.nn.fixup import FixupBlock
 from minigrad.nn.linear import Bilinear, Embedding, Linear
 from minigrad.nn.loss import (
     BCELoss,

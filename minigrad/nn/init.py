@@ -23,9 +23,11 @@ __all__ = [
     "dirac_",
     "eye_",
     "fan_in_and_fan_out",
+    "fixup_",
     "kaiming_normal_",
     "kaiming_uniform_",
     "lecun_normal_",
+    "lecun_uniform_",
     "normal_",
     "ones_",
     "orthogonal_",
@@ -230,8 +232,31 @@ def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinea
 
 @_fills
 def lecun_normal_(tensor: Tensor) -> Any:
-    """Fill from N(0, 1 / fan_in) (LeCun et al. 1998): for selu networks that normalize themselves."""
+    """Fill from N(0, 1 / fan_in) (LeCun et al. 1998): for selu networks that normalize themselves.
+
+    A sum of fan_in products of inputs with mean 0 and variance 1 then has mean 0 and variance 1, too, and selu is made
+    to keep it so (Klambauer et al., arXiv 1706.02515).
+
+    Example:
+        >>> import minigrad as mg
+        >>> from minigrad import nn
+        >>> mg.manual_seed(0)
+        >>> x = mg.randn(200, 300)
+        >>> for _ in range(50):
+        ...     layer = nn.Linear(300, 300)
+        ...     _, _ = nn.init.lecun_normal_(layer.weight), nn.init.zeros_(layer.bias)
+        ...     x = nn.functional.selu(layer(x))
+        >>> abs(x.mean().item()) < 0.1, abs(x.var().item() - 1) < 0.2
+        (True, True)
+    """
     return generator().normal(0, 1 / math.sqrt(max(_fan(tensor, "fan_in", "lecun_normal_"), 1)), tensor.shape)
+
+
+@_fills
+def lecun_uniform_(tensor: Tensor) -> Any:
+    """Fill from U(−b, b) with b = √(3 / fan_in): the variance of `lecun_normal_`, 1 / fan_in, evenly spread."""
+    bound = math.sqrt(3 / max(_fan(tensor, "fan_in", "lecun_uniform_"), 1))
+    return generator().uniform(-bound, bound, tensor.shape)
 
 
 @_fills
@@ -262,3 +287,85 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Any:
     for column in range(columns):
         values[generator().permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
     return values
+
+
+# -- whole networks ---------------------------------------------------------------------------------------
+
+
+def fixup_(model: Any, classifier: Any = None, mode: str = "fan_in") -> Any:
+    """Start a residual network so that it trains without normalization, however deep it is.
+
+    With L residual branches of m layers each:
+
+    1. the last layer of each branch, and the classifier, start at 0;
+    2. all other layers as by `kaiming_normal_`, and those inside branches are scaled by L^(−1/(2m − 2));
+    3. biases start at 0, and each branch's multiplier at 1 (a block's method `reset_scalars()`, if it has one).
+
+    Then every step of gradient descent changes what the network computes by an amount that does not depend on L.
+
+    Args:
+        model: a module with `nn.FixupBlock`s in it, or other blocks that have a method `residual_layers()`, which
+            lists the weight layers of the branch.
+        classifier: the last layer; by default, the last Linear or convolution in `model` outside branches.
+        mode: "fan_in" or "fan_out", as for `kaiming_normal_`.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: no residual block in the model; a `classifier` that is not part of it.
+
+    A branch of one layer is its own last layer, and starts at 0.
+
+    Source: Zhang, Dauphin & Ma, "Fixup initialization: residual learning without normalization", arXiv 1901.09321,
+    section 3.2.
+
+    Example:
+        >>> from minigrad import nn
+        >>> block = nn.FixupBlock(nn.Linear(3, 3, bias=False), nn.Linear(3, 3, bias=False))
+        >>> model = nn.init.fixup_(nn.Sequential(block, nn.Linear(3, 2)))
+        >>> [bool(p.any()) for p in (block.layers[0].weight, block.layers[1].weight, model[1].weight)]
+        [True, False, False]
+    """
+    blocks = [module for module in model.modules() if hasattr(module, "residual_layers")]
+    branches = [list(block.residual_layers()) for block in blocks]
+    if not branches:
+        raise ValueError(
+            "fixup_: there is no residual block in the model; make it of nn.FixupBlock, or give your own block a "
+            "method residual_layers() that lists the weight layers of its branch"
+        )
+    inside = {layer for branch in branches for layer in branch}
+    others = [layer for layer in model.modules() if _adds_up_products(layer) and layer not in inside]
+    if classifier is None:
+        classifier = others[-1] if others else None
+    elif classifier not in others:
+        raise ValueError("fixup_: the classifier must be a layer of the model outside its residual branches")
+
+    for block in blocks:
+        if hasattr(block, "reset_scalars"):
+            block.reset_scalars()
+    for layer in others:
+        _start(layer, 0.0 if layer is classifier else 1.0, mode)
+    for branch in branches:
+        m = len(branch)
+        for layer in branch[:-1]:
+            _start(layer, len(branches) ** (-1 / (2 * m - 2)), mode)
+        _start(branch[-1], 0.0, mode)
+    return model
+
+
+def _adds_up_products(layer: Any) -> bool:
+    """Is it a Linear layer or a convolution?"""
+    return hasattr(layer, "in_features") or hasattr(layer, "in_channels")
+
+
+def _start(layer: Any, factor: float, mode: str) -> None:
+    """The layer's weight as by He et al., times a factor; its bias 0."""
+    if factor:
+        kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu")
+        with no_grad():
+            layer.weight.mul_(factor)
+    else:
+        zeros_(layer.weight)
+    if getattr(layer, "bias", None) is not None:
+        zeros_(layer.bias)

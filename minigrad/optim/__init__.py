@@ -3,7 +3,7 @@
 from minigrad.optim import lr_scheduler
 from minigrad.optim.adagrad import Adagrad
 from minigrad.optim.adam import Adam, AdamW
-from minigrad.optim.clip import clip_grad_norm_, clip_grad_value_, get_total_norm
+from minigrad.optim.clip import adaptive_clip_grad_, clip_grad_norm_, clip_grad_value_, get_total_norm
 from minigrad.optim.groups import weight_decay_groups
 from minigrad.optim.optimizer import Optimizer
 from minigrad.optim.rmsprop import RMSprop
@@ -16,6 +16,7 @@ __all__ = [
     "AdamW",
     "Optimizer",
     "RMSprop",
+    "adaptive_clip_grad_",
     "clip_grad_norm_",
     "clip_grad_value_",
     "get_total_norm",

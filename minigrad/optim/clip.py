@@ -106,6 +106,74 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         g.version[0] += 1
 
 
+def adaptive_clip_grad_(
+    parameters: Tensor | Iterable[Tensor],
+    clipping: float = 0.01,
+    eps: float = 1e-3,
+    *,
+    exclude: Tensor | Iterable[Tensor] = (),
+) -> None:
+    """Limit every unit's gradient, in place, to a small part of the unit's weights. (Adaptive gradient clipping.)
+
+    G_i ← G_i · min(1, clipping · max(‖W_i‖, ε) / ‖G_i‖)        W_i the weights of unit i, G_i their gradient
+
+    A step of gradient descent with learning rate η then changes no unit by more than η · clipping of its size, which
+    is what normalization sees to otherwise. A unit is one output: a row of a Linear layer's weight, one filter of a
+    convolution's. A vector, such as a bias, and a single number are one unit each.
+
+    Call it between `backward()` and `step()`.
+
+    Args:
+        parameters: a tensor or several; those without a gradient are left out.
+        clipping: λ, the largest allowed ratio of the norms.
+        eps: ε, the smallest norm that weights count with: or else weights that are 0 could never change.
+        exclude: parameters to leave as they are. The paper excludes the last layer:
+            `adaptive_clip_grad_(model.parameters(), exclude=model.classifier.parameters())`.
+
+    Raises:
+        ValueError: a `clipping` or `eps` that is not above 0.
+
+    Norms are computed in float64, and so neither overflow nor vanish. A gradient with NaN or infinity in it becomes
+    NaN in its unit, where it can be seen. PyTorch does not have it. The weight of a ConvTranspose, whose *second* axis
+    is that of its outputs, is divided along the first like all others.
+
+    Source: Brock, De, Smith & Simonyan, "High-performance large-scale image recognition without normalization", arXiv
+    2102.06171, equation 3.
+
+    Example:
+        >>> import minigrad as mg
+        >>> w = mg.tensor([[3.0, 4.0], [3.0, 4.0]], requires_grad=True)
+        >>> (w * mg.tensor([[0.25, 0.0], [50.0, 0.0]])).sum().backward()
+        >>> mg.optim.adaptive_clip_grad_(w, clipping=0.1)  # ‖W_i‖ = 5, so that ‖G_i‖ may be 0.5
+        >>> w.grad.tolist()
+        [[0.25, 0.0], [0.5, 0.0]]
+    """
+    if not (clipping > 0 and eps > 0):
+        raise ValueError(f"adaptive_clip_grad_: clipping={clipping} and eps={eps} must be above 0")
+    parameters = [parameters] if isinstance(parameters, Tensor) else parameters
+    excluded = {id(p) for p in ([exclude] if isinstance(exclude, Tensor) else exclude)}
+    for p in parameters:
+        if p.grad is None or id(p) in excluded:
+            continue
+        g = p.grad
+        units = _unit_norms(g.data)
+        with np.errstate(divide="ignore", invalid="ignore"):  # no gradient: 0 / 0, and NaN stays
+            scale = clipping * np.maximum(_unit_norms(p.data), eps) / units
+            factor = np.where(units == 0, 1.0, np.minimum(scale, 1.0))
+            if (factor == 1).all():
+                continue
+            g.data *= factor.reshape(factor.shape + (1,) * (g.ndim - factor.ndim)).astype(g.dtype)
+        g.version[0] += 1
+
+
+def _unit_norms(x: Any) -> Any:
+    """The norm of every unit: of each slice along the first axis, or of a whole vector. In float64."""
+    if x.ndim < 2:
+        return np.sqrt(np.einsum("i,i->", x.reshape(-1), x.reshape(-1), dtype=np.float64))
+    rows = x.reshape(len(x), math.prod(x.shape[1:]))
+    return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+
+
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
     return [p.grad for p in parameters if p.grad is not None]
