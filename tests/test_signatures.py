@@ -80,6 +80,8 @@ EXTRA: dict[str, set[str]] = {
     "nn.GRUCell": {"norm"},
     "nn.LocalResponseNorm": {"average"},  # mean or sum of squares
     "nn.functional.local_response_norm": {"average"},
+    "nn.RMSNorm": {"partial"},  # the paper's second method
+    "nn.functional.rms_norm": {"partial"},
 }
 
 # (name, argument) → why its default is another one

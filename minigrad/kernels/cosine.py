@@ -1,4 +1,4 @@
-"""Kernels of cosine similarity: one number for each pair of rows.
+"""Kernels of cosine similarity: one number for each pair of vectors.
 
 cos = x·y / (‖x‖ · ‖y‖),        each norm replaced by ε where it is smaller
 
@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.jit import inline, kernel, prange
-from minigrad.kernels.rms import inverse_length
+from minigrad.kernels.rms import LANE, inverse_length
+
+# -- rows: vectors are contiguous ----------------------------------------------------------------------------
 
 
 @inline
@@ -51,3 +53,59 @@ def cosine_backward(g: Any, x: Any, y: Any, inv_x: Any, inv_y: Any, slope: Any, 
     """The gradient for one side. g, inv_x, inv_y, slope: (R,)."""
     for r in prange(x.shape[0]):
         gradient_row(x[r], y[r], inv_x[r], inv_y[r], slope[r], np.float64(g[r]) * inv_x[r], dx[r])
+
+
+# -- across channels: vectors are strided, x[i, :, s] --------------------------------------------------------
+
+
+@inline
+def add_products(x: Any, y: Any, sums: Any) -> None:
+    """`products` of many vectors at once, to which this adds one element of each. sums: (3, S)."""
+    for s in range(x.size):
+        a, b = np.float64(x[s]), np.float64(y[s])
+        sums[0, s] += a * b
+        sums[1, s] += a * a
+        sums[2, s] += b * b
+
+
+@kernel
+def cosine_across_forward(x: Any, y: Any, eps: float, out: Any, stats: Any) -> None:
+    """x, y: (N, C, S). out: (N, S). stats: (4, N, S), as those of `cosine_forward`."""
+    batch, channels, space = x.shape
+    lanes = (space + LANE - 1) // LANE
+    for task in prange(batch * lanes):
+        i, first = task // lanes, task % lanes * LANE
+        last = min(first + LANE, space)
+        sums = np.zeros((3, last - first))
+        for c in range(channels):
+            add_products(x[i, c, first:last], y[i, c, first:last], sums)
+        for s in range(first, last):
+            inv_x, share_x = inverse_length(sums[1, s - first], eps)
+            inv_y, share_y = inverse_length(sums[2, s - first], eps)
+            cosine = sums[0, s - first] * inv_x * inv_y
+            out[i, s] = cosine
+            stats[0, i, s], stats[1, i, s] = inv_x, inv_y
+            stats[2, i, s], stats[3, i, s] = cosine * share_x, cosine * share_y
+
+
+@inline
+def gradient_across(x: Any, y: Any, a: Any, b: Any, dx: Any) -> None:
+    """dx = y · a − x · b, one element of each vector."""
+    for s in range(x.size):
+        dx[s] = np.float64(y[s]) * a[s] - np.float64(x[s]) * b[s]
+
+
+@kernel
+def cosine_across_backward(g: Any, x: Any, y: Any, inv_x: Any, inv_y: Any, slope: Any, dx: Any) -> None:
+    """The gradient for one side. g, inv_x, inv_y, slope: (N, S)."""
+    batch, channels, space = x.shape
+    lanes = (space + LANE - 1) // LANE
+    for task in prange(batch * lanes):
+        i, first = task // lanes, task % lanes * LANE
+        last = min(first + LANE, space)
+        factors = np.empty((2, last - first))
+        for s in range(first, last):
+            scale = np.float64(g[i, s]) * inv_x[i, s]
+            factors[0, s - first], factors[1, s - first] = inv_y[i, s] * scale, inv_x[i, s] * slope[i, s] * scale
+        for c in range(channels):
+            gradient_across(x[i, c, first:last], y[i, c, first:last], factors[0], factors[1], dx[i, c, first:last])

@@ -1,6 +1,7 @@
 """Unit vectors: division by a p-norm, ScaleNorm, and cosine similarity."""
 
 from functools import lru_cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from minigrad.ops.linear import linear
 from minigrad.ops.norm.common import PASSES, check_float, constant
 from minigrad.ops.norm.layer import layer_norm
 from minigrad.ops.reduction import norm, sum
-from minigrad.ops.shape import movedim
 
 
 def p_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
@@ -32,6 +32,12 @@ def p_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
     largest = np.abs(raw(x)).max(axis=axes, keepdims=True, initial=0)
     m = np.where(np.isfinite(largest) & (largest > 0), largest, largest.dtype.type(1))
     return norm(x / m, p, axes, keepdim=True) * m
+
+
+def vectors(x: Any, axis: int) -> Any:
+    """A contiguous array as rows, (R, n), if the axis is the last one; otherwise as (N, n, S)."""
+    n = x.shape[axis]
+    return x.reshape(-1, n) if axis == x.ndim - 1 else x.reshape(-1, n, prod(x.shape[axis + 1 :]))
 
 
 @lru_cache(maxsize=64)
@@ -97,19 +103,14 @@ class UnitAcross(Function):
     def __init__(self, eps: float, axis: int):
         self.eps, self.axis = eps, axis
 
-    def layout(self, x: Any) -> Any:
-        """(N, C, S), with the axis in the middle."""
-        space = int(np.prod(x.shape[self.axis + 1 :]))
-        return x.reshape(-1, x.shape[self.axis], space)
-
     def forward(self, x: Any) -> Any:
         self.save_for_backward(x)
         x = np.ascontiguousarray(x)
         y = np.empty(x.shape, x.dtype)
         if x.size:
-            vectors = self.layout(x)
-            self.stats = np.empty((2, vectors.shape[0], vectors.shape[2]))
-            kernels.across_forward(PASSES * x.size, vectors, self.eps, self.layout(y), self.stats)
+            across = vectors(x, self.axis)
+            self.stats = np.empty((2, across.shape[0], across.shape[2]))
+            kernels.across_forward(PASSES * x.size, across, self.eps, vectors(y, self.axis), self.stats)
         return y
 
     def backward(self, g: Any) -> Any:
@@ -119,7 +120,9 @@ class UnitAcross(Function):
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
         dx = np.empty(x.shape, x.dtype)
         if x.size:
-            kernels.across_backward(PASSES * x.size, self.layout(g), self.layout(x), self.stats, self.layout(dx))
+            kernels.across_backward(
+                PASSES * x.size, *(vectors(v, self.axis) for v in (g, x)), self.stats, vectors(dx, self.axis)
+            )
         return (dx,)
 
     def composed(self, x: Any) -> Any:
@@ -150,7 +153,8 @@ def normalize(input: Any, p: float = 2.0, axis: Any = 1, eps: float = 1e-12) -> 
         IndexError: an axis that the input does not have.
 
     A vector of zeros stays one, and its gradient is ∂L/∂y/ε, which is what y = x/ε has. With ε = 0 it is 0/0, NaN.
-    Nothing changes in evaluation. Keras calls it UnitNormalization, over the last axis, with ε inside a root.
+    Nothing changes in evaluation. Keras calls the layer
+    UnitNormalization; it works along the last axis.
 
     Example:
         >>> import minigrad as mg
@@ -220,50 +224,46 @@ def scale_norm(input: Any, scale: Any = None, eps: float = 1e-5) -> Any:
 
 
 class CosineSimilarity(Function):
-    """The cosine of the angle between x and y along the last axis."""
+    """The cosine of the angle between x and y along an axis."""
 
-    def __init__(self, eps: float):
-        self.eps = eps
+    def __init__(self, eps: float, axis: int):
+        self.eps, self.axis = eps, axis
+
+    def layout(self, x: Any) -> Any:
+        """(R, n) where vectors are contiguous, otherwise (N, n, S)."""
+        return vectors(np.ascontiguousarray(x), self.axis)
 
     def forward(self, x: Any, y: Any) -> Any:
         self.save_for_backward(x, y)
-        out = np.empty(x.shape[:-1], x.dtype)
+        out = np.zeros(x.shape[: self.axis] + x.shape[self.axis + 1 :], x.dtype)
         if x.size:
-            x, y = self.rows(x), self.rows(y)
-            self.stats = np.empty((4, len(x)))
-            cosine_kernels.cosine_forward(2 * x.size, x, y, self.eps, out.reshape(-1), self.stats)
-        else:
-            out[...] = 0
+            x, y = self.layout(x), self.layout(y)
+            shape = (x.shape[0], *x.shape[2:])
+            self.stats = np.empty((4, *shape))
+            run = cosine_kernels.cosine_forward if x.ndim == 2 else cosine_kernels.cosine_across_forward
+            run(2 * x.size, x, y, self.eps, out.reshape(shape), self.stats)
         return out
-
-    def rows(self, x: Any) -> Any:
-        return np.ascontiguousarray(x).reshape(-1, x.shape[-1])
 
     def backward(self, g: Any) -> Any:
         return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
 
     def gradients(self, g: Any, x: Any, y: Any) -> tuple[Any, Any]:
-        pair: list[Any] = [None, None]
-        for i, (one, other) in enumerate(((x, y), (y, x))):
-            if self.needs(i):
-                pair[i] = np.empty(x.shape, x.dtype)
-                if x.size:
-                    cosine_kernels.cosine_backward(
-                        2 * x.size,
-                        np.ascontiguousarray(g).reshape(-1),
-                        self.rows(one),
-                        self.rows(other),
-                        self.stats[i],
-                        self.stats[1 - i],
-                        self.stats[2 + i],
-                        pair[i].reshape(-1, x.shape[-1]),
-                    )
-        return pair[0], pair[1]
+        dx, dy = (np.empty(x.shape, x.dtype) if self.needs(i) else None for i in (0, 1))
+        if x.size:
+            x, y = self.layout(x), self.layout(y)
+            inv_x, inv_y, slope_x, slope_y = self.stats
+            g = np.ascontiguousarray(g).reshape(inv_x.shape)
+            run = cosine_kernels.cosine_backward if x.ndim == 2 else cosine_kernels.cosine_across_backward
+            if dx is not None:
+                run(2 * x.size, g, x, y, inv_x, inv_y, slope_x, vectors(dx, self.axis))
+            if dy is not None:
+                run(2 * x.size, g, y, x, inv_y, inv_x, slope_y, vectors(dy, self.axis))
+        return dx, dy
 
     def composed(self, x: Any, y: Any) -> Any:
         """The product of the two unit vectors."""
-        axes = (x.ndim - 1,)
-        return sum(x / clip(p_norm(x, 2, axes), min=self.eps) * (y / clip(p_norm(y, 2, axes), min=self.eps)), -1)
+        unit_x, unit_y = (v / clip(p_norm(v, 2, (self.axis,)), min=self.eps) for v in (x, y))
+        return sum(unit_x * unit_y, self.axis)
 
 
 @accepts_dim
@@ -309,13 +309,11 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8) -> Any
             f"{op}: x1 has shape {a.shape} and x2 {b.shape}, which do not broadcast: lengths must be equal, or 1"
         ) from None
     axes = normalize_axes(int(axis), len(shape), op)
-    pair = []
-    for x, array in ((x1, a), (x2, b)):
-        x = x if array.shape == shape else expand(x, shape)
-        x = x.reshape(1) if not axes else x  # a number is a vector of one element
-        pair.append(x if not axes or axes[0] == len(shape) - 1 else movedim(x, axes[0], -1))
-    cosine = CosineSimilarity(float(eps))
-    return cosine.composed(*pair) if modes.composed else cosine(*pair)
+    x, y = (v if v.shape == shape else expand(v, shape) for v in (x1, x2))
+    if not axes:  # a number is a vector of one element
+        x, y = x.reshape(1), y.reshape(1)
+    cosine = CosineSimilarity(float(eps), axes[0] if axes else 0)
+    return cosine.composed(x, y) if modes.composed else cosine(x, y)
 
 
 def cosine_linear(input: Any, weight: Any, *, centered: bool = False, eps: float = 1e-8) -> Any:
