@@ -12,11 +12,16 @@ from minigrad.nn.norm.conditional import (
     ConditionalBatchNorm3d,
 )
 from minigrad.nn.norm.dynamic import DynamicErf, DynamicTanh
+from minigrad.nn.norm.ghost import GhostBatchNorm1d, GhostBatchNorm2d, GhostBatchNorm3d
 from minigrad.nn.norm.group import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from minigrad.nn.norm.layer import LayerNorm
 from minigrad.nn.norm.local import DivisiveNorm, LocalResponseNorm
+from minigrad.nn.norm.mean_only import MeanOnlyBatchNorm1d, MeanOnlyBatchNorm2d, MeanOnlyBatchNorm3d
+from minigrad.nn.norm.power import PowerNorm
+from minigrad.nn.norm.renorm import BatchRenorm1d, BatchRenorm2d, BatchRenorm3d
 from minigrad.nn.norm.response import FilterResponseNorm, GlobalResponseNorm, ThresholdedLinearUnit
 from minigrad.nn.norm.rms import RMSNorm
+from minigrad.nn.norm.switchable import SwitchableNorm
 from minigrad.nn.norm.sync import SyncBatchNorm
 from minigrad.nn.norm.unit import CosineLinear, CosineSimilarity, ScaleNorm, UnitNorm
 from minigrad.nn.norm.whitening import DecorrelatedBatchNorm, IterativeNorm
@@ -27,6 +32,9 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "BatchNorm3d",
+    "BatchRenorm1d",
+    "BatchRenorm2d",
+    "BatchRenorm3d",
     "ConditionalBatchNorm1d",
     "ConditionalBatchNorm2d",
     "ConditionalBatchNorm3d",
@@ -37,6 +45,9 @@ __all__ = [
     "DynamicErf",
     "DynamicTanh",
     "FilterResponseNorm",
+    "GhostBatchNorm1d",
+    "GhostBatchNorm2d",
+    "GhostBatchNorm3d",
     "GlobalResponseNorm",
     "GroupNorm",
     "InstanceNorm1d",
@@ -45,8 +56,13 @@ __all__ = [
     "IterativeNorm",
     "LayerNorm",
     "LocalResponseNorm",
+    "MeanOnlyBatchNorm1d",
+    "MeanOnlyBatchNorm2d",
+    "MeanOnlyBatchNorm3d",
+    "PowerNorm",
     "RMSNorm",
     "ScaleNorm",
+    "SwitchableNorm",
     "SyncBatchNorm",
     "ThresholdedLinearUnit",
     "UnitNorm",

@@ -26,17 +26,14 @@ class _BatchNorm(ChannelNorm):
 
     def forward(self, input: Tensor) -> Tensor:
         self.check_input(input, 1)
-        mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
+        mean, var = self.running_mean, self.running_var
         if not self.training:
             by_batch = mean is None and var is None
             return F.batch_norm(input, mean, var, self.weight, self.bias, by_batch, 0.0, self.eps)
-        if not self.track_running_stats or count is None:
+        if not self.track_running_stats or self.num_batches_tracked is None:
             return F.batch_norm(input, None, None, self.weight, self.bias, True, 0.0, self.eps)
-        # momentum=None: the k-th batch weighs 1/k, so that all batches weigh the same.
-        momentum = 1 / (count.item() + 1) if self.momentum is None else self.momentum
-        y = F.batch_norm(input, mean, var, self.weight, self.bias, True, momentum, self.eps)
-        if 0 not in input.shape:
-            count._write("BatchNorm")[...] += 1
+        y = F.batch_norm(input, mean, var, self.weight, self.bias, True, self.next_momentum(), self.eps)
+        self.count_batch(input)
         return y
 
     def in_evaluation(self) -> tuple[Any, Any, Any]:

@@ -28,8 +28,12 @@ class Norm(Module):
 
 
 class ChannelNorm(Norm):
-    """What batch and instance norm share: one γ, one β and one pair of running averages for each channel."""
+    """What batch and instance norm share: one γ, one β and one pair of running averages for each channel.
 
+    `averages` names the buffers of the averages, with the values that they start from.
+    """
+
+    averages: dict[str, float] = {"running_mean": 0, "running_var": 1}
     input_ndims: tuple[int, ...]
     layouts: str
 
@@ -54,15 +58,30 @@ class ChannelNorm(Norm):
         self.affine, self.track_running_stats = affine, track_running_stats
         self.make_affine((num_features,), affine, bias, dtype)
         tracked = track_running_stats
-        self.register_buffer("running_mean", Tensor(np.zeros(num_features, dtype)) if tracked else None)
-        self.register_buffer("running_var", Tensor(np.ones(num_features, dtype)) if tracked else None)
+        for name, value in self.averages.items():
+            self.register_buffer(name, Tensor(np.full(num_features, value, dtype)) if tracked else None)
         self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if tracked else None)
 
     def reset_running_stats(self) -> None:
         """Forget the running averages: mean 0, variance 1, no batch seen."""
-        for buffer, value in ((self.running_mean, 0), (self.running_var, 1), (self.num_batches_tracked, 0)):
+        for name, value in (*self.averages.items(), ("num_batches_tracked", 0)):
+            buffer = getattr(self, name)
             if buffer is not None:
                 buffer.fill_(value)
+
+    @property
+    def batches_seen(self) -> int:
+        """How many batches are in the running averages."""
+        return 0 if self.num_batches_tracked is None else int(self.num_batches_tracked.item())
+
+    def next_momentum(self) -> float:
+        """What the next batch weighs. With momentum=None the k-th weighs 1/k, so that all batches weigh the same."""
+        return 1 / (self.batches_seen + 1) if self.momentum is None else self.momentum
+
+    def count_batch(self, input: Tensor, by: int = 1) -> None:
+        """One batch more, unless it is empty."""
+        if self.num_batches_tracked is not None and 0 not in input.shape:
+            self.num_batches_tracked._write(type(self).__name__)[...] += by
 
     def reset_parameters(self) -> None:
         """γ back to 1, β to 0, and the running averages to nothing seen."""
