@@ -74,10 +74,10 @@ def same_as_the_whole_batch(
     averages = [[np.zeros(channels), np.ones(channels)] for _ in range(2)]
 
     def whole(x: Any, gamma: Any, beta: Any) -> Any:
-        return F.batch_norm(x, *map(mg.tensor, averages[0]), gamma, beta, True, 0.3, 0.1)
+        return F.batch_norm(x, *map(mg.Tensor, averages[0]), gamma, beta, True, 0.3, 0.1)
 
     def part(x: Any, gamma: Any, beta: Any) -> Any:
-        return F.sync_batch_norm(x, *map(mg.tensor, averages[1]), gamma, beta, True, 0.3, 0.1, group)
+        return F.sync_batch_norm(x, *map(mg.Tensor, averages[1]), gamma, beta, True, 0.3, 0.1, group)
 
     of = share.of
     for _ in range(2):
@@ -99,6 +99,7 @@ def same_as_the_whole_batch(
             np.testing.assert_allclose(a.numpy(), b, **TIGHT)
         for a, b in zip(*averages, strict=True):
             np.testing.assert_allclose(b, a, **TIGHT)
+    assert (averages[0][0] > 1).all()  # (they share memory with the tensors, and have moved)
     # To the last bit the same on all ranks, whatever share they had.
     assert len({values.tobytes() for values in group.allgather(averages[1][1])}) == 1
 

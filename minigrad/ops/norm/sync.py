@@ -93,9 +93,10 @@ class SyncBatchNorm(BatchNorm):
             backward(self.work(x_), g_, x_, scale, self.stats, dx_, dgamma, dbeta, True)
         sums = all_reduce(np.stack((dgamma, dbeta)).astype(np.float64), self.group)
         if x.size:  # x̂ · mean(h·x̂) + mean(h) is one more scale and shift of x̂
-            mean_hx, mean_h = (sums / self.count * scale * self.stats[2]).astype(x.dtype)
+            mean_hx, mean_h = (sums / self.count * scale).astype(x.dtype)
             rest = np.empty(x.shape, x.dtype)
             self.scale(x, self.stats, mean_hx, mean_h, rest)
+            rest *= self.stats[2].reshape(per_channel(x))
             dx -= rest
         return dx, None if gamma is None else like(dgamma, gamma), None if beta is None else like(dbeta, beta)
 
