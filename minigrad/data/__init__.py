@@ -1,8 +1,9 @@
-"""Datasets, loading them in batches, and transforms of their inputs."""
+"""Datasets, loading them in batches, scalers and other transforms of their inputs."""
 
 from minigrad.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, collate, random_split
 from minigrad.data.datasets import Splits, load, names
 from minigrad.data.loader import DataLoader
+from minigrad.data.scalers import DecimalScaler, LogTransform, MinMaxScaler, StandardScaler, Whitening
 from minigrad.data.transforms import (
     Compose,
     Lambda,
@@ -10,7 +11,6 @@ from minigrad.data.transforms import (
     RandomCrop,
     RandomHorizontalFlip,
     RandomShift,
-    Standardize,
     Transform,
 )
 
@@ -19,16 +19,20 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "DecimalScaler",
     "Lambda",
+    "LogTransform",
+    "MinMaxScaler",
     "Normalize",
     "RandomCrop",
     "RandomHorizontalFlip",
     "RandomShift",
     "Splits",
-    "Standardize",
+    "StandardScaler",
     "Subset",
     "TensorDataset",
     "Transform",
+    "Whitening",
     "collate",
     "load",
     "names",

@@ -1,4 +1,4 @@
-"""Transforms of a batch of inputs: standardizing, and random changes that make more of few images.
+"""Transforms of a batch of inputs: random changes that make more of few images. `scalers` has those that are fitted.
 
 A transform is called with an array whose first axis counts the samples, and a NumPy generator if it draws random
 numbers; it returns a new array. In a `DataLoader` the generator depends on the loader's seed and the epoch, so
@@ -75,59 +75,6 @@ class Normalize(Transform):
                 "number, or one for each channel (axis 1)"
             )
         return value.reshape((-1,) + (1,) * (x.ndim - 2))
-
-
-class Standardize(Transform):
-    """(x − mean) / std with the mean and standard deviation of the training set: `Standardize().fit(x_train)`.
-
-    Args:
-        axis: the axes that share a mean and a deviation. 0: each feature (or pixel) has its own; (0, 2, 3): each
-            channel of an image; None: one for all.
-
-    A feature that never changes in the training set has deviation 0; it is divided by 1, and so becomes 0.
-
-    Example:
-        >>> import numpy as np
-        >>> x = np.array([[0.0, 5.0], [2.0, 5.0]])
-        >>> Standardize().fit(x)(x).tolist()
-        [[-1.0, 0.0], [1.0, 0.0]]
-    """
-
-    mean: Any = None
-    std: Any = None
-
-    def __init__(self, axis: int | tuple[int, ...] | None = 0):
-        self.axis = axis
-
-    def fit(self, x: Any) -> "Standardize":
-        """Take the mean and the (biased) standard deviation from `x`, and return self."""
-        x = np.asarray(raw(x), dtype=np.float64)
-        if x.size == 0:
-            raise ValueError(f"Standardize.fit: the data, of shape {x.shape}, are empty")
-        self.mean = x.mean(axis=self.axis, keepdims=True)
-        deviation = np.sqrt(np.square(x - self.mean).mean(axis=self.axis, keepdims=True))
-        # Rounding leaves a trace of a deviation where all values are equal.
-        constant = deviation <= 1e-12 * np.abs(self.mean)
-        self.std = np.where(constant, 1.0, deviation)
-        return self
-
-    def apply(self, x: Any, rng: np.random.Generator) -> Any:
-        self._check(x)
-        return ((x - self.mean) / self.std).astype(_real(x))
-
-    def inverse(self, z: Any) -> Any:
-        """The original values: z · std + mean."""
-        z = np.asarray(raw(z))
-        self._check(z)
-        return (z * self.std + self.mean).astype(_real(z))
-
-    def _check(self, x: Any) -> None:
-        if self.mean is None:
-            raise RuntimeError("Standardize: call fit(x_train) first")
-        if x.ndim != self.mean.ndim or any(m not in (1, n) for m, n in zip(self.mean.shape, x.shape, strict=True)):
-            raise ValueError(
-                f"Standardize: fitted to statistics of shape {self.mean.shape}, and applied to an input of {x.shape}"
-            )
 
 
 class RandomHorizontalFlip(Transform):

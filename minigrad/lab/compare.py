@@ -25,7 +25,7 @@ import numpy as np
 
 import minigrad
 from minigrad import data
-from minigrad.data import Splits, Standardize, TensorDataset
+from minigrad.data import Splits, StandardScaler, TensorDataset
 from minigrad.extras import require
 from minigrad.lab import models, report, summary
 from minigrad.lab.display import Bars, Display, Lines
@@ -212,7 +212,7 @@ def load_samples(settings: Settings) -> Splits:
     x = samples.train.tensors[0].numpy()
     if settings.batch_size > len(x):
         raise ValueError(f"--batch-size {settings.batch_size} is more than the {len(x)} samples of {settings.data}")
-    scale = Standardize(axis=(0, *range(2, x.ndim)) if x.ndim > 2 else 0).fit(x)
+    scale = StandardScaler(axis=(0, *range(2, x.ndim)) if x.ndim > 2 else 0).fit(x)
     train_set, test_set = (
         TensorDataset(minigrad.tensor(scale(part.tensors[0].numpy())), part.tensors[1]) for part in samples
     )
