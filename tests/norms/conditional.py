@@ -129,12 +129,18 @@ def constant_style(self, g_deviation, g_mu):
 
 def first_of_the_batch(original):
     """Every sample gets the γ and β of sample 0."""
+    return lambda x_hat, gamma, beta: original(x_hat, gamma[:1] + 0 * gamma, beta[:1] + 0 * beta)
 
-    def affine(x_hat, gamma, beta, shape):
-        gamma, beta = (p if p is None else p[:1] + 0 * p for p in (gamma, beta))
-        return original(x_hat, gamma, beta, shape)
 
-    return affine
+def lost_sum(patch: Patch) -> None:
+    """The backward kernel gives γ the gradient of β."""
+    original = conditional.Modulate.gradients
+
+    def gradients(self, g, x_hat, gamma, beta):
+        dx_hat, _, dbeta = original(self, g, x_hat, gamma, beta)
+        return dx_hat, dbeta, dbeta
+
+    patch.setattr(conditional.Modulate, "gradients", gradients)
 
 
 def shared_gamma(patch: Patch) -> None:
@@ -180,9 +186,10 @@ SABOTAGE = [
     Sabotage(
         "conditional_batch_norm",
         "all samples get the first one's γ and β",
-        attribute("minigrad.ops.norm.conditional.affine", first_of_the_batch),
+        attribute("minigrad.ops.norm.conditional.modulate", first_of_the_batch),
         "forward",
     ),
+    Sabotage("conditional_batch_norm", "γ gets the gradient of β", lost_sum, "fused is composed"),
     Sabotage(
         "conditional_batch_norm in evaluation",
         "evaluation is forgotten",
@@ -190,5 +197,6 @@ SABOTAGE = [
         "forward",
     ),
     Sabotage("spade", "instance norm is batch norm", option("spade", norm=lambda _: "batch"), "forward"),
+    Sabotage("spade", "γ gets the gradient of β", lost_sum, "first derivative"),
     Sabotage("spade", "β is lost", option("spade", bias=lambda beta: None), "forward"),
 ]

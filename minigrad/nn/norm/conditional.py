@@ -16,8 +16,7 @@ from minigrad.nn.norm.batch import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from minigrad.nn.norm.common import Norm
 from minigrad.nn.norm.group import InstanceNorm2d
 from minigrad.nn.parameter import Parameter
-from minigrad.ops.norm.common import affine
-from minigrad.ops.norm.conditional import per_sample
+from minigrad.ops.norm.conditional import modulate
 
 
 class AdaptiveInstanceNorm(Module):
@@ -133,7 +132,7 @@ class _ConditionalBatchNorm(Norm):
     def forward(self, x: Tensor, condition: Any) -> Tensor:
         self.norm.check_input(x, 1)
         gamma, beta = self.gamma_and_beta(condition, x)
-        return affine(self.norm(x), gamma, beta, per_sample(x))
+        return modulate(self.norm(x), gamma, beta)
 
     def gamma_and_beta(self, condition: Any, x: Tensor) -> tuple[Any, Any]:
         """γ and β of every sample, each (N, C)."""
@@ -295,7 +294,7 @@ class SPADE(Module):
             )
         hidden = self.mlp_shared(F.interpolate(map, size=x.shape[2:]))
         gamma, beta = 1 + self.mlp_gamma(hidden), self.mlp_beta(hidden)
-        return affine(self.param_free_norm(x), gamma, beta, x.shape)
+        return modulate(self.param_free_norm(x), gamma, beta)
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, label_features={self.label_features}"

@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Function
+from minigrad.autograd.fused import fused_backward
 from minigrad.autograd.modes import modes
+from minigrad.kernels import conditional as kernels
 from minigrad.ops.norm.batch import batch_norm
 from minigrad.ops.norm.common import RowNorm, affine, check_float, check_parameters, moments, standardize
 from minigrad.ops.norm.group import InstanceNorm, instance_norm
@@ -33,6 +35,49 @@ def space_axes(x: Any) -> tuple[int, ...]:
 def per_sample(x: Any) -> tuple[int, ...]:
     """The shape in which one number for each channel of each sample broadcasts against x."""
     return (*x.shape[:2], *(1,) * (x.ndim - 2))
+
+
+# -- the scale and shift ------------------------------------------------------------------------------------
+
+
+class Modulate(Function):
+    """y = γ x̂ + β, with a γ and a β for each channel of each sample, (N, C), or for each element, as x̂."""
+
+    def composed(self, x_hat: Any, gamma: Any, beta: Any) -> Any:
+        return affine(x_hat, gamma, beta, x_hat.shape if gamma.shape == x_hat.shape else per_sample(x_hat))
+
+    def forward(self, x_hat: Any, gamma: Any, beta: Any) -> Any:
+        self.save_for_backward(x_hat, gamma, beta)
+        if gamma.shape == x_hat.shape:
+            y = x_hat * gamma
+            y += beta
+            return y
+        rows = np.ascontiguousarray(x_hat).reshape(gamma.size, prod(x_hat.shape[2:]))
+        y = np.empty(rows.shape, rows.dtype)
+        kernels.modulate(x_hat.size, rows, gamma.reshape(-1), beta.reshape(-1), y)
+        return y.reshape(x_hat.shape)
+
+    def backward(self, g: Any) -> Any:
+        return fused_backward(self.composed, self.gradients, "ModulateBackward", g, *self.saved)
+
+    def gradients(self, g: Any, x_hat: Any, gamma: Any, beta: Any) -> Any:
+        if gamma.shape == x_hat.shape:
+            return g * gamma, g * x_hat if self.needs(1) else None, g if self.needs(2) else None
+        shape = (gamma.size, prod(x_hat.shape[2:]))
+        g, rows = (np.ascontiguousarray(a).reshape(shape) for a in (g, x_hat))
+        dx_hat, dgamma, dbeta = np.empty(shape, g.dtype), np.empty(gamma.shape, g.dtype), np.empty(beta.shape, g.dtype)
+        kernels.modulate_backward(g.size, g, rows, gamma.reshape(-1), dx_hat, dgamma.reshape(-1), dbeta.reshape(-1))
+        return dx_hat.reshape(x_hat.shape), dgamma, dbeta
+
+
+def modulate(x_hat: Any, gamma: Any, beta: Any) -> Any:
+    """γ x̂ + β, where γ and β have the shape (N, C) or that of x̂; either may be None."""
+    if gamma is None or beta is None:
+        given = beta if gamma is None else gamma
+        shape = None if given is None else x_hat.shape if given.shape == x_hat.shape else per_sample(x_hat)
+        return x_hat if shape is None else affine(x_hat, gamma, beta, shape)
+    op = Modulate()
+    return op.composed(x_hat, gamma, beta) if modes.composed else op(x_hat, gamma, beta)
 
 
 # -- instance norm with a γ and a β for each sample ----------------------------------------------------------
@@ -131,10 +176,10 @@ class SpaceStatistics(Function):
             return 1 / inv_std, mu.copy()
 
     def backward(self, g_deviation: Any, g_mu: Any) -> Any:
+        # x̂/n · ∂L/∂√(σ² + ε) + 1/n · ∂L/∂μ: a normalization, with these as its γ and β.
         (x,) = self.saved
-        shape, share = per_sample(x), 1 / max(prod(x.shape[2:]), 1)
-        x_hat = InstanceNorm(x.shape[1], x.shape, self.eps)(x, None, None)
-        return reshape(g_mu * share, shape) + reshape(g_deviation * share, shape) * x_hat
+        share = 1 / max(prod(x.shape[2:]), 1)
+        return ConditionalInstanceNorm(x.shape, self.eps)(x, g_deviation * share, g_mu * share)
 
 
 def deviation_and_mean(x: Any, eps: float) -> tuple[Any, Any]:
@@ -246,7 +291,7 @@ def conditional_batch_norm(
         raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
     check_parameters(op, x, x.shape[:2], weight, bias)
     x_hat = batch_norm(input, running_mean, running_var, None, None, training, momentum, eps)
-    return affine(x_hat, weight, bias, per_sample(x))
+    return modulate(x_hat, weight, bias)
 
 
 # -- SPADE -------------------------------------------------------------------------------------------------
@@ -314,4 +359,4 @@ def spade(
     else:
         own = training or running_mean is None
         x_hat = instance_norm(input, running_mean, running_var, None, None, own, momentum, eps)
-    return affine(x_hat, weight, bias, x.shape)
+    return modulate(x_hat, weight, bias)
