@@ -1,4 +1,4 @@
-"""Kernels for windows that slide along an axis: local response normalization, and sums over windows.
+"""Kernels for windows that slide along an axis: local response normalization, and divisive normalization.
 
 Every window is added up anew. A running sum, plus the element that enters and minus the one that leaves, would
 keep for ever what a large element's rounding left in it, and NaN and infinity too. All arithmetic is in float64:
@@ -8,8 +8,12 @@ the square of a float32 then neither overflows nor vanishes.
 from typing import Any
 
 import numpy as np
+from numba import njit
 
-from minigrad.kernels.jit import inline, kernel, prange
+from minigrad.kernels.jit import FASTMATH, inline, kernel, prange
+
+# A function that kernels call, compiled once and not into each of them: it is long, and calls are few.
+function = njit(fastmath=FASTMATH, error_model="numpy", cache=True, nogil=True)
 
 STRIP = 64
 """So many neighbouring elements are one task: all channels of a strip stay in the cache."""
@@ -28,31 +32,39 @@ def add(run: Any, total: Any) -> None:
 
 
 @inline
-def denominators(x: Any, c: Any, before: Any, after: Any, alpha: Any, k: Any, d: Any) -> None:
-    """d = k + α Σ x² over the window of channel `c`; x: (C, strip)."""
-    d[:] = 0
-    for j in range(max(0, c - before), min(x.shape[0], c + after + 1)):
-        add_squares(x[j], d)
-    for j in range(d.size):
-        d[j] = k + alpha * d[j]
+def copy(run: Any, out: Any) -> None:  # a loop compiles in a fraction of the time of `out[:] = run`
+    for j in range(run.size):
+        out[j] = run[j]
 
 
 @inline
-def inverse_powers(d: Any, beta: Any, out: Any) -> None:
-    """out = d^−β. Roots take a few cycles, and several at once; a general power takes a hundred."""
+def divide(total: Any, weights: Any) -> None:
+    for j in range(total.size):
+        total[j] /= weights[j]
+
+
+@inline
+def shift_and_scale(total: Any, alpha: Any, k: Any) -> None:
+    for j in range(total.size):
+        total[j] = k + alpha * total[j]
+
+
+@inline
+def inverse_powers(d: Any, beta: Any) -> None:
+    """d ← d^−β. Roots take a few cycles, and several at once; a general power takes a hundred."""
     if beta == 0.75:
         for j in range(d.size):
             inverse_root = 1.0 / np.sqrt(d[j])
-            out[j] = inverse_root * np.sqrt(inverse_root)
+            d[j] = inverse_root * np.sqrt(inverse_root)
     elif beta == 0.5:
         for j in range(d.size):
-            out[j] = 1.0 / np.sqrt(d[j])
+            d[j] = 1.0 / np.sqrt(d[j])
     elif beta == 1.0:
         for j in range(d.size):
-            out[j] = 1.0 / d[j]
+            d[j] = 1.0 / d[j]
     else:
         for j in range(d.size):
-            out[j] = d[j] ** -beta
+            d[j] = d[j] ** -beta
 
 
 @inline
@@ -86,8 +98,11 @@ def response_forward(x: Any, before: int, after: int, alpha: float, beta: float,
         last = min(space, first + STRIP)
         d = np.empty(last - first)
         for c in range(channels):
-            denominators(x[i, :, first:last], c, before, after, alpha, k, d)
-            inverse_powers(d, beta, d)
+            d[:] = 0
+            for j in range(max(0, c - before), min(channels, c + after + 1)):
+                add_squares(x[i, j, first:last], d)
+            shift_and_scale(d, alpha, k)
+            inverse_powers(d, beta)
             multiply(x[i, c, first:last], d, y[i, c, first:last])
 
 
@@ -103,8 +118,12 @@ def response_backward(g: Any, x: Any, before: int, after: int, alpha: float, bet
         d = np.empty(last - first)
         direct, shared = np.empty((channels, last - first)), np.empty((channels, last - first))
         for c in range(channels):
-            denominators(x[i, :, first:last], c, before, after, alpha, k, d)
-            inverse_powers(d, beta, direct[c])
+            d[:] = 0
+            for j in range(max(0, c - before), min(channels, c + after + 1)):
+                add_squares(x[i, j, first:last], d)
+            shift_and_scale(d, alpha, k)
+            copy(d, direct[c])
+            inverse_powers(direct[c], beta)
             direct_and_shared(g[i, c, first:last], x[i, c, first:last], d, direct[c], shared[c])
         for c in range(channels):
             d[:] = 0
@@ -113,12 +132,152 @@ def response_backward(g: Any, x: Any, before: int, after: int, alpha: float, bet
             subtract_product(direct[c], x[i, c, first:last], d, slope, dx[i, c, first:last])
 
 
+# -- divisive normalization: sums over boxes -----------------------------------------------------------------
+
+
+@inline
+def slide(x: Any, out: Any, lines: Any, n: Any, step: Any, before: Any, after: Any) -> None:
+    """out = Σ x over a window along one axis of length n, of arrays seen as (lines, n, step) and given flat.
+
+    All elements move at once: to go one further along the axis is to go `step` further in memory.
+    """
+    length = n * step
+    for a in range(0, lines * length, length):
+        if min(before, after) >= n - 1:  # every window is the whole axis
+            out[a : a + step] = 0
+            for j in range(a, a + length, step):
+                add(x[j : j + step], out[a : a + step])
+            for j in range(a + step, a + length, step):
+                copy(out[a : a + step], out[j : j + step])
+            continue
+        copy(x[a : a + length], out[a : a + length])
+        for d in range(1, before + 1):
+            add(x[a : a + length - d * step], out[a + d * step : a + length])
+        for d in range(1, after + 1):
+            add(x[a + d * step : a + length], out[a : a + length - d * step])
+
+
+@function
+def box_sums(total: Any, spare: Any, windows: Any, backward: Any) -> None:
+    """Replace `total` by its sums over boxes, axis by axis; `backward` looks out of the windows the other way."""
+    for w in range(windows.shape[0]):
+        before, after = windows[w, 3], windows[w, 4]
+        if backward:
+            before, after = after, before
+        slide(total, spare, windows[w, 0], windows[w, 1], windows[w, 2], before, after)
+        copy(spare, total)
+
+
+@inline
+def add_from(run: Any, origin: Any, total: Any) -> None:
+    for j in range(run.size):
+        total[j] += np.float64(run[j]) - origin
+
+
+@inline
+def subtract(run: Any, origin: Any, mean: Any, out: Any) -> None:
+    for j in range(run.size):
+        out[j] = (np.float64(run[j]) - origin) - mean[j]
+
+
 @kernel
-def window_sums(x: Any, before: int, after: int, out: Any) -> None:
-    """out[a, i] = Σ x[a, j] over j from i − before to i + after.  x, out: (A, n, B), of float64."""
-    lines, n, _ = x.shape
-    for a in prange(lines):
-        for i in range(n):
-            out[a, i] = 0
-            for j in range(max(0, i - before), min(n, i + after + 1)):
-                add(x[a, j], out[a, i])
+def center(x: Any, windows: Any, count: Any, pads: bool, transpose: bool, v: Any) -> None:
+    """v = x − local mean; with `transpose`, the gradient of x where x is that of v.
+
+    x, v: (N, C, S). count: (K, S), how many elements each mean is over; K is C, or 1 if all channels share.
+    windows: for each axis a row (lines, n, step, before, after), see `slide`.
+    """
+    batch, channels, space = x.shape
+    weights = count.reshape(count.size)
+    for i in prange(batch):
+        total, spare = np.zeros(count.size), np.empty(count.size)
+        origin = np.float64(x[i, 0, 0])  # means about it are exact where all elements are equal
+        if pads or transpose or not np.isfinite(origin):
+            origin = 0.0
+        for c in range(channels):
+            at = c * space % total.size
+            add_from(x[i, c], origin, total[at : at + space])
+        if transpose:
+            divide(total, weights)
+            box_sums(total, spare, windows, True)
+        else:
+            box_sums(total, spare, windows, False)
+            divide(total, weights)
+        for c in range(channels):
+            at = c * space % total.size
+            subtract(x[i, c], origin, total[at : at + space], v[i, c])
+
+
+@function
+def inverse_deviations(v: Any, total: Any, spare: Any, windows: Any, weights: Any, variance: Any) -> None:
+    """total = 1/√(σ² + local mean of v²), v: (C, S)."""
+    space = v.shape[1]
+    total[:] = 0
+    for c in range(v.shape[0]):
+        at = c * space % total.size
+        add_squares(v[c], total[at : at + space])
+    box_sums(total, spare, windows, False)
+    for j in range(total.size):
+        total[j] = 1.0 / np.sqrt(total[j] / weights[j] + variance)
+
+
+@inline
+def scale_and_shift(run: Any, factor: Any, gamma: Any, beta: Any, out: Any) -> None:
+    for j in range(run.size):
+        out[j] = run[j] * factor[j] * gamma + beta
+
+
+@kernel
+def divide_forward(v: Any, windows: Any, count: Any, variance: float, gamma: Any, beta: Any, y: Any) -> None:
+    """y = v r γ + β,  r = 1/√(σ² + local mean of v²).  v, y: (N, C, S); `variance` is σ²."""
+    batch, channels, space = v.shape
+    weights = count.reshape(count.size)
+    for i in prange(batch):
+        r, spare = np.empty(count.size), np.empty(count.size)
+        inverse_deviations(v[i], r, spare, windows, weights, variance)
+        for c in range(channels):
+            at = c * space % r.size
+            scale_and_shift(v[i, c], r[at : at + space], gamma[c], beta[c], y[i, c])
+
+
+@inline
+def add_sent(g: Any, run: Any, gamma: Any, total: Any) -> None:
+    for j in range(run.size):
+        total[j] += np.float64(g[j]) * run[j] * gamma
+
+
+@inline
+def divided_gradient(g: Any, run: Any, r: Any, gamma: Any, sent: Any, out: Any) -> Any:
+    """out = γ g r − v · sent; gives Σ g v r and Σ g."""
+    total_scale = 0.0
+    total_shift = 0.0
+    for j in range(run.size):
+        direct = np.float64(g[j]) * r[j]
+        out[j] = direct * gamma - run[j] * sent[j]
+        total_scale += direct * run[j]
+        total_shift += g[j]
+    return total_scale, total_shift
+
+
+@kernel
+def divide_backward(
+    g: Any, v: Any, windows: Any, count: Any, variance: float, gamma: Any, dv: Any, partial: Any
+) -> None:
+    """partial: (N, 2, C), for ∂L/∂γ and ∂L/∂β of each sample; the caller adds them up."""
+    batch, channels, space = v.shape
+    weights = count.reshape(count.size)
+    for i in prange(batch):
+        r, sent, spare = np.empty(count.size), np.zeros(count.size), np.empty(count.size)
+        inverse_deviations(v[i], r, spare, windows, weights, variance)
+        for c in range(channels):
+            at = c * space % r.size
+            add_sent(g[i, c], v[i, c], gamma[c], sent[at : at + space])
+        for j in range(r.size):
+            sent[j] *= r[j] * r[j] * r[j] / weights[j]
+        box_sums(sent, spare, windows, True)
+        for c in range(channels):
+            at = c * space % r.size
+            here = slice(at, at + space)
+            scale, shift = divided_gradient(g[i, c], v[i, c], r[here], gamma[c], sent[here], dv[i, c])
+            partial[i, 0, c] = scale
+            partial[i, 1, c] = shift

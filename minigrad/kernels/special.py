@@ -14,6 +14,35 @@ def _erf(x, y):
         y[i] = math.erf(x[i])
 
 
+# erf x ≈ x P(x²)/Q(x²) for |x| ≤ 3.95, from where on a float32 is 1: the ratio of polynomials of these degrees whose
+# relative error, 2e-9, is least (found by weighted least squares). Unlike the library's erf, which is called for one
+# number at a time, it can be computed for several at once.
+P = (
+    1.1283791692266343,
+    0.18516994862188144,
+    0.05427470809482586,
+    0.003843383557301956,
+    0.00037792977841600585,
+    4.640226613841371e-06,
+    -1.2966057254052653e-08,
+)
+Q = (1.0, 0.4974360033681806, 0.11391121168957971, 0.015443719801557952, 0.0013040556684289237, 6.269052982633565e-05)
+
+
+@kernel
+def _erf_float32(x, y):
+    for i in prange(x.size):
+        a = np.float64(x[i])
+        if a > 3.95:  # (not min and max: a NaN stays)
+            a = 3.95
+        elif a < -3.95:
+            a = -3.95
+        z = a * a
+        p = P[0] + z * (P[1] + z * (P[2] + z * (P[3] + z * (P[4] + z * (P[5] + z * P[6])))))
+        q = Q[0] + z * (Q[1] + z * (Q[2] + z * (Q[3] + z * (Q[4] + z * Q[5]))))
+        y[i] = a * p / q
+
+
 @kernel
 def _erfc(x, y):
     for i in prange(x.size):
@@ -22,7 +51,8 @@ def _erfc(x, y):
 
 def erf(x: Any) -> "np.ndarray[Any, Any]":
     """The error function of each element of a floating-point array, to the last digit or two of its dtype."""
-    return _each(_erf, x)
+    x = np.asarray(x)
+    return _each(_erf_float32, x, 2) if x.dtype == np.float32 else _each(_erf, x)
 
 
 def erfc(x: Any) -> "np.ndarray[Any, Any]":
@@ -30,8 +60,9 @@ def erfc(x: Any) -> "np.ndarray[Any, Any]":
     return _each(_erfc, x)
 
 
-def _each(function: Any, x: Any) -> "np.ndarray[Any, Any]":
+def _each(function: Any, x: Any, cost: int = 8) -> "np.ndarray[Any, Any]":
+    """`cost`: an element costs about as much as so many of a plain loop."""
     x = np.ascontiguousarray(x).reshape(np.shape(x))  # ascontiguousarray makes 0-d arrays 1-d
     y = np.empty_like(x)
-    function(8 * x.size, x.reshape(-1), y.reshape(-1))  # an element costs about as much as eight of a plain loop
+    function(cost * x.size, x.reshape(-1), y.reshape(-1))
     return y

@@ -60,14 +60,9 @@ METHODS = [
 
 def constant_slope(self, g):
     """The slope of the forward pass, taken for a constant."""
-    x, alpha, shift, gamma, _ = self.saved
-    arrays = [None if t is None else getattr(t, "data", t) for t in (x, alpha, shift)]
-    slope = self.slopes(self.inside(*arrays))
-    wide = (1, *self.shape)
-    h = g * slope if gamma is None else g * slope * gamma.reshape(wide)
-    f = self.values(self.inside(*arrays))
-    axes = tuple(range(x.ndim - 1))
-    return h * alpha, (h * x).sum(), None if shift is None else h.sum(), (g * f).sum(axes), g.sum(axes)
+    x, alpha, shift, gamma, beta = (None if t is None else getattr(t, "data", t) for t in self.saved)
+    slope = self.gradients(np.ones(x.shape), x, alpha, shift, gamma, beta)[0]
+    return g * slope, *self.gradients(getattr(g, "data", g), x, alpha, shift, gamma, beta)[1:]
 
 
 SABOTAGE = [

@@ -103,11 +103,6 @@ def wider(reach):
     return lambda size: (size // 2, size // 2)
 
 
-def without_transpose(original):
-    """The transpose of a mean taken for the mean itself."""
-    return lambda self, g: original(self, g * self.count) / self.count
-
-
 SABOTAGE = [
     Sabotage(
         "local_response_norm",
@@ -138,11 +133,20 @@ SABOTAGE = [
     Sabotage("divisive_norm", "σ is not squared", option("divisive_norm", sigma=lambda s: s**0.5), "forward"),
     Sabotage(
         "divisive_norm",
-        "the mean's transpose forgets that boxes at the edge are smaller",
-        lambda patch: patch.setattr(local.LocalMean, "transposed", without_transpose(local.LocalMean.transposed)),
+        "the centre's gradient is the centre of the gradient",
+        kernel("minigrad.kernels.local.center", transpose=lambda _: False),
         "first derivative",
     ),
     Sabotage(
-        "divisive_norm", "the mean passes no gradient", gradient("Center", 0, lambda g: g * 1.001), "second derivative"
+        "divisive_norm",
+        "boxes at the edge count as many elements as others",
+        kernel("minigrad.kernels.local.divide_forward", count=lambda count: count * 0 + count.max()),
+        "fused is composed",
+    ),
+    Sabotage(
+        "divisive_norm",
+        "the gradient that reaches x is scaled",
+        gradient("Center", 0, lambda g: g * 1.001),
+        "second derivative",
     ),
 ]

@@ -15,6 +15,9 @@ from minigrad.kernels.special import erf as erf_array
 from minigrad.ops.norm.common import affine, check_float, check_parameters, constant, like
 from minigrad.ops.unary import erf, tanh
 
+PART = 1 << 16
+"""So many elements are computed at a time."""
+
 
 class Dynamic(Function):
     """y = γ f(α x + s) + β for an f that saturates.
@@ -34,46 +37,64 @@ class Dynamic(Function):
 
     def forward(self, x: Any, alpha: Any, shift: Any, gamma: Any, beta: Any) -> Any:
         self.save_for_backward(x, alpha, shift, gamma, beta)
-        y = self.values(self.inside(x, alpha, shift))
-        if gamma is not None:
-            y *= gamma.reshape(self.shape)
-        if beta is not None:
-            y += beta.reshape(self.shape)
+        y = np.empty(x.shape, x.dtype)
+        for part in self.parts(x):
+            self.inside(x[part], alpha, shift, y[part])
+            self.squash_array(y[part])
+            if gamma is not None:
+                y[part] *= gamma.reshape(self.shape)
+            if beta is not None:
+                y[part] += beta.reshape(self.shape)
         return y
 
+    def parts(self, x: Any) -> Any:
+        """Parts of x along its first axis that fit in the cache: each pass over them costs arithmetic, not memory."""
+        if x.ndim <= max(len(self.shape), 1):
+            return [...]
+        step = max(1, PART * len(x) // max(x.size, 1))
+        return [slice(i, i + step) for i in range(0, len(x), step)]
+
     @staticmethod
-    def inside(x: Any, alpha: Any, shift: Any) -> Any:
-        """u = α x + s, in an array of its own."""
-        u = np.array(x * alpha.reshape(()))
+    def inside(x: Any, alpha: Any, shift: Any, u: Any) -> None:
+        """u = α x + s."""
+        np.multiply(x, alpha.reshape(()), out=u)
         if shift is not None:
-            u += shift.reshape(())
-        return u
+            np.add(u, shift.reshape(()), out=u)
 
     def backward(self, g: Any) -> Any:
         return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
 
     def gradients(self, g: Any, x: Any, alpha: Any, shift: Any, gamma: Any, beta: Any) -> tuple[Any, ...]:
-        u = np.ascontiguousarray(self.inside(x, alpha, shift))
-        slope = self.slopes(u)
         runs, length = self.layout(x, gamma, beta)
-        g, x, f, slope = (np.ascontiguousarray(a).reshape(-1, runs, length) for a in (g, x, self.values(u), slope))
+        layout = -1, runs, length
         dx = np.empty(x.shape, x.dtype)
-        chunks = kernels.chunk_count(len(x), 2 * x.size)
-        partial, sums = np.zeros((chunks, 2, runs)), np.zeros((chunks, 2))
         scale = constant(1, runs, x.dtype) if gamma is None else np.ascontiguousarray(gamma).reshape(-1)
-        if x.size:
-            kernels.backward(2 * x.size, g, x, f, slope, scale, float(alpha.reshape(())), dx, partial, sums)
-        (dgamma, dbeta), (dalpha, dshift) = partial.sum(0), sums.sum(0)
+        of_channels, of_all = np.zeros((2, runs)), np.zeros(2)
+        for part in self.parts(x) if x.size else ():
+            g_part, x_part = np.ascontiguousarray(g[part]), np.ascontiguousarray(x[part])
+            f = np.empty(x_part.shape, x.dtype)
+            self.inside(x_part, alpha, shift, f)
+            slope = self.slopes(f)
+            self.squash_array(f)
+            f = f.reshape(layout)
+            chunks = kernels.chunk_count(len(f), 2 * f.size)
+            partial, sums = np.empty((chunks, 2, runs)), np.empty((chunks, 2))
+            arrays = (a.reshape(layout) for a in (g_part, x_part, f, slope))
+            kernels.backward(
+                2 * f.size, *arrays, scale, float(alpha.reshape(())), dx[part].reshape(layout), partial, sums
+            )
+            of_channels += partial.sum(0)
+            of_all += sums.sum(0)
 
         def given(i: int, gradient: Any, other: Any) -> Any:
             return like(np.asarray(gradient, x.dtype), other) if self.needs(i) else None
 
         return (
-            dx.reshape(g.shape if u.ndim == 0 else u.shape) if self.needs(0) else None,
-            given(1, dalpha, alpha),
-            given(2, dshift, shift),
-            given(3, dgamma, gamma),
-            given(4, dbeta, beta),
+            dx if self.needs(0) else None,
+            given(1, of_all[0], alpha),
+            given(2, of_all[1], shift),
+            given(3, of_channels[0], gamma),
+            given(4, of_channels[1], beta),
         )
 
     def layout(self, x: Any, gamma: Any, beta: Any) -> tuple[int, int]:
@@ -88,12 +109,12 @@ class Dynamic(Function):
     squash: Any
     """f as a graph op."""
 
-    def values(self, u: Any) -> Any:
-        """f of an array, which it may write over."""
+    def squash_array(self, u: Any) -> None:
+        """u ← f(u)."""
         raise NotImplementedError
 
     def slopes(self, u: Any) -> Any:
-        """f′ of an array."""
+        """f′(u)."""
         raise NotImplementedError
 
 
@@ -102,18 +123,18 @@ class DynamicTanh(Dynamic):
 
     squash = staticmethod(tanh)
 
-    def values(self, u: Any) -> Any:
-        return np.tanh(u, out=u)
+    def squash_array(self, u: Any) -> None:
+        np.tanh(u, out=u)
 
     def slopes(self, u: Any) -> Any:
         # tanh′ = 4e/(1 + e)² with e = exp(−2|u|), which keeps its digits where 1 − tanh² has lost them.
-        e = np.abs(u)
+        e = np.abs(u, out=np.empty_like(u))
         e *= -2
         np.exp(e, out=e)
         slope = e + 1
-        slope *= slope
+        np.multiply(slope, slope, out=slope)
         e *= 4
-        return np.divide(e, slope, out=e)
+        return np.divide(e, slope, out=slope)
 
 
 class DynamicErf(Dynamic):
@@ -121,16 +142,15 @@ class DynamicErf(Dynamic):
 
     squash = staticmethod(erf)
 
-    def values(self, u: Any) -> Any:
-        return erf_array(u)
+    def squash_array(self, u: Any) -> None:
+        u[...] = erf_array(u)
 
     def slopes(self, u: Any) -> Any:
         with np.errstate(over="ignore"):
-            e = u * u
+            e = np.multiply(u, u, out=np.empty_like(u))
         np.negative(e, out=e)
         np.exp(e, out=e)
-        e *= 2 / math.sqrt(math.pi)
-        return e
+        return np.multiply(e, 2 / math.sqrt(math.pi), out=e)
 
 
 def scalar(op: str, name: str, value: Any, x: Any) -> Any:

@@ -14,7 +14,7 @@ from minigrad.autograd.fused import fused_backward
 from minigrad.autograd.modes import modes
 from minigrad.kernels import local as kernels
 from minigrad.ops.norm.batch import per_channel
-from minigrad.ops.norm.common import affine, check_float, check_parameters
+from minigrad.ops.norm.common import affine, check_float, check_parameters, constant
 from minigrad.ops.padding import pad
 from minigrad.ops.power import pow
 from minigrad.ops.reduction import sum
@@ -151,57 +151,52 @@ class LocalMean:
     """The mean over a box around each element.
 
     Args:
-        shape: of what it is applied to.
+        shape: of what it is applied to, (N, C, *).
         sizes: axis → the length of the box along it, None for the whole axis.
         count_include_pad: always divide by the size of the box, where it hangs over the edge, too?
     """
 
     def __init__(self, shape: tuple[int, ...], sizes: dict[int, int | None], count_include_pad: bool):
         self.pads = count_include_pad
-        self.windows: dict[int, tuple[int, int]] = {}
-        whole = []
-        self.count: Any = 1.0
+        self.reaches: dict[int, tuple[int, int]] = {}
+        self.all_channels = False
+        counts: list[Any] = [np.ones(n) for n in shape]
         for axis, size in sizes.items():
             n = shape[axis]
             before, after = (n, n) if size is None else reach(size)
-            if min(before, after) >= n - 1:  # every element sees the whole axis
-                whole.append(axis)
-                self.count = self.count * (size if count_include_pad and size is not None else n)
-                continue
             at = np.arange(n)
-            count = np.minimum(at + after, n - 1) - np.maximum(at - before, 0) + 1
-            if count_include_pad:
-                count = np.full(n, size)
-            self.windows[axis] = min(before, n - 1), min(after, n - 1)
-            self.count = self.count * count.astype(float).reshape(-1, *(1,) * (len(shape) - axis - 1))
-        self.whole = tuple(whole)
+            counts[axis] = np.minimum(at + after, n - 1) - np.maximum(at - before, 0) + 1.0
+            if count_include_pad and size is not None:
+                counts[axis][:] = size
+            if axis == 1 and min(before, after) >= n - 1:  # one mean serves all channels
+                self.all_channels = True
+                counts[axis] = counts[axis][:1]
+            else:
+                self.reaches[axis] = min(before, max(n - 1, 0)), min(after, max(n - 1, 0))
+        self.count = np.ones(())
+        for inside in counts[1:]:
+            self.count = np.multiply.outer(self.count, inside)
+        lengths = self.count.shape
+        # As the kernels take it: lines, length, step from one to the next in memory, and the reach.
+        self.windows = np.array(
+            [
+                (prod(lengths[: axis - 1]), lengths[axis - 1], prod(lengths[axis:]), *both)
+                for axis, both in self.reaches.items()
+                if any(both)
+            ],
+            np.int64,
+        ).reshape(-1, 5)
 
     def composed(self, x: Any) -> Any:
-        total = sum(x, self.whole, keepdim=True) if self.whole else x
-        for axis, (before, after) in self.windows.items():
+        total = sum(x, 1, keepdim=True) if self.all_channels else x
+        for axis, (before, after) in self.reaches.items():
             total = window_sum(total, axis, before, after)
         return total / np.asarray(self.count, x.dtype)
 
-    def __call__(self, x: Any) -> Any:
-        """The same of a float64 array."""
-        total = x.sum(axis=self.whole, keepdims=True)
-        for axis, (before, after) in self.windows.items():
-            total = self.slide(total, axis, before, after)
-        return total / self.count
 
-    def transposed(self, g: Any) -> Any:
-        """The gradient of the mean's input, where `g` is that of the mean; to be broadcast along whole axes."""
-        total = g.sum(axis=self.whole, keepdims=True) / self.count
-        for axis, (before, after) in self.windows.items():
-            total = self.slide(total, axis, after, before)
-        return total
-
-    @staticmethod
-    def slide(x: Any, axis: int, before: int, after: int) -> Any:
-        lines = np.ascontiguousarray(x).reshape(prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :]))
-        out = np.empty(lines.shape)
-        kernels.window_sums(lines.size * (before + after + 1), lines, before, after, out)
-        return out.reshape(x.shape)
+def planes(x: Any) -> Any:
+    """(N, C, *) as (N, C, S), contiguous."""
+    return np.ascontiguousarray(x).reshape(*x.shape[:2], prod(x.shape[2:]))
 
 
 class Center(Function):
@@ -211,17 +206,11 @@ class Center(Function):
         self.mean, self.transpose = mean, transpose
 
     def forward(self, x: Any) -> Any:
-        v = x.astype(np.float64)
-        with np.errstate(all="ignore"):  # infinity shows in the result
-            if self.transpose:
-                v -= self.mean.transposed(v)
-            else:
-                if x.size and not self.mean.pads:
-                    # Means about the sample's first element: those of equal elements are then exact.
-                    origin = v.reshape(len(v), -1)[:, 0]
-                    v -= np.where(np.isfinite(origin), origin, 0).reshape(-1, *(1,) * (v.ndim - 1))
-                v -= self.mean(v)
-            return v.astype(x.dtype)
+        mean, v = self.mean, np.empty(x.shape, x.dtype)
+        if x.size:
+            count = mean.count.reshape(len(mean.count), -1)
+            kernels.center(4 * x.size, planes(x), mean.windows, count, mean.pads, self.transpose, planes(v))
+        return v
 
     def backward(self, g: Any) -> Any:
         return Center(self.mean, not self.transpose)(g)
@@ -230,42 +219,42 @@ class Center(Function):
 class DivideByDeviation(Function):
     """y = v r γ + β,  r = 1/√(σ² + mean(v²)), the mean being local.
 
-    With h = γ ∂L/∂y:  ∂L/∂v = h r − v · meanᵀ(Σ h v r³), where Σ adds what shares one r, and meanᵀ, the mean's
-    transpose, adds up those means that an element is part of.
+    With h = γ ∂L/∂y:  ∂L/∂v = h r − v · meanᵀ(Σ h v r³), where Σ adds up what shares one r, and meanᵀ, the mean's
+    transpose, those means that an element is part of.
     """
 
     def __init__(self, mean: LocalMean, sigma: float):
-        self.mean, self.sigma = mean, sigma
+        self.mean, self.variance = mean, sigma * sigma
 
     def composed(self, v: Any, gamma: Any, beta: Any) -> Any:
-        return affine(v / sqrt(self.mean.composed(v * v) + self.sigma * self.sigma), gamma, beta, per_channel(v))
+        return affine(v / sqrt(self.mean.composed(v * v) + self.variance), gamma, beta, per_channel(v))
 
     def forward(self, v: Any, gamma: Any, beta: Any) -> Any:
         self.save_for_backward(v, gamma, beta)
-        with np.errstate(all="ignore"):
-            return affine(v * self.inverse(v), gamma, beta, per_channel(v)).astype(v.dtype)
+        y = np.empty(v.shape, v.dtype)
+        if v.size:
+            gamma, beta = self.parameter(gamma, 1, v), self.parameter(beta, 0, v)
+            kernels.divide_forward(4 * v.size, planes(v), *self.statistic(), gamma, beta, planes(y))
+        return y
 
-    def inverse(self, v: Any) -> Any:
-        v = v.astype(np.float64)
-        return 1 / np.sqrt(self.mean(v * v) + self.sigma * self.sigma)
+    def statistic(self) -> tuple[Any, Any, float]:
+        """How the kernels are told what to divide by."""
+        count = self.mean.count
+        return self.mean.windows, count.reshape(len(count), -1), self.variance
+
+    def parameter(self, values: Any, default: int, v: Any) -> Any:
+        return constant(default, v.shape[1], v.dtype) if values is None else np.ascontiguousarray(values)
 
     def backward(self, g: Any) -> Any:
         return fused_backward(self.composed, self.gradients, "DivideByDeviationBackward", g, *self.saved)
 
     def gradients(self, g: Any, v: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
-        dv = dgamma = dbeta = None
-        shared = (0, *range(2, v.ndim))
-        with np.errstate(all="ignore"):
-            r = self.inverse(v)
-            if self.needs(0):
-                h = g if gamma is None else g * gamma.reshape(per_channel(v)).astype(np.float64)
-                sent = (h * v * r**3).sum(axis=self.mean.whole, keepdims=True)
-                dv = (h * r - v * self.mean.transposed(sent)).astype(v.dtype)
-            if self.needs(1):
-                dgamma = (g * v * r).sum(axis=shared).astype(v.dtype)
-        if self.needs(2):
-            dbeta = g.sum(axis=shared, dtype=np.float64).astype(v.dtype)
-        return dv, dgamma, dbeta
+        dv, partial = np.empty(v.shape, v.dtype), np.zeros((len(v), 2, v.shape[1]))
+        if v.size:
+            scale = self.parameter(gamma, 1, v)
+            kernels.divide_backward(4 * v.size, planes(g), planes(v), *self.statistic(), scale, planes(dv), partial)
+        dgamma, dbeta = partial.sum(0).astype(v.dtype)
+        return dv if self.needs(0) else None, dgamma if self.needs(1) else None, dbeta if self.needs(2) else None
 
 
 def divisive_norm(
