@@ -147,6 +147,44 @@ def norm_cases() -> Iterator[Case]:
             yield Case(f"{norm} norm {size} backward", backward, target=1)
 
 
+LAST = [*FEATURES, *TOKENS]
+ACROSS = [(8, 64, 8, 8), (32, 16, 8, 8), (32, 64, 16, 16), (4, 256, 7, 7), (1, 64, 56, 56), (8, 128, 64)]
+
+# name → the function of (lib, *inputs), and for each case the shapes of its inputs
+FUNCTIONS: dict[str, tuple[Callable[..., Any], list[list[tuple[int, ...]]]]] = {
+    "rms norm": (lambda lib, x, w: lib.nn.functional.rms_norm(x, (x.shape[-1],), w), [[s, s[-1:]] for s in LAST]),
+    "normalize": (lambda lib, x: lib.nn.functional.normalize(x, dim=-1), [[s] for s in LAST]),
+    "normalize channels": (lambda lib, x: lib.nn.functional.normalize(x), [[s] for s in ACROSS]),
+    "cosine similarity": (lambda lib, x, y: lib.nn.functional.cosine_similarity(x, y, dim=-1), [[s, s] for s in LAST]),
+    "cosine similarity of channels": (
+        lambda lib, x, y: lib.nn.functional.cosine_similarity(x, y),
+        [[s, s] for s in ACROSS],
+    ),
+}
+
+
+def function_cases() -> Iterator[Case]:
+    for name, (function, several) in FUNCTIONS.items():
+        for shapes in several:
+            arrays = [normal(*shape) for shape in shapes]
+
+            def forward(lib: Any, function: Any = function, arrays: Any = arrays) -> Callable[[], Any]:
+                inputs = [tensor(lib, a, requires_grad=True) for a in arrays]
+                return lambda: function(lib, *inputs)
+
+            def backward(lib: Any, function: Any = function, arrays: Any = arrays) -> Callable[[], Any]:
+                inputs, run = [tensor(lib, a, requires_grad=True) for a in arrays], grad(lib)
+                output = function(lib, *inputs)
+                cotangent = tensor(
+                    lib, np.cos(np.arange(np.prod(output.shape)), dtype=np.float32).reshape(output.shape)
+                )
+                return lambda: run(output, inputs, cotangent, retain_graph=True)
+
+            size = "×".join(map(str, shapes[0]))
+            yield Case(f"{name} {size} forward", forward, target=1)
+            yield Case(f"{name} {size} backward", backward, target=1)
+
+
 def conv_cases() -> Iterator[Case]:
     for shape, out, kernel, stride in [
         ((32, 1, 8, 8), 16, 3, 1),
@@ -354,7 +392,7 @@ def main() -> int:
         spread = f"({result.low:.2f} … {result.high:.2f})"
         print(f"{result.name:<64}{times}   {result.ratio:5.2f}  {spread}{mark}", flush=True)
 
-    for cases in (step_cases(), tiny_cases(), norm_cases(), conv_cases()):
+    for cases in (step_cases(), tiny_cases(), norm_cases(), function_cases(), conv_cases()):
         for case in cases:
             if arguments.only in case.name:
                 show(measure(case, blocks, length))
