@@ -1,6 +1,7 @@
 """Population statistics: recomputed from a whole data set, frozen, and folded into the layer before."""
 
 import copy
+import inspect
 from typing import Any
 
 import numpy as np
@@ -343,3 +344,87 @@ def test_recomputing_leaves_frozen_layers_alone():
 def test_nothing_to_freeze_is_an_error():
     with pytest.raises(ValueError, match="freeze_statistics: no layer"):
         freeze_statistics(nn.Linear(2, 2))
+
+
+# -- every layer that keeps averages -------------------------------------------------------------------------
+
+# Each with the name of what evaluation must then do to the whole set: its mean and its covariance.
+LAYERS = {
+    "BatchNorm1d": lambda: nn.BatchNorm1d(4, eps=0.0),
+    "SyncBatchNorm": lambda: nn.SyncBatchNorm(4, eps=0.0),
+    "GhostBatchNorm1d": lambda: nn.GhostBatchNorm1d(4, 5, eps=0.0),
+    "BatchRenorm1d": lambda: nn.BatchRenorm1d(4, eps=0.0),
+    "MeanOnlyBatchNorm1d": lambda: nn.MeanOnlyBatchNorm1d(4),
+    "PowerNorm": lambda: nn.PowerNorm(4, eps=0.0),
+    "PowerNorm of (T, C)": lambda: nn.PowerNorm(4, eps=0.0, axis=-1),
+    "SwitchableNorm": lambda: nn.SwitchableNorm(4, eps=0.0, using_in=False),
+    "DecorrelatedBatchNorm": lambda: nn.DecorrelatedBatchNorm(4, 2, eps=0.0),
+    "IterativeNorm": lambda: nn.IterativeNorm(4, 2, eps=0.0, iterations=20),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("layer_by_layer", [False, True])
+def test_every_layer_with_averages_takes_part(name, layer_by_layer):
+    x = 3 + random(23, 4) @ random(4, 4, seed=1)
+    layer = LAYERS[name]().double()
+    before = {key: values.numpy().copy() for key, values in layer.named_buffers()}
+    recompute_statistics(layer, parts(x, 10, 9, 4), layer_by_layer=layer_by_layer)
+    y = layer.eval()(mg.tensor(x)).detach().numpy()
+    if name.startswith(("BatchNorm", "Sync", "Ghost")):
+        np.testing.assert_allclose(y.var(0, ddof=1), 1, rtol=1e-12)
+    elif name.startswith("BatchRenorm"):
+        np.testing.assert_allclose(y.var(0), 1, rtol=1e-12)
+    elif name.startswith("MeanOnly"):
+        np.testing.assert_allclose(y, x - x.mean(0), rtol=1e-12, atol=1e-12)
+    elif name.startswith("PowerNorm"):
+        np.testing.assert_allclose((y * y).mean(0), 1, rtol=1e-12)
+    elif name == "SwitchableNorm":
+        np.testing.assert_allclose(layer.running_var.numpy(), x.var(0, ddof=1), rtol=1e-12)
+    else:
+        white = np.eye(2)
+        for group in (y[:, :2], y[:, 2:]):
+            np.testing.assert_allclose(group.T @ group / len(x), white, atol=1e-9)
+    if not name.startswith(("PowerNorm", "Switchable")):
+        np.testing.assert_allclose(y.mean(0), 0, atol=1e-12)
+    for key, values in layer.named_buffers():
+        moves = "running" in key
+        assert moves != np.array_equal(values.numpy(), before[key]), key
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_layer_with_averages_can_be_frozen(name):
+    layer = LAYERS[name]().double()
+    x = random(8, 4)
+    layer(mg.tensor(x))
+    before = [buffer.numpy().copy() for buffer in layer.buffers()]
+    layer.eval()
+    expected = layer(mg.tensor(x)).detach().numpy()
+    with freeze_statistics(layer):
+        found = layer.train()(mg.tensor(x))
+        found.sum().backward()
+    np.testing.assert_array_equal(found.detach().numpy(), expected)
+    for a, b in zip(layer.buffers(), before, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b)
+    assert all(p.grad is not None for p in layer.parameters())
+
+
+def test_every_kind_of_layer_with_averages_is_here():
+    """A new layer with running averages must say what its population statistics are."""
+
+    def kinds(kind: type) -> set[type]:
+        return {kind, *(k for sub in kind.__subclasses__() for k in kinds(sub))}
+
+    for kind in kinds(nn.Module):
+        if kind.__module__.startswith("minigrad.nn.norm") and "register_buffer(" in inspect.getsource(kind):
+            assert hasattr(kind, "population_statistics"), kind
+
+
+def test_relatives_of_batch_norm_are_folded():
+    for norm in (nn.GhostBatchNorm1d(4, 4), nn.BatchRenorm1d(4), nn.MeanOnlyBatchNorm1d(4), nn.SyncBatchNorm(4)):
+        model = nn.Sequential(nn.Linear(3, 4), norm).double()
+        for seed in range(3):
+            model(mg.tensor(random(7, 3, seed=seed)))
+        x = mg.tensor(random(5, 3))
+        folded = nn.utils.fold_batch_norm(model.eval())
+        np.testing.assert_allclose(folded(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-12, atol=1e-14)

@@ -74,17 +74,20 @@ class SyncBatchNorm(_BatchNorm):
         group = communicator("SyncBatchNorm", self.process_group) if self.training else None
         if group is None:
             return super().forward(input)
-        mean, var, count = self.running_mean, self.running_var, self.num_batches_tracked
-        momentum = 0.0
-        if not self.track_running_stats or count is None:
-            mean = var = None
-        else:
-            momentum = 1 / (count.item() + 1) if self.momentum is None else self.momentum
+        moves = self.track_running_stats
         y, n = normalize_together(
-            input, mean, var, self.weight, self.bias, momentum, self.eps, group, lambda: self.check_input(input, 1)
+            input,
+            self.running_mean if moves else None,
+            self.running_var if moves else None,
+            self.weight,
+            self.bias,
+            self.next_momentum(),
+            self.eps,
+            group,
+            lambda: self.check_input(input, 1),
         )
-        if count is not None and self.track_running_stats and n:
-            count._write("SyncBatchNorm")[...] += 1
+        if moves and n:  # (empty here, perhaps, and not elsewhere)
+            self.num_batches_tracked._write("SyncBatchNorm")[...] += 1
         return y
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SyncBatchNorm":

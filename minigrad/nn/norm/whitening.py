@@ -5,8 +5,38 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Tensor
+from minigrad.autograd.tensor import raw
 from minigrad.nn import functional as F
 from minigrad.nn.norm.common import Norm
+from minigrad.ops.matrix_root import inverse_sqrt
+from minigrad.ops.norm.whitening import Whitening, iterated_root
+
+
+class WhiteningPopulation:
+    """Mean and covariance of each group of channels over everything that was added, exactly; see `Moments`."""
+
+    def __init__(self, layer: Any):
+        width = layer.num_features // layer.num_groups
+        self.layer, self.count = layer, 0
+        self.mean, self.products = np.zeros((layer.num_groups, width, 1)), np.zeros((layer.num_groups, width, width))
+
+    def add(self, x: Any) -> None:
+        """Look at an input, (N, C) or (N, C, *)."""
+        n = x.size // self.layer.num_features
+        if n == 0:
+            return
+        part = Whitening(self.layer.num_features, self.layer.num_groups, self.layer.root)
+        centered = part.center(x)
+        total, shift = self.count + n, part.mean - self.mean
+        self.products += centered @ centered.swapaxes(-1, -2)
+        self.products += shift @ shift.swapaxes(-1, -2) * (self.count * n / total)
+        self.mean += shift * (n / total)
+        self.count = total
+
+    def store(self) -> None:
+        """Set the layer's averages: μ, and the whitening matrix of the biased covariance, as in training."""
+        self.layer.running_mean.copy_(self.mean.reshape(-1))
+        self.layer.running_matrix.copy_(raw(self.layer.root(self.products / self.count)))
 
 
 class _WhiteningNorm(Norm):
@@ -59,6 +89,14 @@ class _WhiteningNorm(Norm):
     def whiten(self, input: Tensor, *statistics: Any) -> Tensor:
         """The layer's function: of the input, running averages, γ, β, training, momentum, ε."""
         raise NotImplementedError(f"{type(self).__name__} defines no whiten")
+
+    def root(self, covariance: Any) -> Any:
+        """The whitening matrix of a covariance."""
+        raise NotImplementedError(f"{type(self).__name__} defines no root")
+
+    def population_statistics(self) -> Any:
+        """What `nn.utils.recompute_statistics` shows this layer's inputs to; None without running averages."""
+        return None if self.running_mean is None else WhiteningPopulation(self)
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim < 2 or input.shape[1] != self.num_features:
@@ -135,6 +173,10 @@ class DecorrelatedBatchNorm(_WhiteningNorm):
     def whiten(self, input: Tensor, *statistics: Any) -> Tensor:
         return F.decorrelated_batch_norm(input, *statistics, num_groups=self.num_groups)
 
+    def root(self, covariance: Any) -> Any:
+        """(Σ + εI)^(−½)."""
+        return inverse_sqrt(covariance, self.eps)
+
 
 class IterativeNorm(_WhiteningNorm):
     """`DecorrelatedBatchNorm` by a few Newton–Schulz iterations instead of eigenvalues: IterNorm.
@@ -175,6 +217,10 @@ class IterativeNorm(_WhiteningNorm):
 
     def whiten(self, input: Tensor, *statistics: Any) -> Tensor:
         return F.iterative_norm(input, *statistics, num_groups=self.num_groups, iterations=self.iterations)
+
+    def root(self, covariance: Any) -> Any:
+        """(Σ + εI)^(−½), after so many iterations."""
+        return iterated_root(covariance, self.eps, self.iterations)
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, iterations={self.iterations}"

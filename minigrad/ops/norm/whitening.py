@@ -12,6 +12,7 @@ axis swapping").
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -185,11 +186,8 @@ def decorrelated_batch_norm(
         >>> (y.T @ y / 4).round(decimals=6).tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
-
-    def root(covariance: Any) -> Any:
-        return inverse_sqrt(covariance, eps)
-
     parameters = running_mean, running_matrix, weight, bias
+    root = partial(inverse_sqrt, eps=eps)
     return _whitened("decorrelated_batch_norm", root, input, parameters, training, momentum, num_groups)
 
 
@@ -232,11 +230,14 @@ def iterative_norm(
     if not isinstance(iterations, int | np.integer) or iterations < 0:
         raise ValueError(f"iterative_norm: iterations must be an integer of at least 0, and is {iterations!r}")
 
-    def root(covariance: Any) -> Any:
-        return newton_schulz(covariance + eps * np.eye(covariance.shape[-1]), int(iterations))
-
     parameters = running_mean, running_matrix, weight, bias
+    root = partial(iterated_root, eps=eps, iterations=int(iterations))
     return _whitened("iterative_norm", root, input, parameters, training, momentum, num_groups)
+
+
+def iterated_root(covariance: Any, eps: float, iterations: int) -> Any:
+    """(Σ + εI)^(−½), nearly: `iterations` steps on the way there."""
+    return newton_schulz(covariance + eps * np.eye(covariance.shape[-1]), iterations)
 
 
 def _whitened(
