@@ -19,7 +19,9 @@ import pytest
 import minigrad as mg
 from minigrad.autograd import engine, gradcheck, gradgradcheck
 from minigrad.autograd.tensor import raw
+from minigrad.data import scalers
 from minigrad.ops.norm import common
+from tests import test_scalers, test_whitening
 from tests.parity import families
 from tests.parity.case import check_golden
 from tests.sabotage import Patch, attribute, forward, gradient, kernel, op, option, rule
@@ -233,6 +235,12 @@ def assigned(original: Any, self: Any, g: Any) -> Any:
     return table
 
 
+def method(cls: type, name: str, wrong: Callable[..., Any]) -> Callable[[Patch], None]:
+    """Replace a method, given the original."""
+    original = getattr(cls, name)
+    return lambda patch: patch.setattr(cls, name, lambda self, *args: wrong(original, self, *args))
+
+
 @dataclass
 class Row:
     what: str
@@ -381,6 +389,67 @@ ROWS = [
             or patch.setattr(mg.nn.BatchNorm2d, "train", lambda self, mode=True: self)
         ),
         partial(parity, "batch_norm_train_then_eval"),
+    ),
+    Row(
+        "the running whitening matrix is replaced, not averaged",
+        attribute(
+            "minigrad.ops.norm.whitening._move",
+            lambda original: lambda op, name, running, new, momentum: original(op, name, running, new, 1.0),
+        ),
+        partial(test_whitening.test_running_averages, "decorrelated_batch_norm", False, 0.3),
+    ),
+    # scalers
+    Row(
+        "StandardScaler takes the unbiased deviation",
+        method(scalers.StandardScaler, "scale", lambda original, self, x: original(self, x) * (19 / 20) ** 0.5),
+        partial(test_scalers.test_agrees_with_scikit_learn, "StandardScaler", {}, np.float64),
+    ),
+    Row(
+        "StandardScaler takes missing values for zeros",
+        method(scalers.StandardScaler, "learn", lambda original, self, x: original(self, np.nan_to_num(x))),
+        partial(test_scalers.test_agrees_with_scikit_learn, "StandardScaler", {}, np.float64),
+    ),
+    Row(
+        "StandardScaler joins parts as if their means were equal",
+        method(
+            scalers.StandardScaler,
+            "_join",
+            lambda original, self, n, mean, var: original(self, n, mean if self.mean_ is None else self.mean_, var),
+        ),
+        partial(test_scalers.test_fitting_in_parts, "StandardScaler"),
+        partial(test_scalers.test_agrees_with_scikit_learn, "StandardScaler", {}, np.float64),
+    ),
+    Row(
+        "MinMaxScaler divides constant columns by their range",
+        method(scalers.MinMaxScaler, "_divisor", lambda original, self: self.data_range_),
+        test_scalers.test_constant_and_far_columns_are_exact,
+    ),
+    Row(
+        "MinMaxScaler does not clip",
+        attribute("minigrad.data.scalers.clip_to", lambda original: lambda z, low, high: z),
+        partial(test_scalers.test_agrees_with_scikit_learn, "MinMaxScaler", {"clip": True}, np.float64),
+        partial(test_scalers.test_agrees_with_scikit_learn, "MinMaxScaler", {}, np.float64),
+    ),
+    Row(
+        "DecimalScaler lets 1 through",
+        method(scalers.DecimalScaler, "learn", lambda original, self, x: original(self, x * (1 - 1e-12))),
+        test_scalers.test_decimal_scaling,
+    ),
+    Row(
+        "LogTransform loses the digits of small values",
+        attribute("minigrad.data.scalers.log1p", lambda original: lambda x: np.log(1 + x)),
+        test_scalers.test_log_transform,
+    ),
+    Row(
+        "whitening divides by n",
+        method(scalers.Whitening, "_deviation", lambda original, self: original(self) * (39 / 40) ** 0.5),
+        test_scalers.test_whitened_features_are_uncorrelated,
+    ),
+    Row(
+        "ZCA is another rotation",
+        method(scalers.Whitening, "scale", lambda original, self, x: original(self, x)[:, ::-1]),
+        test_scalers.test_zca_is_the_white_data_closest_to_the_input,
+        test_scalers.test_whitened_features_are_uncorrelated,
     ),
     # losses
     Row(
