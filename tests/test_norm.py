@@ -28,6 +28,11 @@ def variable(array: Any) -> Any:
     return mg.tensor(np.array(array), requires_grad=True)
 
 
+def averages() -> tuple[Any, Any]:
+    """A running mean and variance of two channels."""
+    return mg.tensor(np.array([0.3, -1.0])), mg.tensor(np.array([1.0, 0.2]))
+
+
 # Each is a function of (x, γ, β), with the shapes of the three.
 NORMS: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]] = {
     "batch_norm (N, C)": (lambda x, w, b: F.batch_norm(x, None, None, w, b, True, eps=0.1), (5, 3), (3,)),
@@ -49,6 +54,21 @@ NORMS: dict[str, tuple[Any, tuple[int, ...], tuple[int, ...]]] = {
     "group_norm (N, C)": (lambda x, w, b: F.group_norm(x, 2, w, b, eps=0.1), (3, 6), (6,)),
     "group_norm (N, C, S)": (lambda x, w, b: F.group_norm(x, 2, w, b, eps=0.1), (2, 4, 3), (4,)),
     "instance_norm": (lambda x, w, b: F.instance_norm(x, None, None, w, b, eps=0.1), (2, 2, 4), (2,)),
+    "batch_norm that moves its averages": (
+        lambda x, w, b: F.batch_norm(x, *averages(), w, b, training=True, momentum=0.5, eps=0.1),
+        (3, 2, 3),
+        (2,),
+    ),
+    "instance_norm that moves its averages": (
+        lambda x, w, b: F.instance_norm(x, *averages(), w, b, momentum=0.5, eps=0.1),
+        (2, 2, 4),
+        (2,),
+    ),
+    "instance_norm by its averages": (
+        lambda x, w, b: F.instance_norm(x, *averages(), w, b, use_input_stats=False, eps=0.1),
+        (2, 2, 4),
+        (2,),
+    ),
 }
 each_norm = pytest.mark.parametrize("name", NORMS)
 each_affine = pytest.mark.parametrize("affine", ["both", "weight", "bias", "none"])
@@ -115,16 +135,16 @@ def test_fused_is_composed_up_to_the_third_order(name: str, affine: str) -> None
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ["batch_norm (N, C)", "layer_norm", "group_norm (N, C, S)"])
-def test_third_derivatives_agree_with_differences(name: str) -> None:
+@each_norm
+@pytest.mark.parametrize("gamma", [None, 0.0])
+def test_third_derivatives_agree_with_differences(name: str, gamma: float | None) -> None:
     """The rule that PyTorch's batch norm misses by 20 %."""
-    function, inputs = case(name, "none")
+    function, inputs = case(name, "weight", gamma)
     v = mg.tensor(random(*inputs[0].shape, seed=7))
 
-    def gradient(x: Any) -> Any:
+    def gradient(x: Any, w: Any) -> Any:
         with mg.enable_grad():
-            (g,) = mg.grad(function(x), x, v, create_graph=True)
-        return g
+            return mg.grad(function(x, w), [x, w], v, create_graph=True)
 
     assert gradgradcheck(gradient, inputs, rtol=1e-4)
 
@@ -251,6 +271,44 @@ def test_constant_groups_give_exactly_beta(kind: str, dtype: Any, value: float) 
     function, shape = KINDS[kind]
     y = function(mg.tensor(np.full(shape, value, dtype)), 1e-12).data
     np.testing.assert_array_equal(y, 0)
+
+
+HOSTILE = {
+    "half 1, half next to 0": lambda z: np.where(z > 0, 1e-18, 1.0),
+    "heavy tails": lambda z: np.exp(4 * z),
+    "one element far away": lambda z: np.where(np.arange(z.size).reshape(z.shape) == 7, 1e8, z),
+    "the last element far away": lambda z: z + 1e6 * (np.arange(z.size).reshape(z.shape) == z.size - 1),
+    "in order": lambda z: np.sort(z.reshape(-1)).reshape(z.shape),
+    "a ramp": lambda z: 1e5 + np.arange(z.size, dtype=float).reshape(z.shape),
+    "two neighbouring numbers": lambda z: np.float32(0.1) * (1 + 1.2e-7 * (z > 0)),
+}
+LONG = {
+    "batch": (lambda x: F.batch_norm(x, training=True), (3, 2, 9000), lambda x: (0, 2)),
+    "columns": (lambda x: F.batch_norm(x, training=True), (3000, 4), lambda x: (0,)),
+    "layer": (lambda x: F.layer_norm(x, x.shape[1:]), (2, 20000), lambda x: (1,)),
+    "instance": (lambda x: F.instance_norm(x), (1, 2, 20000), lambda x: (2,)),
+}
+
+
+@pytest.mark.parametrize("label", HOSTILE)
+@pytest.mark.parametrize("kind", LONG)
+def test_long_groups_are_within_a_few_units_in_the_last_place(kind: str, label: str) -> None:
+    """Against the definition in extended precision; the unit is that of the root mean square, or of the element."""
+    function, shape, axes_of = LONG[kind]
+    x = HOSTILE[label](random(*shape)).astype(np.float32)
+    v = random(*shape, seed=1).astype(np.float32)
+    t = variable(x)
+    y = function(t)
+    (g,) = mg.grad(y, t, mg.tensor(v))
+    axes, wide = axes_of(x), np.longdouble
+    deviation = x.astype(wide) - x.astype(wide).mean(axes, keepdims=True)
+    inv_std = 1 / np.sqrt((deviation**2).mean(axes, keepdims=True) + wide(1e-5))
+    x_hat = deviation * inv_std
+    dx = (v - v.mean(axes, keepdims=True, dtype=wide) - x_hat * (v * x_hat).mean(axes, keepdims=True)) * inv_std
+    unit = np.spacing(np.maximum(np.abs(x_hat), np.sqrt((x_hat**2).mean())).astype(np.float32))
+    # An element far away that is in the sample draws the origin after it, and all other squares are rounded alike.
+    assert (np.abs(y.data - x_hat) / unit).max() < (9 if label == "one element far away" else 5)
+    assert np.abs(g.data - dx).max() < 6 * np.spacing(np.abs(dx).max().astype(np.float32))
 
 
 def test_the_cancellation_that_gave_others_a_negative_variance() -> None:

@@ -25,8 +25,8 @@ costs one bit at most. Otherwise the sample misled us: pass 2 is made once more,
 "Algorithms for computing the sample variance", 1983, is where shifting by an estimate and correcting for it come
 from.)
 
-Sums run in the input's own precision over blocks of at most 4,096 elements, which the compiler spreads over SIMD
-lanes (a lane adds some 128 numbers), and the blocks are added in float64. Squares that leave the range of
+Sums run in the input's own precision over blocks of at most 1,024 elements, which the compiler spreads over SIMD
+lanes (a lane adds some 32 numbers), and the blocks are added in float64. Squares that leave the range of
 float32 are noticed, and added in float64 as well.
 
 **Derivatives.** With x̂ = (x − μ)/√(σ² + ε), n elements in a group, and h = γ·∂L/∂y (Ioffe & Szegedy 2015, section
@@ -46,7 +46,7 @@ from numba import njit
 from minigrad.kernels import jit
 from minigrad.kernels.jit import inline, kernel, prange
 
-BLOCK = 4096
+BLOCK = 1024
 """So many elements are summed in their own precision before float64 takes over."""
 
 SMALLEST = 1e-30
