@@ -108,6 +108,11 @@ def test_fitting_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = StandardScaler().fit(table())
     np.testing.assert_allclose(blocks.mean_, whole.mean_, rtol=1e-14)
     np.testing.assert_allclose(blocks.var_, whole.var_, rtol=1e-12)
+    np.testing.assert_array_equal(blocks.transform(table()).shape, table().shape)
+    images = random(9, 2, 5)
+    for scaler in (MinMaxScaler(axis=None), Whitening("zca", eps=1.0), Whitening("pca", 3)):
+        z = scaler.fit_transform(images)  # in five parts
+        np.testing.assert_allclose(scaler.transform(mg.tensor(images)).data, z, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("n_components", [None, 2, 0.7])
@@ -301,6 +306,10 @@ def test_constant_and_far_columns_are_exact() -> None:
     assert (z.max(0) == 0.7).all()
 
 
+class Missing:
+    """The object that some data frames have for a missing value."""
+
+
 class Frame:
     """What matters of a data frame: columns, a shape, and how it becomes an array."""
 
@@ -310,9 +319,12 @@ class Frame:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         return np.asarray(self.values, dtype)
 
+    def to_numpy(self, dtype: Any, na_value: Any) -> Any:
+        return np.array([[na_value if isinstance(v, Missing) else v for v in row] for row in self.values], dtype)
+
 
 def test_data_frames() -> None:
-    values = np.array([[1, None], [2, 5.0], [4, 9.0]], dtype=object)
+    values = np.array([[1, Missing()], [2, 5.0], [4, 9.0]], dtype=object)
     scaler = StandardScaler().fit(Frame(["age", "height"], values))
     assert scaler.feature_names_in_ == ["age", "height"]
     np.testing.assert_allclose(scaler.mean_, [7 / 3, 7])

@@ -38,8 +38,8 @@ from minigrad.ops.compare import clip as clip_to
 from minigrad.ops.elementwise import cast
 from minigrad.ops.unary import exp, expm1, log, log1p
 
-BLOCK = 1 << 20
-"""So many elements are converted to float64 at a time."""
+BLOCK = 1 << 18
+"""About so many elements are converted to float64 at a time."""
 
 
 class Scaler(Transform):
@@ -160,9 +160,10 @@ class Scaler(Transform):
         """The numbers in `x`."""
         where = f"{type(self).__name__}.{method}"
         array = np.asarray(raw(x))
-        if array.dtype.kind == "O":  # columns of several kinds, or None for a missing value
+        if array.dtype.kind == "O":  # columns of several kinds, or an object that says "missing"
             try:
-                array = array.astype(np.float64)
+                nullable = hasattr(x, "to_numpy")  # a data frame knows its own such object
+                array = x.to_numpy(np.float64, na_value=np.nan) if nullable else array.astype(np.float64)
             except (TypeError, ValueError) as error:
                 raise TypeError(f"{where}: the data hold something that is no number: {error}") from error
         if array.dtype.kind not in "fiub":
@@ -184,7 +185,8 @@ class Scaler(Transform):
         if isinstance(x, Tensor):
             return cast(function(cast(x, np.float64)), dtype)
         with np.errstate(invalid="ignore"):
-            return function(array.astype(np.float64)).astype(dtype, copy=False)
+            results = [function(block).astype(dtype, copy=False) for block in _blocks(array)]
+        return results[0] if len(results) == 1 else np.concatenate(results)
 
     def _check_fitted(self, method: str) -> None:
         if self.fitted and getattr(self, self.fitted[0]) is None:
@@ -459,7 +461,8 @@ class DecimalScaler(FeatureScaler):
     max_abs_: Any = None
 
     def learn(self, x: Any) -> None:
-        largest = np.fmax.reduce(np.abs(x.astype(np.float64)), self.axes(x.ndim), keepdims=True)[0]
+        x = x if x.dtype.kind == "f" else x.astype(np.float64)
+        largest = np.fmax.reduce(np.abs(x), self.axes(x.ndim), keepdims=True)[0].astype(np.float64)
         self.max_abs_ = largest if self.max_abs_ is None else np.fmax(self.max_abs_, largest)
         self.count(len(x))
 
@@ -667,7 +670,10 @@ class Whitening(Scaler):
 
 
 def _blocks(x: Any) -> Iterator[Any]:
-    """The samples in float64, some at a time: a whole data set converted at once would need twice the memory."""
-    rows = max(1, BLOCK // max(1, prod(x.shape[1:])))
+    """The samples in float64, some at a time: a whole data set at once would need several times its memory."""
+    if x.size <= BLOCK:
+        yield x.astype(np.float64)
+        return
+    rows = max(1, BLOCK * len(x) // x.size)
     for start in range(0, len(x), rows):
         yield x[start : start + rows].astype(np.float64)
