@@ -485,6 +485,30 @@ def test_empty_inputs(shape: tuple[int, ...]) -> None:
         assert layer.eval()(x).shape == shape
 
 
+@each_kind
+def test_second_derivatives_in_float32_hold_where_first_ones_do(kind: str) -> None:
+    """They come from the composed form, whose plain steps float32 is too narrow for."""
+    function, shape = KINDS[kind]
+    z, v, u = random(*shape), *(random(*shape, seed=s).astype(np.float32) for s in (1, 2))
+    for x, eps in (
+        (z, 1e-5),
+        (1e6 + np.sign(z), 1e-5),
+        (1e15 * z, 1e-5),
+        (1e20 * z, 1e-5),
+        (1e-15 * z, 1e-33),
+        (0 * z + 3.3, 1e-5),
+    ):
+        found = []
+        for dtype in (np.float32, np.float64):
+            t, w = variable(x.astype(np.float32).astype(dtype)), variable(v.astype(dtype))
+            (g,) = mg.grad(function(t, eps), t, w, create_graph=True)
+            second = mg.grad(g, [t, w], mg.tensor(u.astype(dtype)))
+            assert all(s.dtype == dtype for s in second)
+            found.append([s.data for s in second])
+        for a, b in zip(*found, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * np.abs(b).max() + 1e-38)
+
+
 # -- published tables -------------------------------------------------------------------------------------
 
 

@@ -9,10 +9,16 @@
 A kernel may reuse what the forward pass cached (a mean, an inverse deviation): the numbers are the same. A
 *derivative rule* may not, because a mean depends on the input. That is why the second derivative never looks
 at the cache and goes back to the inputs.
+
+The composed form is as plain as its paper, and a float32 cannot hold what it computes on the way: squares of 1e20,
+or the mean of numbers near 1e6. Kernels take care of that. Here the composed form runs in float64, and the derivative
+is rounded once, at the end.
 """
 
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from minigrad.autograd.engine import grad
 from minigrad.autograd.function import Function
@@ -58,7 +64,7 @@ class FusedBackward(Function):
                 grad(
                     [g for g, _ in reached],
                     variables,
-                    [v if isinstance(v, Tensor) else Tensor(v) for _, v in reached],
+                    [_Widen()(v if isinstance(v, Tensor) else Tensor(v)) for _, v in reached],
                     create_graph=record,
                     allow_unused=True,
                 )
@@ -67,29 +73,31 @@ class FusedBackward(Function):
         return tuple(result if record else map(raw, result))
 
 
-class _Same(Function):
-    """y = x, as a node of its own."""
+class _Widen(Function):
+    """y = x in float64, as a node of its own. (The engine brings the gradient back to the input's dtype.)"""
 
     def forward(self, x: Any) -> Any:
-        return x
+        return x.astype(np.float64, copy=False)
 
     def backward(self, g: Any) -> Any:
         return g
 
 
 def _separate(value: Any) -> Any:
-    """`value` as a variable of its own for a derivative that stops here.
+    """`value` as a variable of its own, in float64, for a derivative that stops here.
 
     Inputs of an op may depend on each other (γ may be computed from x). The op's rule is about each of them
     alone, so each is passed through a node of its own, and the gradient is taken there.
     """
     if isinstance(value, Tensor):
         if value.requires_grad:
-            return _Same()(value)
-        return Tensor(value.data, requires_grad=value.dtype.kind == "f")
+            return _Widen()(value)
+        if value.dtype.kind != "f":
+            return Tensor(value.data)
+        value = value.data
     if value is None or getattr(value, "dtype", None) is None or value.dtype.kind != "f":
         return value
-    return Tensor(value, requires_grad=True)
+    return Tensor(value.astype(np.float64, copy=False), requires_grad=True)
 
 
 def fused_backward(
