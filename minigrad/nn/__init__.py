@@ -77,6 +77,8 @@ from minigrad.nn.norm import (
     DivisiveNorm,
     DynamicErf,
     DynamicTanh,
+    EvoNormB0,
+    EvoNormS0,
     FilterResponseNorm,
     GhostBatchNorm1d,
     GhostBatchNorm2d,

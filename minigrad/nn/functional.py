@@ -68,6 +68,8 @@ from minigrad.ops.norm import (
     divisive_norm,
     dynamic_erf,
     dynamic_tanh,
+    evo_norm_b0,
+    evo_norm_s0,
     filter_response_norm,
     ghost_batch_norm,
     global_response_norm,

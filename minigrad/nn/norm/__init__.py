@@ -12,6 +12,7 @@ from minigrad.nn.norm.conditional import (
     ConditionalBatchNorm3d,
 )
 from minigrad.nn.norm.dynamic import DynamicErf, DynamicTanh
+from minigrad.nn.norm.evo import EvoNormB0, EvoNormS0
 from minigrad.nn.norm.ghost import GhostBatchNorm1d, GhostBatchNorm2d, GhostBatchNorm3d
 from minigrad.nn.norm.group import GroupNorm, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from minigrad.nn.norm.layer import LayerNorm
@@ -44,6 +45,8 @@ __all__ = [
     "DivisiveNorm",
     "DynamicErf",
     "DynamicTanh",
+    "EvoNormB0",
+    "EvoNormS0",
     "FilterResponseNorm",
     "GhostBatchNorm1d",
     "GhostBatchNorm2d",

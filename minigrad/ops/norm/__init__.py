@@ -8,6 +8,7 @@ from minigrad.ops.norm.conditional import (
     spade,
 )
 from minigrad.ops.norm.dynamic import dynamic_erf, dynamic_tanh
+from minigrad.ops.norm.evo import evo_norm_b0, evo_norm_s0
 from minigrad.ops.norm.ghost import ghost_batch_norm
 from minigrad.ops.norm.group import group_norm, instance_norm
 from minigrad.ops.norm.layer import layer_norm
@@ -36,6 +37,8 @@ __all__ = [
     "divisive_norm",
     "dynamic_erf",
     "dynamic_tanh",
+    "evo_norm_b0",
+    "evo_norm_s0",
     "filter_response_norm",
     "ghost_batch_norm",
     "global_response_norm",

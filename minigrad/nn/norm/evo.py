@@ -1,0 +1,161 @@
+"""EvoNorm layers: normalization and activation in one."""
+
+from typing import Any
+
+import numpy as np
+
+from minigrad.autograd import Tensor
+from minigrad.nn import functional as F
+from minigrad.nn.norm.common import Norm
+from minigrad.nn.parameter import Parameter
+
+
+class _EvoNorm(Norm):
+    """γ (`weight`) and `v` start at 1, β (`bias`) at 0."""
+
+    v: Parameter | None
+
+    def make_parameters(self, channels: int, affine: bool, dtype: Any) -> None:
+        dtype = np.float32 if dtype is None else dtype
+        self.make_affine((channels,), affine, True, dtype)
+        self.register_parameter("v", Parameter(np.ones(channels, dtype)) if affine else None)
+
+    def reset_parameters(self) -> None:
+        """γ and v back to 1, and β to 0."""
+        super().reset_parameters()
+        if self.v is not None:
+            self.v.detach().fill_(1)
+
+
+class EvoNormB0(_EvoNorm):
+    """Divide by the deviation of the batch, or by one that grows with the element itself: whichever is larger.
+
+    y = x / max(√(σ²_batch + ε), v x + √(σ²_instance + ε)) · γ + β; see `functional.evo_norm_b0`. It takes the place
+    of a batch norm and of the activation after it.
+
+    Args:
+        num_features: C, the number of channels.
+        eps: ε, under each root.
+        momentum: the weight of the new batch in the running variance; None averages all batches equally.
+        affine: False leaves γ (`weight`), β (`bias`) and `v` out, for 1, 0 and 1.
+        track_running_stats: False keeps no running variance; evaluation then uses the batch's, too.
+        dtype: of parameters and running variance; float32 by default.
+
+    Shapes:
+        (N, C, *), with an axis of space → the same.
+
+    Raises:
+        ValueError: another number of channels or too few axes; one value per channel in training.
+
+    In evaluation σ²_batch is the running variance; σ²_instance is always the input's own.
+
+    Source: Liu, Brock, Simonyan & Le, "Evolving normalization-activation layers", arXiv 2004.02967.
+
+    Example:
+        >>> import minigrad as mg
+        >>> norm = mg.nn.EvoNormB0(2)
+        >>> y = norm(mg.randn(4, 2, 3, 3))
+        >>> norm.num_batches_tracked.item()
+        1
+    """
+
+    running_var: Tensor | None
+    num_batches_tracked: Tensor | None
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        *,
+        dtype: Any = None,
+    ):
+        super().__init__()
+        self.num_features, self.eps, self.momentum = num_features, eps, momentum
+        self.affine, self.track_running_stats = affine, track_running_stats
+        self.make_parameters(num_features, affine, dtype)
+        variance = Tensor(np.ones(num_features, np.float32 if dtype is None else dtype))
+        self.register_buffer("running_var", variance if track_running_stats else None)
+        self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if track_running_stats else None)
+
+    def reset_running_stats(self) -> None:
+        """Forget the running variance: 1, and no batch seen."""
+        if self.running_var is not None:
+            self.running_var.fill_(1)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.fill_(0)
+
+    def reset_parameters(self) -> None:
+        """γ and v back to 1, β to 0, and the running variance to nothing seen."""
+        self.reset_running_stats()
+        super().reset_parameters()
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim < 3 or input.shape[1] != self.num_features:
+            raise ValueError(
+                f"EvoNormB0: num_features={self.num_features}, and the input must be (N, {self.num_features}, ...) "
+                f"with an axis of space; its shape is {input.shape}"
+            )
+        affine = self.weight, self.bias, self.v
+        count = self.num_batches_tracked
+        if self.running_var is None or count is None:
+            return F.evo_norm_b0(input, None, *affine, True, 0.0, self.eps)
+        # momentum=None: the k-th batch weighs 1/k, so that all batches weigh the same.
+        momentum = 1 / (count.item() + 1) if self.momentum is None else self.momentum
+        y = F.evo_norm_b0(input, self.running_var, *affine, self.training, momentum, self.eps)
+        if self.training and 0 not in input.shape:
+            count._write("EvoNormB0")[...] += 1
+        return y
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class EvoNormS0(_EvoNorm):
+    """Gate every element by a sigmoid, and divide by the deviation of its group of channels.
+
+    y = x · sigmoid(v x) / √(σ²_group + ε) · γ + β; see `functional.evo_norm_s0`. It takes the place of a group
+    norm and of the activation after it.
+
+    Args:
+        num_groups: G, a divisor of `num_channels`; the paper takes 32.
+        num_channels: C.
+        eps: ε, under the root.
+        affine: False leaves γ (`weight`), β (`bias`) and `v` out, for 1, 0 and 1.
+        dtype: of the parameters; float32 by default.
+
+    Shapes:
+        (N, C) or (N, C, *) → the same.
+
+    Raises:
+        ValueError: G does not divide C; the input has another number of channels.
+
+    Nothing changes in evaluation.
+
+    Source: Liu, Brock, Simonyan & Le, "Evolving normalization-activation layers", arXiv 2004.02967.
+    """
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = None
+    ):
+        super().__init__()
+        if num_groups < 1 or num_channels % num_groups:
+            raise ValueError(f"EvoNormS0: num_channels={num_channels} is not divisible by num_groups={num_groups}")
+        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
+        self.make_parameters(num_channels, affine, dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim < 2 or input.shape[1] != self.num_channels:
+            raise ValueError(
+                f"EvoNormS0: num_channels={self.num_channels}, and the input must be (N, {self.num_channels}, ...); "
+                f"its shape is {input.shape}"
+            )
+        return F.evo_norm_s0(input, self.num_groups, self.weight, self.bias, self.v, self.eps)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
