@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.jit import inline, kernel, prange
-from minigrad.kernels.norm import minus
-
-COLUMNS = 64
-"""So many neighbouring channels of (N, C) are one task."""
+from minigrad.kernels.norm import BLOCK, CHUNK, ROWS, add_from, minus, move, sum_from, wide_sum_from
 
 
 @inline
@@ -25,10 +22,17 @@ def write_mean(means: Any, c: Any, origin: Any, total: Any, n: Any) -> None:
 
 
 @inline
-def subtract(row: Any, out: Any, hi: Any, low: Any) -> None:
+def subtract(run: Any, out: Any, hi: Any, low: Any) -> None:
     """out = x − hi − low."""
+    for j in range(run.size):
+        out[j] = minus(minus(run[j], hi), low)
+
+
+@inline
+def subtract_columns(row: Any, out: Any, hi: Any, low: Any) -> None:
+    """The same, column by column."""
     for j in range(row.size):
-        out[j] = minus(minus(row[j], hi), low)
+        out[j] = minus(minus(row[j], hi[j]), low[j])
 
 
 @kernel
@@ -39,14 +43,13 @@ def center_channels(x: Any, beta: Any, y: Any, means: Any) -> None:
         origin = x[0, c, 0]
         total = 0.0
         for i in range(batch):
-            for j in range(space):
-                total += minus(np.float64(x[i, c, j]), np.float64(origin))
+            for j in range(0, space, BLOCK):
+                total += sum_from(x[i, c, j : j + BLOCK], origin)
         if not np.isfinite(total):
             origin = x.dtype.type(0)
             total = 0.0
             for i in range(batch):
-                for j in range(space):
-                    total += np.float64(x[i, c, j])
+                total += wide_sum_from(x[i, c], origin)
         write_mean(means, c, origin, total, batch * space)
         for i in range(batch):
             subtract(x[i, c], y[i, c], means[0, c], means[1, c] - beta[c])
@@ -54,24 +57,27 @@ def center_channels(x: Any, beta: Any, y: Any, means: Any) -> None:
 
 @kernel
 def center_columns(x: Any, beta: Any, y: Any, means: Any) -> None:
-    """y = x − μ + β for x, y: (N, C); means: (2, C)."""
+    """y = x − μ + β for x, y: (N, C); means: (2, C). A task is a chunk of whole rows."""
     batch, channels = x.shape
-    for task in prange((channels + COLUMNS - 1) // COLUMNS):
-        first = task * COLUMNS
-        last = min(first + COLUMNS, channels)
-        totals = np.zeros(last - first)
-        for i in range(batch):
-            for c in range(first, last):
-                totals[c - first] += minus(np.float64(x[i, c]), np.float64(x[0, c]))
-        for c in range(first, last):
-            origin = x[0, c]
-            total = totals[c - first]
-            if not np.isfinite(total):
-                origin = x.dtype.type(0)
-                total = 0.0
-                for i in range(batch):
-                    total += np.float64(x[i, c])
-            write_mean(means, c, origin, total, batch)
-        for i in range(batch):
-            for c in range(first, last):
-                y[i, c] = minus(minus(x[i, c], means[0, c]), means[1, c] - beta[c])
+    chunks = (batch + CHUNK - 1) // CHUNK
+    sums = np.zeros((chunks, channels))
+    for chunk in prange(chunks):
+        part = np.zeros(channels, x.dtype)
+        for i in range(chunk * CHUNK, min(batch, chunk * CHUNK + CHUNK)):
+            add_from(x[i], x[0], part)
+            if i % ROWS == ROWS - 1 or i == batch - 1:
+                move(part, sums[chunk])
+    low = np.empty(channels, x.dtype)
+    for c in range(channels):
+        origin = x[0, c]
+        total = 0.0
+        for chunk in range(chunks):
+            total += sums[chunk, c]
+        if not np.isfinite(total):
+            origin = x.dtype.type(0)
+            total = wide_sum_from(x[:, c], origin)
+        write_mean(means, c, origin, total, batch)
+        low[c] = means[1, c] - beta[c]
+    for chunk in prange(chunks):
+        for i in range(chunk * CHUNK, min(batch, chunk * CHUNK + CHUNK)):
+            subtract_columns(x[i], y[i], means[0], low)

@@ -8,8 +8,10 @@ import numpy as np
 from minigrad.autograd import Function, Tensor
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
+from minigrad.kernels import power as kernels
 from minigrad.ops.norm.batch import channel_axes, check_channels, elements, per_channel
 from minigrad.ops.norm.common import (
+    PASSES,
     ChannelNorm,
     affine,
     check_parameters,
@@ -150,10 +152,9 @@ class PowerNorm(ChannelNorm):
             mean_product = dgamma.astype(np.float64) * gamma / elements(x)
             nu = mean_product if self.square is None else self.nu
             if nu is not None:
-                shape = per_channel(x)
-                part = x * self.stats[2].reshape(shape)
-                part *= (nu * inv_psi).astype(x.dtype).reshape(shape)
-                dx -= part
+                x, dx = self.layout(x), self.layout(dx)
+                take_off = kernels.take_off_columns if x.ndim == 2 else kernels.take_off_channels
+                take_off(PASSES * x.size, x, dx, self.stats[2], (nu * inv_psi).astype(x.dtype))
         if self.average is not None:
             self.average(mean_square, mean_product)
 

@@ -9,6 +9,7 @@ from minigrad.autograd.fused import fused_backward
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.ops.activation import softmax
+from minigrad.ops.elementwise import cast
 from minigrad.ops.norm.batch import channel_axes, check_channels, elements, per_channel
 from minigrad.ops.norm.common import (
     ChannelNorm,
@@ -259,10 +260,17 @@ def switchable_norm(
             running = np.array(raw(running_mean)), np.array(raw(running_var))
     norm = SwitchableNorm(x.shape, eps, kinds, running)
     inputs = input, mean_weight, var_weight, weight, bias
-    y = norm.composed(*inputs) if modes.composed else norm(*inputs)
+    fused = (norm.space > 1 or not x.size) and not modes.composed
+    if fused:
+        y = norm(*inputs)
+    elif modes.composed:
+        y = norm.composed(*inputs)
+    else:  # Without space, instances are no rows that a kernel could go along. In float64 the composed form is exact.
+        x = x.astype(np.float64)
+        y = cast(norm.composed(*(None if t is None else cast(t, np.float64) for t in inputs)), raw(input).dtype)
     if using_bn and training and running_mean is not None and x.size:
         check_writable(op, running_mean=running_mean, running_var=running_var)
-        mu, variance = moments(x, channel_axes(x)) if modes.composed else norm.statistics["batch"]
+        mu, variance = norm.statistics["batch"] if fused else moments(x, channel_axes(x))
         n = elements(x)
         follow(op, running_mean, mu, momentum)
         follow(op, running_var, variance * (n / (n - 1)), momentum)
