@@ -215,6 +215,19 @@ def test_third_derivatives_agree_with_differences(name: str) -> None:
 
 
 @each_method
+@pytest.mark.parametrize("shape", [(1, 4, 6), (6, 1), (6, 4)])
+def test_nothing_is_modified(name: str, shape: tuple[int, ...]) -> None:
+    x, v = random(*shape), random(*shape, seed=1)
+    before = x.copy(), v.copy()
+    t = variable(x)
+    y = METHODS[name](t, eps=0.1)
+    first, second = (mg.grad(y, t, mg.Tensor(v), retain_graph=True)[0].data for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(v, before[1])
+    np.testing.assert_array_equal(t.data, before[0])
+
+
+@each_method
 def test_constant_channels_give_beta(name: str) -> None:
     x = random(6, 3)
     x[:, 1] = 1e6 + 1 / 3

@@ -35,7 +35,8 @@ class Whitening(FusedNorm):
     """(x, γ, β) → y, whose groups of channels are white.
 
     Everything is computed in float64: a covariance squares, and its inverse root divides by the smallest of what is
-    left. Three of its matrix products do the work, on matrices of (channels of a group) × (elements of a channel).
+    left. The work is in the products with matrices of (channels of a group) × (elements of a channel): two on the way
+    forward and three on the way back, which leave little for a kernel to gain. What is saved here is memory traffic.
 
     Args:
         channels: C.
@@ -82,14 +83,13 @@ class Whitening(FusedNorm):
 
     def center(self, x: Any) -> Any:
         """x − μ in float64, by group."""
-        grouped = np.ascontiguousarray(self.by_group(x), np.float64)
-        grouped = grouped.copy() if np.may_share_memory(grouped, x) else grouped
+        grouped = np.array(self.by_group(x), np.float64, order="C")  # always a copy, to work in
         if self.given is None:
-            self.shift = grouped[..., :1].copy()
-            grouped -= self.shift
-            self.mean = grouped.mean(-1, keepdims=True)
-            grouped -= self.mean
-            self.mean += self.shift
+            shift = grouped[..., :1].copy()
+            grouped -= shift
+            mean = grouped.mean(-1, keepdims=True)
+            grouped -= mean
+            self.mean = shift + mean
         else:
             self.mean = self.given[0]
             grouped -= self.mean
@@ -116,13 +116,13 @@ class Whitening(FusedNorm):
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
         with np.errstate(all="ignore"):
             centered = self.center(x)
-            g = np.ascontiguousarray(self.by_group(g), np.float64)
+            g = np.array(self.by_group(g), np.float64, order="C")
             total = g.sum(-1, keepdims=True)
             product = g @ centered.swapaxes(-1, -2)
             gamma = gamma.reshape(self.num_groups, -1, 1).astype(np.float64)
             dgamma[...] = (self.matrix * product).sum(-1).reshape(-1)
             dbeta[...] = total.reshape(-1)
-            # W is symmetric, and applied to γ g.
+            # To x̂ = W (x − μ) comes γ g, and Wᵀ takes it on to x − μ.
             out = (self.matrix.swapaxes(-1, -2) * gamma.swapaxes(-1, -2)) @ g
             if self.given is None:
                 (slope,) = grad(self.inverse_root, self.covariance, gamma * product, retain_graph=True)
@@ -215,8 +215,8 @@ def iterative_norm(
     up; with many, the result is that of `decorrelated_batch_norm`.
 
     Args:
-        iterations: T. The paper's 5 is a compromise; about 7 make whitening complete for covariances of a condition
-            of 100.
+        iterations: T. The paper's 5 whiten the large directions; for all of them, T = 7 is enough where variances
+            differ by a factor of 10 between two channels, and about 12 where they do by 100 in a group of 16.
 
     Source: Huang, Zhou, Zhu, Liu & Shao, "Iterative normalization", arXiv 1904.03441.
 
