@@ -1,4 +1,8 @@
-"""Kernels of global response normalization: channels of one sample compete by their norms over space.
+"""Kernels of response normalization: the threshold behind the filter's, and the global one.
+
+**Threshold.** z = max(y, τ), with a τ for each channel. The larger one gets the gradient, each half of it at a tie.
+
+**Global response normalization.** The channels of one sample compete by their norms over space.
 
     y = x · (1 + γ N) + β,        N_c = G_c / (mean(G) + ε),        G_c = ‖x_c‖
 
@@ -15,6 +19,70 @@ import numpy as np
 
 from minigrad.kernels.jit import inline, kernel, prange
 from minigrad.kernels.rms import dot_run, scale_run, sum_of_squares
+
+# -- threshold -----------------------------------------------------------------------------------------------
+
+
+@inline
+def larger(y: Any, tau: Any) -> Any:
+    """max(y, τ), and NaN if either is."""
+    return y if y > tau or y != y else tau
+
+
+@inline
+def part(g: Any, one: Any, other: Any) -> Any:
+    """The gradient for `one` in max(one, other). Nobody loses against NaN."""
+    if one < other:
+        return 0.0
+    if one == other:
+        return 0.5 * g
+    return 1.0 * g
+
+
+@inline
+def threshold_run(run: Any, tau: Any, z: Any) -> None:
+    for j in range(run.size):
+        z[j] = larger(run[j], tau)
+
+
+@inline
+def threshold_gradient_run(g: Any, run: Any, tau: Any, dy: Any) -> Any:
+    """Writes the gradient for y, and returns that for τ."""
+    total = 0.0
+    for j in range(run.size):
+        dy[j] = part(g[j], run[j], tau)
+        total += part(g[j], tau, run[j])
+    return total
+
+
+@kernel
+def threshold_forward(y: Any, tau: Any, z: Any) -> None:
+    """y, z: (N, C, S). tau: (C,)."""
+    batch, channels, space = y.shape
+    for i in prange(batch):
+        if space == 1:  # neighbours are channels
+            for c in range(channels):
+                z[i, c, 0] = larger(y[i, c, 0], tau[c])
+        else:
+            for c in range(channels):
+                threshold_run(y[i, c], tau[c], z[i, c])
+
+
+@kernel
+def threshold_backward(g: Any, y: Any, tau: Any, dy: Any, sums: Any) -> None:
+    """sums: (N, C), of float64, gets the gradient of τ in every sample."""
+    batch, channels, space = y.shape
+    for i in prange(batch):
+        if space == 1:
+            for c in range(channels):
+                dy[i, c, 0] = part(g[i, c, 0], y[i, c, 0], tau[c])
+                sums[i, c] = part(g[i, c, 0], tau[c], y[i, c, 0])
+        else:
+            for c in range(channels):
+                sums[i, c] = threshold_gradient_run(g[i, c], y[i, c], tau[c], dy[i, c])
+
+
+# -- global response normalization ---------------------------------------------------------------------------
 
 
 @inline

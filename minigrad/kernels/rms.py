@@ -140,18 +140,20 @@ def elements_backward(g: Any, x: Any, gamma: Any, counted: int, inv: Any, dx: An
 
 @kernel
 def runs_forward(x: Any, gamma: Any, beta: Any, eps: Any, unit: bool, y: Any, stats: Any) -> None:
-    """x, y: (R, n). gamma, beta, eps: as many numbers as divide R; row r uses those of r modulo their number.
+    """x, y: (R, n). gamma, beta, eps: G numbers; row r uses those of r modulo G.
 
     With `unit`, s = max(‖x‖, ε), otherwise the root of a mean. stats: (2, R), gets 1/s and share.
     """
     rows, n = x.shape
+    groups, share = gamma.size, 1.0 / n
     for r in prange(rows):
+        group = r % groups
         squares = sum_of_squares(x[r])
         if unit:
-            stats[0, r], stats[1, r] = inverse_length(squares, eps[r % eps.size])
+            stats[0, r], stats[1, r] = inverse_length(squares, eps[group])
         else:
-            stats[0, r], stats[1, r] = 1.0 / np.sqrt(squares / n + eps[r % eps.size]), 1.0 / n
-        scale_run(x[r], x.dtype.type(stats[0, r] * gamma[r % gamma.size]), beta[r % beta.size], y[r])
+            stats[0, r], stats[1, r] = 1.0 / np.sqrt(squares * share + eps[group]), share
+        scale_run(x[r], x.dtype.type(stats[0, r] * gamma[group]), beta[group], y[r])
 
 
 @kernel

@@ -138,7 +138,7 @@ SABOTAGE = [
     Sabotage(
         "thresholded_linear_unit",
         "the threshold gets no gradient",
-        gradient("Maximum", 1, lambda g: g * 0),
+        gradient("ThresholdedLinearUnit", 1, lambda g: g * 0),
         "first derivative",
     ),
     Sabotage(

@@ -32,6 +32,11 @@ def space_axes(x: Any) -> tuple[int, ...]:
     return tuple(range(2, x.ndim))
 
 
+def as_channels(x: Any) -> Any:
+    """A contiguous array as (N, C, S)."""
+    return x.reshape(*x.shape[:2], prod(x.shape[2:]))
+
+
 # -- filter response normalization ---------------------------------------------------------------------------
 
 
@@ -50,7 +55,7 @@ class FilterResponseNorm(Function):
                 x.reshape(rows, -1),
                 constant(1, channels, x.dtype) if gamma is None else np.ascontiguousarray(gamma),
                 constant(0, channels, x.dtype) if beta is None else np.ascontiguousarray(beta),
-                np.abs(eps, dtype=np.float64).reshape(-1),
+                np.full(channels, np.abs(eps), np.float64),
                 False,
                 y.reshape(rows, -1),
                 self.stats,
@@ -154,6 +159,31 @@ def filter_response_norm(
     return y if threshold is None else thresholded_linear_unit(y, threshold)
 
 
+class ThresholdedLinearUnit(Function):
+    """z = max(y, τ), with a τ for each channel."""
+
+    def forward(self, y: Any, tau: Any) -> Any:
+        self.save_for_backward(y, tau)
+        y, tau = np.ascontiguousarray(y), np.ascontiguousarray(tau)
+        z = np.empty(y.shape, y.dtype)
+        if y.size:
+            response_kernels.threshold_forward(y.size, as_channels(y), tau, as_channels(z))
+        return z
+
+    def backward(self, g: Any) -> Any:
+        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
+
+    def gradients(self, g: Any, y: Any, tau: Any) -> tuple[Any, Any]:
+        g, y, tau = np.ascontiguousarray(g), np.ascontiguousarray(y), np.ascontiguousarray(tau)
+        dy, sums = np.empty(y.shape, y.dtype), np.zeros(y.shape[:2])
+        if y.size:
+            response_kernels.threshold_backward(y.size, as_channels(g), as_channels(y), tau, as_channels(dy), sums)
+        return dy if self.needs(0) else None, sums.sum(0).astype(y.dtype) if self.needs(1) else None
+
+    def composed(self, y: Any, tau: Any) -> Any:
+        return maximum(y, reshape(tau, per_channel(y)))
+
+
 def thresholded_linear_unit(input: Any, threshold: Any) -> Any:
     """z = max(y, τ), with a learned threshold τ for each channel: a ReLU whose knee may move.
 
@@ -186,7 +216,8 @@ def thresholded_linear_unit(input: Any, threshold: Any) -> Any:
         raise TypeError(
             f"{op}: the input is {x.dtype} and threshold is {tau.dtype}; bring them to one dtype, x.double()"
         )
-    return maximum(input, reshape(threshold, per_channel(x)))
+    unit = ThresholdedLinearUnit()
+    return unit.composed(input, threshold) if modes.composed else unit(input, threshold)
 
 
 # -- global response normalization ---------------------------------------------------------------------------
@@ -198,10 +229,6 @@ class GlobalResponseNorm(Function):
     def __init__(self, eps: float):
         self.eps = eps
 
-    def layout(self, x: Any) -> Any:
-        """(N, C, S)."""
-        return x.reshape(*x.shape[:2], prod(x.shape[2:]))
-
     def forward(self, x: Any, gamma: Any, beta: Any) -> Any:
         self.save_for_backward(x, gamma, beta)
         x = np.ascontiguousarray(x)
@@ -210,7 +237,7 @@ class GlobalResponseNorm(Function):
             self.norms, self.share = np.empty(x.shape[:2]), np.empty(x.shape[0])
             gamma, beta = self.parameter(gamma, 1, x), self.parameter(beta, 0, x)
             response_kernels.response_forward(
-                PASSES * x.size, self.layout(x), gamma, beta, self.eps, self.layout(y), self.norms, self.share
+                PASSES * x.size, as_channels(x), gamma, beta, self.eps, as_channels(y), self.norms, self.share
             )
         return y
 
@@ -226,12 +253,12 @@ class GlobalResponseNorm(Function):
         if x.size:
             response_kernels.response_backward(
                 PASSES * x.size,
-                self.layout(g),
-                self.layout(x),
+                as_channels(g),
+                as_channels(x),
                 self.parameter(gamma, 1, x),
                 self.norms,
                 self.share,
-                self.layout(dx),
+                as_channels(dx),
                 sums,
             )
         dgamma, dbeta = sums.sum(1).astype(x.dtype)
