@@ -185,6 +185,36 @@ def function_cases() -> Iterator[Case]:
             yield Case(f"{name} {size} backward", backward, target=1)
 
 
+WEIGHTS = [(10, 64), (256, 64), (256, 256), (512, 512), (1024, 256), (16, 1, 3, 3), (64, 64, 3, 3), (128, 64, 3, 3)]
+
+
+def weight_cases() -> Iterator[Case]:
+    """A layer's weight, computed from what is learned in its place; spectral norm in training, an iteration a call."""
+    for norm in ("weight_norm", "spectral_norm"):
+        for shape in WEIGHTS:
+            g = normal(*shape)
+
+            def layer(lib: Any, norm: str = norm, shape: tuple[int, ...] = shape) -> tuple[Any, list[Any]]:
+                lib.manual_seed(0)
+                nn, (out, into, *kernel) = lib.nn, shape
+                plain = nn.Conv2d(into, out, kernel, bias=False) if kernel else nn.Linear(into, out, bias=False)
+                made = getattr(nn.utils.parametrizations, norm)(plain)
+                return made, list(made.parameters())
+
+            def forward(lib: Any, layer: Any = layer) -> Callable[[], Any]:
+                made, _ = layer(lib)
+                return lambda: made.weight
+
+            def backward(lib: Any, layer: Any = layer, g: Any = g) -> Callable[[], Any]:
+                made, wanted = layer(lib)
+                output, cotangent, run = made.weight, tensor(lib, g), grad(lib)
+                return lambda: run(output, wanted, cotangent, retain_graph=True)
+
+            size = f"{norm.replace('_', ' ')} {'×'.join(map(str, shape))}"
+            yield Case(f"{size} forward", forward, target=1)
+            yield Case(f"{size} backward", backward, target=1)
+
+
 def conv_cases() -> Iterator[Case]:
     for shape, out, kernel, stride in [
         ((32, 1, 8, 8), 16, 3, 1),
@@ -392,7 +422,7 @@ def main() -> int:
         spread = f"({result.low:.2f} … {result.high:.2f})"
         print(f"{result.name:<64}{times}   {result.ratio:5.2f}  {spread}{mark}", flush=True)
 
-    for cases in (step_cases(), tiny_cases(), norm_cases(), function_cases(), conv_cases()):
+    for cases in (step_cases(), tiny_cases(), norm_cases(), weight_cases(), function_cases(), conv_cases()):
         for case in cases:
             if arguments.only in case.name:
                 show(measure(case, blocks, length))

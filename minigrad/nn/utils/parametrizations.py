@@ -19,7 +19,7 @@ from minigrad.nn.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
 from minigrad.nn.utils.parametrize import register_parametrization
-from minigrad.ops.norm.weight import as_matrix, power_iteration, unit_shape
+from minigrad.ops.norm.weight import as_matrix, unit_shape
 from minigrad.ops.random import generator
 from minigrad.ops.shape import one_axis
 
@@ -279,12 +279,11 @@ class SpectralNorm(Module):
         self.n_power_iterations, self.eps = n_power_iterations, eps
         self.dim = one_axis(dim, weight.ndim, "spectral_norm")
         if weight.ndim > 1:
-            matrix = as_matrix(raw(weight), self.dim)
-            u, v = (generator().standard_normal(n).astype(matrix.dtype) for n in matrix.shape)
-            turned = power_iteration(matrix, u / np.linalg.norm(u), v / np.linalg.norm(v), FIRST_ITERATIONS, eps)
-            u, v = turned[:2] if matrix.any() else (u, v)
-            self.register_buffer("_u", Tensor(u))
-            self.register_buffer("_v", Tensor(v))
+            units = weight.shape[self.dim]
+            for name, n in (("_u", units), ("_v", weight.numel() // max(units, 1))):
+                x = generator().standard_normal(n)
+                self.register_buffer(name, Tensor((x / np.linalg.norm(x)).astype(weight.dtype)))
+            F.spectral_norm(weight, self._u, self._v, FIRST_ITERATIONS, self.dim, eps, training=True)
 
     def forward(self, weight: Tensor) -> Tensor:
         if weight.ndim == 1:

@@ -89,10 +89,10 @@ class ParametrizationList(ModuleList):
         return self._compute(self.originals())
 
     def _compute(self, parts: list[Tensor]) -> Tensor:
-        first, *others = self._list()
-        x = first(*parts)
-        for parametrization in others:
-            x = parametrization(x)
+        x: Any = None
+        for name in self._module_names:
+            parametrization = self.__dict__[name]
+            x = parametrization(*parts) if x is None else parametrization(x)
         return x
 
     def right_inverse(self, value: Tensor) -> None:

@@ -10,8 +10,7 @@ divide, standardize; (4) how capacity is restored: a learned length g, a gain, o
 layer is the point of it.
 """
 
-from math import prod
-from math import sqrt as root
+from math import prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,12 @@ from minigrad.autograd.fused import fused_backward
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import Tensor, raw
 from minigrad.kernels import weight as kernels
+from minigrad.ops import unary
 from minigrad.ops.compare import where
 from minigrad.ops.linalg import dot, mv
 from minigrad.ops.norm.common import PASSES, RowNorm, affine, check_float, moments, standardize
 from minigrad.ops.reduction import sum as sum_over
 from minigrad.ops.shape import movedim, one_axis, reshape
-from minigrad.ops.unary import sqrt
 
 # -- what they share -----------------------------------------------------------------------------------------
 
@@ -38,7 +37,7 @@ def nonzero(size: Any) -> Any:
 
 def unit_shape(shape: tuple[int, ...], dim: int | None) -> tuple[int, ...]:
     """The shape in which one number for each unit broadcasts against the weight; () if there is one for all."""
-    return () if dim is None else tuple(n if axis == dim else 1 for axis, n in enumerate(shape))
+    return () if dim is None else (1,) * dim + (shape[dim],) + (1,) * (len(shape) - dim - 1)
 
 
 def checked(op: str, weight: Any, dim: int | None) -> tuple[Any, int | None]:
@@ -63,19 +62,20 @@ def check_fits(op: str, name: str, values: Any, shape: tuple[int, ...], w: Any) 
 
 
 def as_matrix(w: Any, dim: int | None) -> Any:
-    """An array as contiguous rows, one for each unit; one row in all without `dim`."""
+    """An array as contiguous rows, one for each unit; one row in all without `dim`. A view of it, where it can be."""
+    if dim == 0 and w.ndim == 2:
+        return np.ascontiguousarray(w)
     if dim is None:
         return np.ascontiguousarray(w).reshape(1, -1)
     rows = w if dim == 0 else np.moveaxis(w, dim, 0)
     return np.ascontiguousarray(rows).reshape(w.shape[dim], prod(rows.shape[1:]))
 
 
-def from_matrix(matrix: Any, shape: tuple[int, ...], dim: int | None) -> Any:
-    """The opposite of `as_matrix`."""
-    if not dim:
-        return matrix.reshape(shape)
-    moved = (shape[dim], *shape[:dim], *shape[dim + 1 :])
-    return np.moveaxis(matrix.reshape(moved), 0, dim)
+def from_matrix(matrix: Any, out: Any, dim: int | None) -> Any:
+    """The opposite: `out` with the values of `matrix`, which was `as_matrix(out, dim)` and is full now."""
+    if dim:
+        np.moveaxis(out, dim, 0)[...] = matrix.reshape(out.shape[dim], *out.shape[:dim], *out.shape[dim + 1 :])
+    return out
 
 
 # -- weight norm ---------------------------------------------------------------------------------------------
@@ -84,7 +84,7 @@ def from_matrix(matrix: Any, shape: tuple[int, ...], dim: int | None) -> Any:
 class WeightNorm(Function):
     """w = g · v/‖v‖, one g and one length for each unit."""
 
-    lengths: Any = None
+    inverse: Any = None  # 1/‖v‖ of each unit
 
     def __init__(self, dim: int | None):
         self.dim = dim
@@ -93,28 +93,24 @@ class WeightNorm(Function):
         """Equation 2 of the paper."""
         axes = tuple(axis for axis in range(v.ndim) if axis != self.dim)
         squares = sum_over(v * v, axes, keepdim=self.dim is not None) if axes else v * v
-        return g * (v / sqrt(nonzero(squares)))
+        return g * (v / unary.sqrt(nonzero(squares)))
 
     def forward(self, v: Any, g: Any) -> Any:
         self.save_for_backward(v, g)
-        rows = as_matrix(v, self.dim)
-        w, self.lengths = np.empty(rows.shape, v.dtype), np.empty(len(rows))
-        kernels.unit_rows_forward(PASSES * v.size, rows, g.reshape(-1), w, self.lengths)
-        return from_matrix(w, v.shape, self.dim)
+        w = np.empty(v.shape, v.dtype)
+        rows, out = as_matrix(v, self.dim), as_matrix(w, self.dim)
+        self.inverse = inverse = np.empty(len(rows))
+        kernels.unit_rows_forward(PASSES * v.size, rows, g.reshape(-1), out, inverse)
+        return from_matrix(out, w, self.dim)
 
     def backward(self, grad: Any) -> Any:
         return fused_backward(self.composed, self.gradients, "WeightNormBackward", grad, *self.saved)
 
     def gradients(self, grad: Any, v: Any, g: Any) -> tuple[Any, Any]:
-        rows = as_matrix(v, self.dim)
-        dv, dg = np.empty(rows.shape, v.dtype), np.empty(len(rows), v.dtype)
-        kernels.unit_rows_backward(
-            PASSES * v.size, as_matrix(grad, self.dim), rows, g.reshape(-1), self.lengths, dv, dg
-        )
-        return (
-            from_matrix(dv, v.shape, self.dim) if self.needs(0) else None,
-            dg.reshape(g.shape) if self.needs(1) else None,
-        )
+        dv, dg = np.empty(v.shape, v.dtype), np.empty(g.shape, v.dtype)
+        rows, grad, out = as_matrix(v, self.dim), as_matrix(grad, self.dim), as_matrix(dv, self.dim)
+        kernels.unit_rows_backward(PASSES * v.size, grad, rows, g.reshape(-1), self.inverse, out, dg.reshape(-1))
+        return from_matrix(out, dv, self.dim) if self.needs(0) else None, dg if self.needs(1) else None
 
 
 def weight_norm(v: Any, g: Any, dim: int | None = 0) -> Any:
@@ -279,7 +275,7 @@ def scaled_weight_standardization(
     op = "scaled_weight_standardization"
     w, axis = checked(op, weight, int(dim))
     units = w.shape[int(axis or 0)]
-    scale = float(gamma) / root(max(w.size // max(units, 1), 1))
+    scale = float(gamma) / sqrt(max(w.size // max(units, 1), 1))
     if gain is None:
         factors = np.full(units, scale, w.dtype)
     else:
@@ -295,13 +291,16 @@ class SpectralNorm(Function):
     """W/σ with σ = uᵀ W v, where u and v are constants.
 
     Args:
-        u, v: estimates of the first singular vectors.
+        u, v: estimates of the first singular vectors. Forward turns them, in place.
+        steps: how many power iterations to make first.
         dim: the axis of the weight that is the matrix' first.
-        sigma: uᵀ W v, if it is known already.
+        eps: ε, the least length that a vector is divided by.
     """
 
-    def __init__(self, u: Any, v: Any, dim: int, sigma: Any = None):
-        self.u, self.v, self.dim, self.sigma = u, v, dim, sigma
+    sigma = 1.0
+
+    def __init__(self, u: Any, v: Any, steps: int, dim: int, eps: float):
+        self.u, self.v, self.steps, self.dim, self.eps = u, v, steps, dim, float(eps)
 
     def composed(self, weight: Any) -> Any:
         """Equations 8 and 9 of the paper, with u and v as they are."""
@@ -311,40 +310,21 @@ class SpectralNorm(Function):
 
     def forward(self, weight: Any) -> Any:
         self.save_for_backward(weight)
-        if self.sigma is None:
-            self.sigma = self.u @ (as_matrix(weight, self.dim) @ self.v)
-        return weight / weight.dtype.type(self.sigma or 1)
+        matrix, y = as_matrix(weight, self.dim), np.empty(weight.shape, weight.dtype)
+        out, work = as_matrix(y, self.dim), PASSES * weight.size
+        self.sigma = kernels.spectral_forward(work, matrix, self.u, self.v, self.steps, self.eps, out)
+        return from_matrix(out, y, self.dim)
 
     def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, "SpectralNormBackward", g, *self.saved)
+        return fused_backward(self.composed, self.gradients, "SpectralNormBackward", g, *self.saved)[0]
 
     def gradients(self, g: Any, weight: Any) -> tuple[Any]:
-        """∂L/∂W = (∂L/∂y − ⟨∂L/∂y, y⟩ u vᵀ) / σ for y = W/σ; σ = 0 is taken for 1, a constant."""
-        if self.sigma == 0:
+        if self.sigma == 0:  # taken for 1, a constant
             return (g,)
-        matrix, rows = as_matrix(weight, self.dim), as_matrix(g, self.dim)
-        inverse = 1 / float(self.sigma)
-        along = float(np.dot(rows.reshape(-1), matrix.reshape(-1))) * inverse
-        dw = np.multiply.outer(self.u * weight.dtype.type(-along * inverse), self.v)
-        dw += rows * weight.dtype.type(inverse)
-        return (from_matrix(dw, weight.shape, self.dim),)
-
-
-def unit_vector(x: Any, eps: float) -> tuple[Any, Any]:
-    """x / max(‖x‖, ε), and ‖x‖, whose squares float32 may not hold."""
-    wide = x.astype(np.float64)
-    size = root(np.dot(wide, wide))
-    return x / x.dtype.type(max(size, eps)), size
-
-
-def power_iteration(matrix: Any, u: Any, v: Any, steps: int, eps: float) -> tuple[Any, Any, Any]:
-    """Turn u and v towards the first singular vectors: u ← W v/‖W v‖, v ← Wᵀ u/‖Wᵀ u‖. Returns them and uᵀ W v."""
-    size = None
-    for _ in range(steps):
-        u, _ = unit_vector(matrix @ v, eps)
-        v, size = unit_vector(u @ matrix, eps)
-    # The last step tells σ for nothing: uᵀ W v = (Wᵀ u)ᵀ (Wᵀ u)/‖Wᵀ u‖.
-    return u, v, size if size is not None and size > eps else u @ (matrix @ v)
+        matrix, dw = as_matrix(weight, self.dim), np.empty(weight.shape, weight.dtype)
+        out, work = as_matrix(dw, self.dim), PASSES * weight.size
+        kernels.spectral_backward(work, as_matrix(g, self.dim), matrix, self.u, self.v, self.sigma, out)
+        return (from_matrix(out, dw, self.dim),)
 
 
 def spectral_norm(
@@ -406,17 +386,15 @@ def spectral_norm(
     units = w.shape[axis]
     check_fits(op, "u", u, (units,), w)
     check_fits(op, "v", v, (w.size // max(units, 1),), w)
+    if n_power_iterations < 0:
+        raise ValueError(f"{op}: n_power_iterations must not be negative, and is {n_power_iterations}")
     # Copies: the estimates may move on before the backward pass.
-    left, right, sigma = raw(u).copy(), raw(v).copy(), None
-    if training and w.size:
-        if n_power_iterations < 0:
-            raise ValueError(f"{op}: n_power_iterations must not be negative, and is {n_power_iterations}")
-        left, right, sigma = power_iteration(as_matrix(w, axis), left, right, n_power_iterations, eps)
-        if n_power_iterations and np.isfinite(sigma) and sigma != 0:
-            overwrite(op, "u", u, left)
-            overwrite(op, "v", v, right)
-    norm = SpectralNorm(left, right, axis, sigma)
-    return norm.composed(weight) if modes.composed else norm(weight)
+    norm = SpectralNorm(raw(u).copy(), raw(v).copy(), n_power_iterations if training else 0, axis, eps)
+    y = norm(weight)
+    if training and np.isfinite(norm.sigma) and norm.sigma != 0:
+        overwrite(op, "u", u, norm.u)
+        overwrite(op, "v", v, norm.v)
+    return norm.composed(weight) if modes.composed else y
 
 
 def overwrite(op: str, name: str, values: Any, new: Any) -> None:
