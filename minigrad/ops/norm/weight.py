@@ -141,8 +141,9 @@ def weight_norm(v: Any, g: Any, dim: int | None = 0) -> Any:
 
     Where v is 0 it has no direction: its length is then taken for 1, so that w = 0, ∂L/∂v = g · ∂L/∂w and ∂L/∂g = 0.
 
-    Differences from PyTorch: v = 0 gives NaN there; and `dim=-1`, there another name of None, is the last axis here.
-    Keras has no weight norm.
+    Differences from PyTorch: v = 0 gives NaN there; `dim=-1`, there another name of None, is the last axis here; and
+    second derivatives with respect to v, which PyTorch 2.13's own gradgradcheck refuses, are right. Keras has no weight
+    norm.
 
     Source: Salimans & Kingma, "Weight normalization", arXiv 1602.07868.
 
@@ -385,7 +386,7 @@ def spectral_norm(
     axis = int(axis or 0)
     units = w.shape[axis]
     check_fits(op, "u", u, (units,), w)
-    check_fits(op, "v", v, (w.size // max(units, 1),), w)
+    check_fits(op, "v", v, (prod(w.shape[:axis] + w.shape[axis + 1 :]),), w)
     if n_power_iterations < 0:
         raise ValueError(f"{op}: n_power_iterations must not be negative, and is {n_power_iterations}")
     # Copies: the estimates may move on before the backward pass.
