@@ -142,8 +142,8 @@ def weight_norm(v: Any, g: Any, dim: int | None = 0) -> Any:
     Where v is 0 it has no direction: its length is then taken for 1, so that w = 0, ∂L/∂v = g · ∂L/∂w and ∂L/∂g = 0.
 
     Differences from PyTorch: v = 0 gives NaN there; `dim=-1`, there another name of None, is the last axis here; and
-    second derivatives with respect to v, which PyTorch 2.13's own gradgradcheck refuses, are right. Keras has no weight
-    norm.
+    second derivatives with respect to v, which PyTorch 2.13's own gradgradcheck refuses, are right. Keras has no
+    weight norm.
 
     Source: Salimans & Kingma, "Weight normalization", arXiv 1602.07868.
 
