@@ -12,7 +12,7 @@ LESSONS = sorted((ROOT / "examples").glob("[0-9]*.py"))
 
 
 def test_there_are_lessons():
-    assert len(LESSONS) >= 6
+    assert len(LESSONS) >= 7
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
