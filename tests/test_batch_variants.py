@@ -3,10 +3,12 @@
 from contextlib import nullcontext
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.kernels import jit
 from minigrad.nn import functional as F
 
 nn = mg.nn
@@ -437,6 +439,49 @@ def test_a_batch_of_one_has_no_variance(layer):
         layer(mg.zeros(1, 3))
     assert layer.num_batches_tracked.item() == 0
     assert layer.eval()(mg.zeros(1, 3)).shape == (1, 3)
+
+
+LARGE = {
+    "mean-only columns": (lambda x: F.mean_only_batch_norm(x, training=True), (300, 240)),
+    "mean-only channels": (lambda x: F.mean_only_batch_norm(x, training=True), (3, 4, 6000)),
+    "power norm columns": (lambda x: power_norm(x), (300, 240)),
+    "power norm channels": (lambda x: power_norm(x), (3, 4, 6000)),
+}
+
+
+def power_norm(x: Any) -> Any:
+    return F.power_norm(x, np.ones(x.shape[1], x.dtype), np.full(x.shape[1], 0.3, x.dtype), training=True)
+
+
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="without Numba there is one thread")
+@pytest.mark.parametrize("layout", LARGE)
+def test_the_bits_do_not_depend_on_the_number_of_threads(layout):
+    function, shape = LARGE[layout]
+    x = mg.tensor(random(*shape).astype(np.float32), requires_grad=True)
+    v = mg.tensor(random(*shape, seed=1).astype(np.float32))
+    assert 2 * x.data.size >= jit.PARALLEL_FROM
+    found = []
+    threads = numba.get_num_threads()
+    try:
+        for n in (1, threads):
+            numba.set_num_threads(n)
+            y = function(x)
+            found.append((y.detach().numpy(), mg.grad(y, x, v)[0].numpy()))
+    finally:
+        numba.set_num_threads(threads)
+    for one, many in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, many)
+
+
+def test_the_first_element_may_be_far_from_the_mean():
+    x = random(50, 6, 40).astype(np.float32)
+    x[0, :, 0] = 1e6
+    exact = x.astype(np.float64) - x.astype(np.float64).mean((0, 2), keepdims=True)
+    for shape in ((50, 6, 40), (2000, 6)):
+        moved = x if len(shape) == 3 else np.moveaxis(x, 1, 2).reshape(shape)
+        expected = exact if len(shape) == 3 else np.moveaxis(exact, 1, 2).reshape(shape)
+        y = F.mean_only_batch_norm(mg.tensor(moved), training=True).numpy()
+        np.testing.assert_allclose(y, expected, rtol=2e-7)
 
 
 ONES = np.ones(3, np.float32)

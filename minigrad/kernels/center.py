@@ -1,7 +1,8 @@
 """Kernels that subtract the mean of each channel, and nothing else.
 
-The mean is kept as hi + lo, as in `kernels.norm`, and found from differences to the channel's first element: equal
-elements give exactly 0. Infinite sums, of which such differences would make NaN, are taken once more without them.
+The mean is kept as hi + lo, as in `kernels.norm`, and found from differences to the channel's first element, in
+float64: equal elements give exactly 0, and it does not matter how far from the others the first one is. Infinite sums,
+of which differences would make NaN, are taken once more without them.
 """
 
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.kernels.jit import inline, kernel, prange
-from minigrad.kernels.norm import BLOCK, CHUNK, ROWS, add_from, minus, move, sum_from, wide_sum_from
+from minigrad.kernels.norm import CHUNK, minus, wide_sum_from
 
 
 @inline
@@ -19,6 +20,13 @@ def write_mean(means: Any, c: Any, origin: Any, total: Any, n: Any) -> None:
     hi = means.dtype.type(origin + m)
     means[0, c] = hi
     means[1, c] = minus(np.float64(origin), np.float64(hi)) + m if np.isfinite(total) else 0.0
+
+
+@inline
+def add_wide_from(row: Any, origin: Any, total: Any) -> None:
+    """total += x − origin, column by column, in float64."""
+    for j in range(row.size):
+        total[j] += minus(np.float64(row[j]), np.float64(origin[j]))
 
 
 @inline
@@ -43,8 +51,7 @@ def center_channels(x: Any, beta: Any, y: Any, means: Any) -> None:
         origin = x[0, c, 0]
         total = 0.0
         for i in range(batch):
-            for j in range(0, space, BLOCK):
-                total += sum_from(x[i, c, j : j + BLOCK], origin)
+            total += wide_sum_from(x[i, c], origin)
         if not np.isfinite(total):
             origin = x.dtype.type(0)
             total = 0.0
@@ -62,11 +69,8 @@ def center_columns(x: Any, beta: Any, y: Any, means: Any) -> None:
     chunks = (batch + CHUNK - 1) // CHUNK
     sums = np.zeros((chunks, channels))
     for chunk in prange(chunks):
-        part = np.zeros(channels, x.dtype)
         for i in range(chunk * CHUNK, min(batch, chunk * CHUNK + CHUNK)):
-            add_from(x[i], x[0], part)
-            if i % ROWS == ROWS - 1 or i == batch - 1:
-                move(part, sums[chunk])
+            add_wide_from(x[i], x[0], sums[chunk])
     low = np.empty(channels, x.dtype)
     for c in range(channels):
         origin = x[0, c]

@@ -251,6 +251,8 @@ def wide_moments(stats: Any, eps: float) -> tuple[Any, Any]:
     mu = stats[0].astype(np.float64) + stats[1]
     variance = stats[3].astype(np.float64)
     limits = np.finfo(stats.dtype)
+    if variance.size and limits.tiny <= variance.min() and variance.max() <= limits.max:
+        return mu, variance
     with np.errstate(all="ignore"):
         lost = ~((variance >= limits.tiny) & (variance <= limits.max)) & (variance != 0) & ~np.isnan(variance)
         return mu, np.where(lost, stats[2].astype(np.float64) ** -2 - eps, variance)

@@ -135,8 +135,9 @@ class PowerNorm(ChannelNorm):
         mu, variance = wide_moments(stats, self.eps)
         with np.errstate(all="ignore"):
             self.batch_square = variance + mu * mu
-            for c in np.flatnonzero(np.isnan(self.batch_square)):  # infinity has a square, and no variance
-                self.batch_square[c] = np.square(x[:, c], dtype=np.float64).mean()
+            if np.isnan(self.batch_square.sum()):
+                for c in np.flatnonzero(np.isnan(self.batch_square)):  # infinity has a square, and no variance
+                    self.batch_square[c] = np.square(x[:, c], dtype=np.float64).mean()
             stats[:2] = 0
             stats[2] = 1 / np.sqrt((self.batch_square if self.square is None else self.square) + self.eps)
         self.run_forward(x, gamma, beta, y, True)

@@ -18,6 +18,11 @@ from minigrad.ops.norm.common import (
 from minigrad.ops.unary import sqrt
 
 
+def clip(values: Any, lowest: float, highest: float) -> Any:
+    """`values` where they are within the limits, else the limit. NaN stays NaN."""
+    return np.minimum(np.maximum(values, lowest), highest)
+
+
 class BatchRenorm(ChannelNorm):
     """Batch norm, whose x̂ is then brought near to what the running averages would have made of x.
 
@@ -45,8 +50,8 @@ class BatchRenorm(ChannelNorm):
         r_max, d_max = self.limits
         self.batch = mu, std
         with np.errstate(all="ignore"):  # σ = 0 shows in the result
-            self.r = np.clip(std / self.std, 1 / r_max, r_max).astype(self.mean.dtype)
-            self.d = np.clip((mu - self.mean) / self.std, -d_max, d_max).astype(self.mean.dtype)
+            self.r = clip(std / self.std, 1 / r_max, r_max).astype(self.mean.dtype)
+            self.d = clip((mu - self.mean) / self.std, -d_max, d_max).astype(self.mean.dtype)
 
     def composed(self, x: Any, gamma: Any, beta: Any) -> Any:
         """Algorithm 1 of the paper: x̂ = (x − μ_B)/σ_B · r + d, scale and shift; in evaluation x̂ = (x − μ)/σ."""
