@@ -60,11 +60,6 @@ def lrn(x: Any, size: Any, alpha: Any = 1e-4, beta: Any = 0.75, bias: Any = 1.0)
     return F.local_response_norm(x, size, alpha, beta, bias)
 
 
-def mean_variance_normalization(x: Any, axes: Any = (0, 2, 3)) -> Any:
-    assert tuple(axes) == (0, *range(2, x.ndim))
-    return F.batch_norm(x, training=True, eps=0.0)
-
-
 ADAPTERS: dict[str, Callable[..., Any]] = {
     "BatchNormalization": batch_normalization,
     "GroupNormalization": lambda x, scale, bias, num_groups, epsilon=1e-5, stash_type=1: F.group_norm(
@@ -76,7 +71,7 @@ ADAPTERS: dict[str, Callable[..., Any]] = {
     "LayerNormalization": layer_normalization,
     "LpNormalization": lp_normalization,
     "LRN": lrn,
-    "MeanVarianceNormalization": mean_variance_normalization,
+    "MeanVarianceNormalization": F.mean_variance_normalization,
     "RMSNormalization": lambda x, scale, axis=-1, epsilon=1e-5, stash_type=1: F.rms_norm(
         x, x.shape[axis:], scale, epsilon
     ),

@@ -10,7 +10,7 @@ from tests.parity.case import normal
 from tests.sabotage import kernel, option
 
 
-def root_mean_square(x, axes=-1):
+def root_mean_square(x, axes=(-1,)):
     return np.sqrt(np.mean(x**2, axes, keepdims=True) + 0.1)
 
 

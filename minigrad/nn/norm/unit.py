@@ -153,7 +153,7 @@ class CosineLinear(Module):
         """Draw the weights anew, and put the scale back."""
         bound = 1 / math.sqrt(max(self.in_features, 1))
         init.uniform_(self.weight, -bound, bound)
-        if self.scale is not None:
+        if self.scale is not None and self.start is not None:
             self.scale.detach().fill_(self.start)
 
     def forward(self, input: Tensor) -> Tensor:
