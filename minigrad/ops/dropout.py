@@ -122,7 +122,7 @@ def alpha_dropout(x: Any, p: float = 0.5, training: bool = False) -> Any:
         p: the probability to drop an element.
         training: if False (the default, as in PyTorch), x itself is returned.
 
-    Source: Klambauer et al., Self-Normalizing Neural Networks, arXiv 1706.02515.
+    Source: Klambauer et al., "Self-normalizing neural networks", arXiv 1706.02515.
     """
     return x if _idle(x, p, training, "alpha_dropout") else _alpha_drop(x, x.shape, p)
 

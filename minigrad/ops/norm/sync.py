@@ -153,8 +153,8 @@ def sync_batch_norm(
 
     Differences from PyTorch: empty parts need no special care, and second derivatives are right, too.
 
-    Source: the synchronization is folklore; it is called by this name in Zhang et al., "Context encoding for semantic
-    segmentation", arXiv 1803.08904. The norm: Ioffe & Szegedy, arXiv 1502.03167.
+    Source: Ioffe & Szegedy, arXiv 1502.03167. The synchronization is folklore; it is called by this name in Zhang et
+    al., "Context encoding for semantic segmentation", arXiv 1803.08904.
 
     Example:
         >>> import minigrad as mg
