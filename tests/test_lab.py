@@ -1,5 +1,6 @@
 """`minigrad compare`: what it promises about fairness, resuming, divergence and errors, on tiny runs."""
 
+import dataclasses
 import json
 import os
 import re
@@ -36,15 +37,58 @@ def results(folder: Path) -> dict[str, Any]:
 
 
 def test_every_norm_starts_from_the_same_weights():
-    weights = []
-    for norm in models.NORMS:
-        mg.manual_seed(3)
-        network = models.build("cnn", norm, (1, 8, 8), 10, 2, 8, "relu")
-        weights.append([layer.weight.detach().numpy() for layer in models.weight_layers(network).values()])
-    for other in weights[1:]:
-        assert len(other) == len(weights[0]) == 3
-        for a, b in zip(weights[0], other, strict=True):
-            np.testing.assert_array_equal(a, b)
+    for model in models.MODELS:
+        weights: dict[str, Any] = {}
+        for name, norm in models.NORMS.items():
+            if (norm.features if model == "mlp" else norm.maps) is None or norm.initialize is not None:
+                continue
+            mg.manual_seed(3)
+            layers = models.weight_layers(models.build(model, name, (1, 8, 8), 10, 2, 8, "relu"))
+            # Of a weight with a length and a direction, the direction is drawn, and comes last.
+            weights[name] = [models.trained_weights(layer)[-1].detach().numpy() for layer in layers.values()]
+        assert len(weights) > 20
+        for name, other in weights.items():
+            for a, b in zip(weights["none"], other, strict=True):
+                np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def test_selu_starts_from_lecuns_weights():
+    mg.manual_seed(3)
+    network = models.build("mlp", "selu", (400,), 10, 1, 300, "relu")
+    first, _ = models.weight_layers(network).values()
+    assert first.weight.std().item() == pytest.approx(400**-0.5, rel=0.02)
+    assert any(isinstance(module, mg.nn.SELU) for module in network.modules())
+    assert not any(isinstance(module, mg.nn.ReLU) for module in network.modules())
+
+
+def test_methods_do_in_a_run_what_they_say(blobs, monkeypatch):
+    """Clipping before each step, statistics of the whole set before each evaluation, initialization from data once."""
+    calls: list[str] = []
+    for name, kind in (("agc", "clip"), ("population", "before_evaluation"), ("weight", "prepare")):
+        original = getattr(models.NORMS[name], kind)
+
+        def spy(*arguments: Any, kind: str = kind, original: Any = original) -> Any:
+            calls.append(kind)
+            return original(*arguments)
+
+        changed = dataclasses.replace(models.NORMS[name], **{kind: spy})
+        monkeypatch.setitem(models.NORMS, name, changed)
+        train(RECIPE, name, 0, blobs)
+    steps = len(blobs.train) // RECIPE.batch_size * RECIPE.epochs
+    assert calls == ["clip"] * steps + ["before_evaluation"] * RECIPE.epochs + ["prepare"]
+
+
+def test_clipping_leaves_the_classifier_alone():
+    network = models.build("mlp", "agc", (4,), 3, 1, 5, "relu")
+    hidden, classifier = models.weight_layers(network).values()
+    for layer in (hidden, classifier):
+        layer.weight.grad = mg.ones_like(layer.weight) * 100
+    clip = models.NORMS["agc"].clip
+    assert clip is not None
+    clip(network)
+    assert (classifier.weight.grad.numpy() == 100).all()
+    limit = 0.01 * np.linalg.norm(hidden.weight.detach().numpy(), axis=1)
+    np.testing.assert_allclose(np.linalg.norm(hidden.weight.grad.numpy(), axis=1), limit, rtol=1e-5)
 
 
 @pytest.mark.parametrize("sample", [(1, 8, 8), (1, 28, 28), (3, 32, 32), (1, 5, 7)])
@@ -86,11 +130,16 @@ class Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-@pytest.mark.parametrize("stop_after", [5, 13, 27])
-def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, blobs, optimizer, stop_after):
+STOPPED = [("batch", optimizer, stop) for optimizer in ("momentum", "adam") for stop in (5, 13, 27)] + [
+    (norm, "adam", 13)
+    for norm in ("population", "batch_renorm", "power", "switchable", "weight", "spectral", "cosine", "agc", "selu")
+]
+
+
+@pytest.mark.parametrize(("norm", "optimizer", "stop_after"), STOPPED)
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, blobs, norm, optimizer, stop_after):
     recipe = Recipe("mlp", "tanh", depth=2, width=8, optimizer=optimizer, lr=0.01, batch_size=64, epochs=3)
-    whole = train(recipe, "batch", 0, blobs)
+    whole = train(recipe, norm, 0, blobs)
     checkpoint = tmp_path / "checkpoint.npz"
 
     def interrupt(record: dict[str, Any], step: int, loss: float) -> None:
@@ -98,15 +147,24 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tmp_path, blobs, optimi
             raise Stop
 
     with pytest.raises(Stop):
-        train(recipe, "batch", 0, blobs, checkpoint, interrupt)
+        train(recipe, norm, 0, blobs, checkpoint, interrupt)
     mg.manual_seed(999)  # whatever the process did in between
-    assert untimed(train(recipe, "batch", 0, blobs, checkpoint)) == untimed(whole)
+    assert untimed(train(recipe, norm, 0, blobs, checkpoint)) == untimed(whole)
 
 
 def test_a_checkpoint_of_another_run_is_not_used(tmp_path, blobs):
     checkpoint = tmp_path / "checkpoint.npz"
     train(RECIPE, "none", 0, blobs, checkpoint)
     assert untimed(train(RECIPE, "batch", 0, blobs, checkpoint)) == untimed(train(RECIPE, "batch", 0, blobs))
+
+
+def test_norms_go_by_all_their_names():
+    assert lab.Settings(norms=("None", "GroupNorm", "weight-norm", "dyt")).norms == (
+        "none",
+        "group",
+        "weight",
+        "dynamic_tanh",
+    )
 
 
 def test_divergence_is_a_result(tmp_path, capsys):
@@ -202,6 +260,8 @@ def test_a_real_ctrl_c_ends_in_good_order(tmp_path):
         (["compare", "--optimizer", "adm"], "did you mean 'adam'"),
         (["compare", "--norms", "batch"], "did you mean '--norm'"),
         (["compair"], "did you mean 'compare'"),
+        (["norm"], "did you mean 'norms'"),
+        (["compare", "--norm", "batch,BatchNorm2d"], "once"),
         (["compare", "--depth", "0"], "--depth must be at least 1"),
         (["compare", "--norm", "batch,batch"], "once"),
         (["compare", "--seeds", "x"], "number of seeds"),

@@ -28,6 +28,7 @@ from minigrad import data
 from minigrad.data import Splits, StandardScaler, TensorDataset
 from minigrad.extras import require
 from minigrad.lab import models, report, summary
+from minigrad.lab.catalogue import find
 from minigrad.lab.display import Bars, Display, Lines
 from minigrad.lab.train import OPTIMIZERS, Recipe, train
 from minigrad.suggest import check_name
@@ -59,8 +60,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_name("--model", self.model, models.MODELS)
         check_name("--data", self.data, data.names())
-        for norm in self.norms:
-            check_name("--norm", norm, models.NORMS)
+        object.__setattr__(self, "norms", tuple(find(norm, ("none",), "--norm") for norm in self.norms))
         check_name("--activation", self.activation, models.ACTIVATIONS)
         check_name("--optimizer", self.optimizer, OPTIMIZERS)
         for option in ("depth", "width", "batch_size", "epochs", "threads"):

@@ -64,8 +64,9 @@ class Bars:
     def __init__(self, plan: list[tuple[str, int]], steps: int, console: Any):
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+        width = max(len(norm) for norm, _ in plan)
         self.progress = Progress(
-            TextColumn("{task.fields[norm]:<9} seed {task.fields[seed]}"),
+            TextColumn(f"{{task.fields[norm]:<{width}}} seed {{task.fields[seed]}}"),
             BarColumn(bar_width=24),
             TextColumn("{task.fields[epoch]:>9}"),
             TextColumn("{task.fields[loss]:>11}"),

@@ -1,15 +1,19 @@
 """The networks that are compared: one architecture, and a choice of what stands between sum and activation.
 
-Each block is  layer → norm → activation,  as in Ioffe and Szegedy (arXiv 1502.03167). `NORMS` says what
-each name puts in the middle. Nothing else differs: the layers keep their bias (before a norm that subtracts
-a mean it is superfluous, and harmless), and γ and β are constants at the start, so the same seed gives the
-same initial weights with every norm.
+Each block is  layer → norm → activation,  as in Ioffe and Szegedy (arXiv 1502.03167). `NORMS` says what each name of
+the catalogue puts in the middle; or what it does instead, if it is a method for weights, for the initialization, or
+for gradients. Nothing else differs: the layers keep their bias (before a norm that subtracts a mean it is
+superfluous, and harmless), and γ and β are constants at the start, so the same seed gives the same initial weights
+with every norm.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from minigrad import nn
+import minigrad as mg
+from minigrad import nn, optim
+from minigrad.nn.utils import data_dependent_init, parametrizations, parametrize, recompute_statistics
 
 
 class DoesNotApply(ValueError):
@@ -18,17 +22,53 @@ class DoesNotApply(ValueError):
 
 @dataclass(frozen=True)
 class Norm:
-    """One entry of the catalogue.
+    """What a name of the catalogue means in a network.
 
     Attributes:
         features: makes the layer for `(N, width)`, given width; None if there is none.
         maps: makes the layer for `(N, channels, height, width)`, given the last three; None if there is none.
         why_not: why one of them is None.
+        note: what is special about it here.
+        activation: the nonlinearity that belongs to it, instead of the network's.
+        initialize: draws the hidden layers' weights, instead of He's or Glorot's way.
+        layer: what becomes of a hidden layer when its weights are drawn.
+        prepare: is given the network and some training samples before the first step.
+        clip: is given the network before each step of the optimizer.
+        before_evaluation: is given the network and batches of all training samples.
     """
 
-    features: Callable[[int], nn.Module] | None
-    maps: Callable[[int, int, int], nn.Module] | None
+    features: Callable[[int], nn.Module] | None = None
+    maps: Callable[[int, int, int], nn.Module] | None = None
     why_not: str = ""
+    note: str = ""
+    activation: Callable[[], nn.Module] | None = None
+    initialize: Callable[[Any], Any] | None = None
+    layer: Callable[[Any], nn.Module] | None = None
+    prepare: Callable[[nn.Module, Any], Any] | None = None
+    clip: Callable[[nn.Module], None] | None = None
+    before_evaluation: Callable[[nn.Module, Iterable[Any]], None] | None = None
+
+    def about(self, name: str) -> str:
+        """How `minigrad compare` takes it, in words."""
+        models = [model for model, make in (("mlp", self.features), ("cnn", self.maps)) if make is not None]
+        if not models:
+            return f"no: {self.why_not}"
+        only = f" --model {models[0]}" if len(models) == 1 else ""
+        rest = "; ".join(text for text in (self.note, self.why_not) if text)
+        return f"minigrad compare --norm {name}{only}" + (f" ({rest})" if rest else "")
+
+
+def _identity(*sizes: int) -> nn.Module:
+    return nn.Identity()
+
+
+def _weights(layer: Callable[[Any], nn.Module], note: str = "", **options: Any) -> Norm:
+    """A method for weights: no layer is added."""
+    return Norm(_identity, _identity, layer=layer, note=note, **options)
+
+
+def _impossible(why_not: str) -> Norm:
+    return Norm(why_not=why_not)
 
 
 def _groups(channels: int) -> int:
@@ -36,28 +76,181 @@ def _groups(channels: int) -> int:
     return next(g for g in (4, 3, 2, 1) if channels % g == 0)
 
 
+def _cosine(layer: nn.Linear) -> nn.Module:
+    """A layer of the same weights whose outputs are cosines."""
+    cosine = nn.CosineLinear(layer.in_features, layer.out_features)
+    cosine.load_state_dict({"weight": layer.weight}, strict=False)
+    return cosine
+
+
+def _clip(network: nn.Module) -> None:
+    """Clip all gradients but the classifier's."""
+    *_, classifier = weight_layers(network).values()
+    optim.adaptive_clip_grad_(network.parameters(), exclude=classifier.parameters())
+
+
+_ONE_PIXEL = "it averages over the pixels of a channel, and a flat feature has just one"
+_SECOND_INPUT = "γ and β come from a second input, {}, and here there is only the sample to be classified"
+_SCALER = "it transforms the inputs, and here the inputs of all runs are standardized in the same way"
+_RENORM: dict[str, Any] = {"momentum": 0.1, "start": 50, "r_end": 200, "d_end": 150}
+
 NORMS: dict[str, Norm] = {
-    "none": Norm(
-        features=lambda width: nn.Identity(),
-        maps=lambda c, h, w: nn.Identity(),
-    ),
+    "none": Norm(_identity, _identity),
+    # statistics over the batch
     "batch": Norm(
         features=lambda width: nn.BatchNorm1d(width),
         maps=lambda c, h, w: nn.BatchNorm2d(c),
     ),
+    "population": Norm(
+        features=lambda width: nn.BatchNorm1d(width),
+        maps=lambda c, h, w: nn.BatchNorm2d(c),
+        before_evaluation=recompute_statistics,
+        note="batch norm, its statistics recomputed over the training set before each evaluation",
+    ),
+    "sync_batch": _impossible("it spreads a batch over processes, and in a single one it is batch"),
+    "batch_renorm": Norm(
+        features=lambda width: nn.BatchRenorm1d(width, **_RENORM),
+        maps=lambda c, h, w: nn.BatchRenorm2d(c, **_RENORM),
+        note="its limits open from step 50 to step 200",
+    ),
+    "ghost_batch": Norm(
+        features=lambda width: nn.GhostBatchNorm1d(width, 8),
+        maps=lambda c, h, w: nn.GhostBatchNorm2d(c, 8),
+        note="ghosts of 8 samples",
+    ),
+    "mean_only_batch": Norm(
+        features=lambda width: nn.MeanOnlyBatchNorm1d(width),
+        maps=lambda c, h, w: nn.MeanOnlyBatchNorm2d(c),
+        layer=parametrizations.weight_norm,
+        prepare=data_dependent_init,
+        note="with weight norm and its initialization from data",
+    ),
+    "decorrelated_batch": Norm(
+        features=lambda width: nn.DecorrelatedBatchNorm(width, _groups(width)),
+        maps=lambda c, h, w: nn.DecorrelatedBatchNorm(c, _groups(c)),
+        note="four groups",
+    ),
+    "iterative": Norm(
+        features=lambda width: nn.IterativeNorm(width, _groups(width)),
+        maps=lambda c, h, w: nn.IterativeNorm(c, _groups(c)),
+        note="four groups",
+    ),
+    "power": Norm(
+        features=lambda width: nn.PowerNorm(width),
+        maps=lambda c, h, w: nn.PowerNorm(c),
+    ),
+    "evo_b0": Norm(
+        maps=lambda c, h, w: nn.EvoNormB0(c),
+        activation=nn.Identity,
+        note="it is its own activation",
+        why_not=_ONE_PIXEL,
+    ),
+    # statistics per sample
     "layer": Norm(
         features=lambda width: nn.LayerNorm(width),
         maps=lambda c, h, w: nn.LayerNorm((c, h, w)),
     ),
+    "rms": Norm(
+        features=lambda width: nn.RMSNorm(width),
+        maps=lambda c, h, w: nn.RMSNorm((c, h, w)),
+    ),
+    "scale": Norm(
+        features=lambda width: nn.ScaleNorm(width),
+        why_not="it gives the vectors along the last axis one length, and in pictures these are rows of pixels",
+    ),
     "instance": Norm(
-        features=None,
         maps=lambda c, h, w: nn.InstanceNorm2d(c, affine=True),
-        why_not="an instance norm averages over the pixels of a channel, and a flat feature has just one",
+        why_not=_ONE_PIXEL,
     ),
     "group": Norm(
         features=lambda width: nn.GroupNorm(_groups(width), width),
         maps=lambda c, h, w: nn.GroupNorm(_groups(c), c),
+        note="four groups",
     ),
+    "local_response": Norm(
+        features=lambda width: nn.LocalResponseNorm(5, k=2.0, average=False),
+        maps=lambda c, h, w: nn.LocalResponseNorm(5, k=2.0, average=False),
+        note="the paper's settings",
+    ),
+    "divisive": Norm(
+        features=lambda width: nn.DivisiveNorm(width, min(5, width)),
+        maps=lambda c, h, w: nn.DivisiveNorm(c, min(5, h, w)),
+        note="windows of 5",
+    ),
+    "filter_response": Norm(
+        maps=lambda c, h, w: nn.FilterResponseNorm(c),
+        activation=nn.Identity,
+        note="its threshold is the activation",
+        why_not=_ONE_PIXEL,
+    ),
+    "evo_s0": Norm(
+        features=lambda width: nn.EvoNormS0(_groups(width), width),
+        maps=lambda c, h, w: nn.EvoNormS0(_groups(c), c),
+        activation=nn.Identity,
+        note="four groups; it is its own activation",
+    ),
+    "global_response": Norm(
+        maps=lambda c, h, w: nn.GlobalResponseNorm(c),
+        note="it starts as the identity",
+        why_not="it measures the channels of a picture, and flat features have no space",
+    ),
+    "unit": Norm(
+        features=lambda width: nn.UnitNorm(),
+        maps=lambda c, h, w: nn.UnitNorm(),
+    ),
+    "cosine": Norm(
+        features=_identity,
+        layer=_cosine,
+        note="hidden layers give cosines",
+        why_not="it takes the place of a linear layer's dot products, and the hidden layers of a CNN are convolutions",
+    ),
+    # learned or conditioned
+    "switchable": Norm(
+        features=lambda width: nn.SwitchableNorm(width, using_in=False),
+        maps=lambda c, h, w: nn.SwitchableNorm(c),
+        note="without its instance part in an MLP, whose features have no space",
+    ),
+    "adaptive_instance": _impossible(_SECOND_INPUT.format("a style")),
+    "conditional_batch": _impossible(_SECOND_INPUT.format("a condition")),
+    "spade": _impossible(_SECOND_INPUT.format("a map of labels")),
+    # weights
+    "weight": _weights(
+        parametrizations.weight_norm,
+        "with its initialization from data",
+        prepare=data_dependent_init,
+    ),
+    "weight_standardization": Norm(
+        features=lambda width: nn.GroupNorm(_groups(width), width),
+        maps=lambda c, h, w: nn.GroupNorm(_groups(c), c),
+        layer=parametrizations.weight_standardization,
+        note="with group norm behind each layer, as in the paper",
+    ),
+    "scaled_weight_standardization": _weights(parametrizations.scaled_weight_standardization),
+    "spectral": _weights(parametrizations.spectral_norm),
+    # doing without
+    "dynamic_tanh": Norm(
+        features=lambda width: nn.DynamicTanh(width),
+        maps=lambda c, h, w: nn.DynamicTanh(c, channels_last=False),
+    ),
+    "dynamic_erf": Norm(
+        features=lambda width: nn.DynamicErf(width),
+        maps=lambda c, h, w: nn.DynamicErf(c, channels_last=False),
+    ),
+    "selu": Norm(
+        _identity,
+        _identity,
+        activation=nn.SELU,
+        initialize=nn.init.lecun_normal_,
+        note="SELU in place of the activation, LeCun's initialization",
+    ),
+    "fixup": _impossible("it scales the branches of residual networks, and these networks have none"),
+    "agc": Norm(_identity, _identity, clip=_clip, note="gradients are clipped before each step, λ = 0.01"),
+    # inputs
+    "min_max": _impossible(_SCALER),
+    "standard": _impossible(_SCALER),
+    "decimal": _impossible(_SCALER),
+    "log": _impossible(_SCALER),
+    "whitening": _impossible(_SCALER),
 }
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -80,12 +273,13 @@ def mlp(norm: str, sample: tuple[int, ...], classes: int, depth: int, width: int
     make_norm = NORMS[norm].features
     if make_norm is None:
         raise DoesNotApply(NORMS[norm].why_not)
+    make_activation = NORMS[norm].activation or ACTIVATIONS[activation]
     features = 1
     for n in sample:
         features *= n
     layers: list[nn.Module] = [nn.Flatten()]
     for _ in range(depth):
-        layers += [nn.Linear(features, width), make_norm(width), ACTIVATIONS[activation]()]
+        layers += [nn.Linear(features, width), make_norm(width), make_activation()]
         features = width
     return nn.Sequential(*layers, nn.Linear(features, classes))
 
@@ -98,6 +292,7 @@ def cnn(norm: str, sample: tuple[int, ...], classes: int, depth: int, width: int
     make_norm = NORMS[norm].maps
     if make_norm is None:
         raise DoesNotApply(NORMS[norm].why_not)
+    make_activation = NORMS[norm].activation or ACTIVATIONS[activation]
     if len(sample) != 3:
         raise DoesNotApply(f"a CNN needs images (channels, height, width), and a sample here has shape {sample}")
     channels, h, w = sample
@@ -107,7 +302,7 @@ def cnn(norm: str, sample: tuple[int, ...], classes: int, depth: int, width: int
     after = {(i + 1) * depth // (poolings + 1) for i in range(poolings)}
     layers: list[nn.Module] = []
     for i in range(depth):
-        layers += [nn.Conv2d(channels, width, 3, padding=1), make_norm(width, h, w), ACTIVATIONS[activation]()]
+        layers += [nn.Conv2d(channels, width, 3, padding=1), make_norm(width, h, w), make_activation()]
         channels = width
         if i + 1 in after:
             layers.append(nn.MaxPool2d(2))
@@ -130,20 +325,35 @@ def build(
         DoesNotApply: the norm has no meaning in this model.
     """
     network = MODELS[model](norm, sample, classes, depth, width, activation)
-    for layer in weight_layers(network).values():
-        if activation in SATURATING:
+    chosen = NORMS[norm]
+    *hidden, classifier = weight_layers(network).values()
+    for layer in (*hidden, classifier):
+        if chosen.initialize is not None and layer is not classifier:
+            chosen.initialize(layer.weight)
+        elif activation in SATURATING:
             nn.init.xavier_normal_(layer.weight)
         else:
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         nn.init.zeros_(layer.bias)
+    if chosen.layer is not None:
+        for i, layer in enumerate(network):
+            if any(layer is one for one in hidden):
+                network[i] = chosen.layer(layer)
     return network
 
 
-def weight_layers(network: nn.Module) -> "dict[str, nn.Linear | nn.Conv2d]":
+def weight_layers(network: nn.Module) -> "dict[str, Any]":
     """The layers with weights, from input to output, named by kind and number: conv1, conv2, ..., linear1."""
-    found: dict[str, nn.Linear | nn.Conv2d] = {}
+    found: dict[str, Any] = {}
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d):
-            kind = "linear" if isinstance(module, nn.Linear) else "conv"
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.CosineLinear):
+            kind = "conv" if isinstance(module, nn.Conv2d) else "linear"
             found[f"{kind}{sum(name.startswith(kind) for name in found) + 1}"] = module
     return found
+
+
+def trained_weights(layer: Any) -> list[mg.Tensor]:
+    """The tensors that are trained as a layer's weight: more than one if they are length and direction."""
+    if parametrize.is_parametrized(layer, "weight"):
+        return layer.parametrizations.weight.originals()
+    return [layer.weight]

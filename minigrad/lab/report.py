@@ -20,7 +20,10 @@ _COLOURS = {
     "light": {"none": "#767676", "batch": "#0072B2", "layer": "#D55E00", "instance": "#009E73", "group": "#B0578D"},
     "dark": {"none": "#A8A8A8", "batch": "#56B4E9", "layer": "#F08A4B", "instance": "#2BC49A", "group": "#E08CC0"},
 }
-_OTHERS = {"light": ("#8C6D00", "#5B4FC9", "#7A4B2A"), "dark": ("#F0E442", "#A79CF5", "#C99873")}
+_OTHERS = {
+    "light": ("#8C6D00", "#5B4FC9", "#7A4B2A", "#C2185B", "#00838F", "#6A8F00", "#9C27B0"),
+    "dark": ("#F0E442", "#A79CF5", "#C99873", "#FF6F9C", "#4DD0E1", "#B5D66B", "#CE93D8"),
+}
 _MARKERS = "osD^vPX*"
 _INK = {"light": ("#FFFFFF", "#1F2328", "#D8DCE0"), "dark": ("#15181C", "#E6E8EA", "#3A4048")}
 
@@ -119,7 +122,7 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
     handles, labels = accuracy.get_legend_handles_labels()
     if handles:
         figure.legend(
-            handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, labelcolor=ink, fontsize=10
+            handles, labels, loc="outside lower center", ncols=min(len(labels), 7), frameon=False, labelcolor=ink, fontsize=10
         )
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})

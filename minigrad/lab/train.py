@@ -32,6 +32,10 @@ OPTIMIZERS: dict[str, Callable[[Any, float], optim.Optimizer]] = {
 }
 
 
+PREPARED_ON = 256
+"""So many training samples does a method see that initializes itself from data."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """How a network is made and trained: everything but the norm and the seed."""
@@ -80,6 +84,9 @@ def train(
     optimizer = OPTIMIZERS[recipe.optimizer](network.parameters(), recipe.lr)
     # Full batches only: a last one of a single sample would leave a batch norm without a variance.
     loader = DataLoader(data.train, recipe.batch_size, shuffle=True, drop_last=True, seed=seed)
+    method = models.NORMS[norm]
+    if method.prepare is not None:
+        method.prepare(network, data.train[:PREPARED_ON][0])
     layers = models.weight_layers(network)
     record |= {
         "parameters": sum(p.numel() for p in network.parameters()),
@@ -107,13 +114,17 @@ def train(
                     return record | {"status": "diverged", "diverged_at": epoch * steps_per_epoch + step + 1}
                 if step == 0:
                     middle = time.perf_counter()
-                    record["gradient_norms"].append([_norm(layer.weight.grad) for layer in layers.values()])
+                    record["gradient_norms"].append([_gradient_norm(layer) for layer in layers.values()])
                     begin += time.perf_counter() - middle  # watching is not part of the work
+                if method.clip is not None:
+                    method.clip(network)
                 optimizer.step()
                 times.append(time.perf_counter() - begin)
                 record["step_losses"].append(value)
                 if watch is not None:
                     watch(record, epoch * steps_per_epoch + step + 1, value)
+            if method.before_evaluation is not None:
+                method.before_evaluation(network, DataLoader(data.train, recipe.batch_size))
             test_loss, test_accuracy = evaluate(network, data.test)
             if test_loss is None:
                 return record | {"status": "diverged", "diverged_at": (epoch + 1) * steps_per_epoch}
@@ -147,8 +158,9 @@ def finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _norm(grad: Any) -> float | None:
-    return None if grad is None else finite(float(np.linalg.norm(grad.numpy().ravel())))
+def _gradient_norm(layer: Any) -> float | None:
+    gradients = [w.grad.numpy() for w in models.trained_weights(layer) if w.grad is not None]
+    return finite(float(np.sqrt(sum((g.astype(np.float64) ** 2).sum() for g in gradients)))) if gradients else None
 
 
 def _save(checkpoint: Path, record: dict[str, Any], **parts: Any) -> None:
