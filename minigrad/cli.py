@@ -12,6 +12,7 @@ _EPILOG = """examples:
   minigrad compare                                   the default: a deep sigmoid CNN on scanned digits
   minigrad compare --model mlp --norm none,batch     two norms only
   minigrad compare --activation relu --lr 0.4 --optimizer sgd --depth 10
+  minigrad compare --norm none,weight,GroupNorm,dyt  any name of `minigrad norms`
   minigrad compare --resume runs/20260101-120000-cnn-digits
 """
 
@@ -38,7 +39,7 @@ def _seeds(text: str) -> tuple[int, ...]:
     return numbers if "," in text else tuple(range(numbers[0] if numbers else 0))
 
 
-def _parser() -> tuple[_Parser, _Parser]:
+def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     parser = _Parser(prog="minigrad", description=minigrad.__doc__, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"minigrad {minigrad.__version__}")
     commands = parser.add_subparsers(dest="command", parser_class=_Parser, metavar="COMMAND")
@@ -55,7 +56,13 @@ def _parser() -> tuple[_Parser, _Parser]:
     option("--model", help="mlp or cnn (default: cnn)")
     option("--data", help="digits, moons, spirals, blobs, mnist, fashion-mnist, cifar-10 (default: digits)")
     option("--data-dir", metavar="DIR", help="where the files of a data set lie, if it is not to be downloaded")
-    option("--norm", dest="norms", type=_names, metavar="A,B", help="default: none,batch,layer,instance,group")
+    option(
+        "--norm",
+        dest="norms",
+        type=_names,
+        metavar="A,B",
+        help="none, and names of `minigrad norms` (default: none,batch,layer,instance,group)",
+    )
     option("--activation", metavar="NAME", help="relu, tanh, sigmoid, gelu, ... (default: sigmoid)")
     option("--depth", type=int, metavar="N", help="hidden layers (default: 6)")
     option("--width", type=int, metavar="N", help="units or channels of a hidden layer (default: 16)")
@@ -68,23 +75,41 @@ def _parser() -> tuple[_Parser, _Parser]:
     option("--threads", type=int, metavar="N", help="threads for the kernels and for matrix products (default: 1)")
     option("--out", type=Path, metavar="DIR", help="the run folder (default: a new one in runs/)")
     option("--resume", type=Path, metavar="DIR", help="continue the comparison in this run folder")
-    return parser, compare
+    norms = commands.add_parser(
+        "norms",
+        help="the catalogue of normalizations, or one of them in full",
+        description="The catalogue of normalizations as a table; with a name, that one in full.",
+        allow_abbrev=False,
+    )
+    norms.add_argument("name", nargs="?", help="such as group, GroupNorm, group_norm or gn")
+    return parser, {"compare": compare, "norms": norms}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
     argv = sys.argv[1:] if argv is None else argv
-    parser, compare = _parser()
-    if argv and not argv[0].startswith("-") and argv[0] != "compare":
-        parser.error(f"there is no command {argv[0]!r}{nearest(argv[0], ['compare'])} Commands: compare")
+    parser, commands = _parser()
+    if argv and not argv[0].startswith("-") and argv[0] not in commands:
+        parser.error(f"there is no command {argv[0]!r}{nearest(argv[0], commands)} Commands: {', '.join(commands)}")
     arguments, unknown = parser.parse_known_args(argv)
     if arguments.command is None:
         parser.print_help()
         return 0
+    command = commands[arguments.command]
     for text in unknown:
-        known = [s for action in compare._actions for s in action.option_strings]
-        compare.error(f"unknown argument {text!r}{nearest(text.partition('=')[0], known)}")
-    return _compare(arguments, compare)
+        known = [s for action in command._actions for s in action.option_strings]
+        command.error(f"unknown argument {text!r}{nearest(text.partition('=')[0], known)}")
+    return (_norms if arguments.command == "norms" else _compare)(arguments, command)
+
+
+def _norms(arguments: argparse.Namespace, parser: _Parser) -> int:
+    from minigrad.lab import norms
+
+    try:
+        norms.show(arguments.name)
+    except ValueError as error:
+        parser.error(str(error))
+    return 0
 
 
 def _compare(arguments: argparse.Namespace, parser: _Parser) -> int:
