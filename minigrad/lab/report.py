@@ -122,7 +122,13 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
     handles, labels = accuracy.get_legend_handles_labels()
     if handles:
         figure.legend(
-            handles, labels, loc="outside lower center", ncols=min(len(labels), 7), frameon=False, labelcolor=ink, fontsize=10
+            handles,
+            labels,
+            loc="outside lower center",
+            ncols=min(len(labels), 7),
+            frameon=False,
+            labelcolor=ink,
+            fontsize=10,
         )
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})
