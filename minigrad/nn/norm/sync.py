@@ -86,7 +86,7 @@ class SyncBatchNorm(_BatchNorm):
             group,
             lambda: self.check_input(input, 1),
         )
-        if moves and n:  # (empty here, perhaps, and not elsewhere)
+        if moves and n and self.num_batches_tracked is not None:  # (n: empty here, perhaps, and not elsewhere)
             self.num_batches_tracked._write("SyncBatchNorm")[...] += 1
         return y
 

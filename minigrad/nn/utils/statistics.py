@@ -11,7 +11,7 @@ from minigrad.autograd.tensor import raw
 from minigrad.nn.module import Module
 
 
-def _with_averages(model: Module, op: str) -> list[Module]:
+def _with_averages(model: Module, op: str) -> list[Any]:
     """The layers that keep running averages."""
     if not isinstance(model, Module):
         raise TypeError(f"{op}: model must be a Module, not a {type(model).__name__}")
@@ -121,11 +121,11 @@ def recompute_statistics(
             module.training = mode
 
 
-def _go_once(model: Module, layers: list[Module], loader: Any, run: Any, put_back: Callable[[], None]) -> None:
+def _go_once(model: Module, layers: list[Any], loader: Any, run: Any, put_back: Callable[[], None]) -> None:
     """All layers collect at once, each normalizing by its batch."""
     populations: dict[Module, Any] = {layer: layer.population_statistics() for layer in layers}
 
-    def see(layer: Module, x: Any) -> None:
+    def see(layer: Any, x: Any) -> None:
         populations[layer].add(x)
         # A single value per channel has no variance to normalize by.
         layer.training = x.ndim < 2 or x.size != x.shape[1]
@@ -144,35 +144,40 @@ def _go_once(model: Module, layers: list[Module], loader: Any, run: Any, put_bac
             population.store()
 
 
-def _go_layer_by_layer(model: Module, layers: list[Module], loader: Any, run: Any) -> None:
-    """In each pass the first layer that is not done yet collects; those before it use what they collected."""
+def _go_layer_by_layer(model: Module, layers: list[Any], loader: Any, run: Any) -> None:
+    """In each pass one layer collects, the first that has not yet; those before it use what they collected."""
     waiting = set(layers)
     while waiting:
-        current: Module | None = None
-        population: Any = None
-
-        def see(layer: Module, x: Any) -> None:
-            nonlocal current, population
-            if current is None and layer in waiting:
-                current, population = layer, layer.population_statistics()
-            if layer is current:
-                population.add(x)
-
-        handles = _watch(layers, see)
-        try:
-            for batch in loader:
-                run(model, batch)
-        finally:
-            for handle in handles:
-                handle.remove()
-        if current is None and len(waiting) < len(layers):
+        found = _collect_first(model, layers, waiting, loader, run)
+        if not found and len(waiting) < len(layers):
             return  # evaluation never reaches the others
-        _check_seen(population is not None and population.count)
+        _check_seen(found and found[1].count)
+        layer, population = found
         population.store()
-        waiting.discard(current)
+        waiting.discard(layer)
 
 
-def _watch(layers: list[Module], see: Callable[[Module, Any], None]) -> list[Any]:
+def _collect_first(model: Module, layers: list[Any], waiting: set[Any], loader: Any, run: Any) -> list[Any]:
+    """The first layer of `waiting` that is called, and what it saw; nothing if none is called."""
+    found: list[Any] = []
+
+    def see(layer: Any, x: Any) -> None:
+        if not found and layer in waiting:
+            found.extend((layer, layer.population_statistics()))
+        if found and layer is found[0]:
+            found[1].add(x)
+
+    handles = _watch(layers, see)
+    try:
+        for batch in loader:
+            run(model, batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+def _watch(layers: list[Any], see: Callable[[Any, Any], None]) -> list[Any]:
     """Let `see(layer, x)` look at each input of each layer."""
 
     def hook(layer: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -218,7 +223,7 @@ def _run(model: Module, batch: Any) -> None:
 class FrozenStatistics:
     """What `freeze_statistics` returns: leaving its `with` block unfreezes what that call froze."""
 
-    def __init__(self, layers: list[Module]):
+    def __init__(self, layers: list[Any]):
         self._layers = layers
 
     def __enter__(self) -> "FrozenStatistics":
