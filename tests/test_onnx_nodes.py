@@ -6,7 +6,7 @@ a node means in minigrad. Of some ops ONNX also publishes the definition, as a g
 
 What ONNX means by its words: batch norm's momentum weighs the *old* running value, and the running variance averages
 the biased one; LRN is PyTorch's, which divides α by the window; LpNormalization has no ε; MeanVarianceNormalization
-is a batch norm without γ and β that adds 1e-9 to the deviation, too little to be seen in float32.
+adds ε to the deviation and not to the variance.
 """
 
 import warnings
