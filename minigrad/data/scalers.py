@@ -233,7 +233,10 @@ class FeatureScaler(Scaler):
         self.axis = axis if axes is None or len(axes) > 1 else 0
 
     def partial_fit(self, x: Any) -> Self:
-        """Take more samples into the statistics: after several calls they are those of all samples together."""
+        """Take more samples into the statistics: after several calls they are those of all samples together.
+
+        Samples that all miss a feature leave its statistics as they were (scikit-learn's become NaN).
+        """
         array = self._array("partial_fit", x)
         if self.n_samples_seen_ is not None:
             self.check_features("partial_fit", array.shape)
