@@ -15,8 +15,8 @@ def weight_decay_groups(model: "Module", weight_decay: float) -> list[dict[str, 
     Weight decay is meant to keep a function simple, by keeping its weights small. Pulling the γ of a normalization
     layer towards 0 does no such thing: it shrinks the layer's output; and biases hardly add to a model's capacity.
     So these do not decay: the parameters of normalization layers (of any class whose name, or the name of a base
-    class, ends in "Norm", "Norm1d", ...), parameters named "bias" or "bias_...", and parameters with fewer than two
-    axes.
+    class, ends in "Norm", "Norm1d", ...), parameters named "bias", "bias_..." or "gain" (of scaled weight
+    standardization), and parameters with fewer than two axes.
 
     Args:
         model: the module whose parameters to train. Each parameter is in exactly one group, also if it is shared.
@@ -36,7 +36,7 @@ def weight_decay_groups(model: "Module", weight_decay: float) -> list[dict[str, 
     for module in model.modules():
         is_norm = any(_NORM.search(kind.__name__) for kind in type(module).__mro__)
         for name, p in module.named_parameters(recurse=False):
-            if is_norm or p.ndim < 2 or name == "bias" or name.startswith("bias_"):
+            if is_norm or p.ndim < 2 or name in ("bias", "gain") or name.startswith("bias_"):
                 kept.add(id(p))
     decaying, others = [], []
     for name, p in model.named_parameters():
