@@ -26,6 +26,11 @@ OPS = {
     "avg_pool": lambda: (lambda x: F.avg_pool1d(x, 3, 2), normal(2, 3, 9)),
     "rows": lambda: (lambda x: x[[0, 3, 3, -1]], normal(7, 5)),
     "cumprod": lambda: (lambda x: x.cumprod(1), normal(7, 5)),
+    "local_response": lambda: (lambda x: F.local_response_norm(x, 3, 0.9), normal(3, 5, 9)),
+    "divisive": lambda: (lambda x: F.divisive_norm(x, 3, channels=3), normal(3, 5, 9)),
+    "evo_b0": lambda: (lambda x: F.evo_norm_b0(x, training=True), normal(3, 5, 9)),
+    "evo_s0": lambda: (lambda x: F.evo_norm_s0(x, 2), normal(3, 4, 9)),
+    "dynamic": lambda: (lambda x: F.dynamic_tanh(x, 0.5), normal(7, 9)),
     "lstm": lambda: (lambda x: mg.nn.LSTM(3, 4)(x)[0], normal(5, 2, 3)),
 }
 

@@ -160,6 +160,14 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], list[list[tuple[int, ...]]]]] = {
         lambda lib, x, y: lib.nn.functional.cosine_similarity(x, y),
         [[s, s] for s in ACROSS],
     ),
+    "local response norm": (
+        lambda lib, x: lib.nn.functional.local_response_norm(x, 5),
+        [[s] for s in [(8, 16, 64), *MAPS]],
+    ),
+    "local response norm, even window and exponent 0.6": (
+        lambda lib, x: lib.nn.functional.local_response_norm(x, 4, beta=0.6),
+        [[s] for s in ACROSS[:4]],
+    ),
 }
 
 
