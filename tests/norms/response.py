@@ -10,7 +10,7 @@ from tests.sabotage import gradient, kernel, option
 
 
 def filter_response(x, gamma, beta, tau, eps):
-    """Figure 3 of the paper, on (N, C, *)."""
+    """The paper's formulas, on (N, C, *)."""
     space = tuple(range(2, x.ndim))
     wide = (1, -1) + (1,) * len(space)
     nu2 = np.mean(np.square(x), axis=space, keepdims=True)

@@ -197,7 +197,7 @@ def thresholded_linear_unit(input: Any, threshold: Any) -> Any:
         ValueError: an input without channels, or a threshold of another shape.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Source: Singh & Krishnan, "Filter response normalization layer", arXiv 1911.09737, section 3.2.
+    Source: Singh & Krishnan, "Filter response normalization layer", arXiv 1911.09737.
 
     Example:
         >>> import minigrad as mg

@@ -75,21 +75,12 @@ class UnitRows(Function):
 
     def gradients(self, g: Any, x: Any, gamma: Any) -> tuple[Any, Any]:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
-        dx, dgamma = np.empty(x.shape, x.dtype), 0.0
+        dx, sums, scale = np.empty(x.shape, x.dtype), np.zeros((2, 0)), self.scale(gamma, x.dtype)
         if x.size:
-            n = x.shape[-1]
-            sums = np.empty((2, x.size // n))
-            kernels.runs_backward(
-                PASSES * x.size,
-                g.reshape(-1, n),
-                x.reshape(-1, n),
-                self.scale(gamma, x.dtype),
-                self.stats,
-                dx.reshape(-1, n),
-                sums,
-            )
-            dgamma = sums[0].sum() if self.needs(1) else 0.0
-        return dx if self.needs(0) else None, np.array(dgamma, x.dtype) if self.needs(1) else None
+            sums = np.empty(self.stats.shape)
+            g, x, out = (v.reshape(-1, x.shape[-1]) for v in (g, x, dx))
+            kernels.runs_backward(PASSES * x.size, g, x, scale, self.stats, out, sums)
+        return dx if self.needs(0) else None, np.array(sums[0].sum(), x.dtype) if self.needs(1) else None
 
     def composed(self, x: Any, gamma: Any) -> Any:
         """Divide by the norm, or by ε where that is larger."""
