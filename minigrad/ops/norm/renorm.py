@@ -61,7 +61,7 @@ class BatchRenorm(ChannelNorm):
         else:
             mu, variance = moments(x, channel_axes(x))
             std = sqrt(variance + self.eps)
-            if self.r is None:
+            if self.batch is None:
                 self.correct(raw(mu).reshape(-1), raw(std).reshape(-1))
             x_hat = (x - mu) / std * self.r.reshape(shape) + self.d.reshape(shape)
         return affine(x_hat, gamma, beta, shape)

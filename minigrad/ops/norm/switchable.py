@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.autograd import Function
 from minigrad.autograd.fused import fused_backward
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
@@ -24,10 +25,10 @@ from minigrad.ops.norm.common import (
 )
 
 
-class SwitchableNorm(ChannelNorm):
+class SwitchableNorm(Function):
     """A mix of instance, layer and batch norm's statistics: (x, logits for means, for variances, γ, β) → y.
 
-    Every channel of every sample has its own mix, so the kernels see one sample of N·C channels.
+    Every channel of every sample has its own mix, and so is a run of its own for the kernels.
 
     Args:
         shape: the input's, (N, C, *).
@@ -42,8 +43,9 @@ class SwitchableNorm(ChannelNorm):
 
     def __init__(self, shape: tuple[int, ...], eps: float, kinds: tuple[str, ...], running: Any):
         self.batch, self.channels, self.space = shape[0], shape[1], prod(shape[2:])
-        self.parameters = self.batch * self.channels
         self.eps, self.kinds, self.running = float(eps), kinds, running
+        self.runs = ChannelNorm()  # all kernels see one sample of N·C channels
+        self.runs.parameters, self.runs.eps = self.batch * self.channels, self.eps
         self.statistics: dict[str, Any] = {}
         self.mix: list[Any] = []
 
@@ -69,10 +71,10 @@ class SwitchableNorm(ChannelNorm):
         y = np.empty(x.shape, x.dtype)
         if not x.size:
             return y
-        self.stats = stats = np.empty((4, self.parameters), x.dtype)
-        one, zero = (constant(value, self.parameters, x.dtype) for value in (1, 0))
+        self.runs.stats = stats = np.empty((4, self.runs.parameters), x.dtype)
+        one, zero = (constant(value, self.runs.parameters, x.dtype) for value in (1, 0))
         rows, out = self.rows(x), self.rows(y)
-        self.run_forward(rows, one, zero, out, False)  # for its statistics, each channel of each sample being a row
+        self.runs.run_forward(rows, one, zero, out, False)  # for its statistics: those of the instances
         self.gather(stats)
         with np.errstate(all="ignore"):
             for i, logits in enumerate((mean_weight, var_weight)):
@@ -84,7 +86,7 @@ class SwitchableNorm(ChannelNorm):
             stats[0] = mu.reshape(-1)
             stats[1] = mu.reshape(-1) - stats[0]
             stats[2] = 1 / np.sqrt(variance.reshape(-1) + self.eps)
-        self.run_forward(rows, self.each(gamma, 1, x.dtype), self.each(beta, 0, x.dtype), out, True)
+        self.runs.run_forward(rows, self.each(gamma, 1, x.dtype), self.each(beta, 0, x.dtype), out, True)
         return y
 
     def gather(self, stats: Any) -> None:
@@ -112,10 +114,11 @@ class SwitchableNorm(ChannelNorm):
         if x.size:
             rows, spread = self.rows(x), (self.batch, self.channels)
             scale = self.each(gamma, 1, x.dtype)
+            # dx = γ g/√(σ² + ε) so far, as if the statistics were constants.
             parts = dgamma.reshape(-1), dbeta.reshape(-1)
-            self.run_backward(self.rows(g), rows, scale, self.rows(dx), *parts, True)  # dx = γ g/√(σ² + ε) so far
+            self.runs.run_backward(self.rows(g), rows, scale, self.rows(dx), *parts, True)
             with np.errstate(all="ignore"):
-                inv_std = self.stats[2].astype(np.float64).reshape(spread)
+                inv_std = self.runs.stats[2].astype(np.float64).reshape(spread)
                 dmu = -inv_std * dbeta * scale.reshape(spread)
                 dvariance = -0.5 * inv_std**2 * dgamma * scale.reshape(spread)
                 own_mu = self.statistics["instance"][0]
@@ -134,24 +137,19 @@ class SwitchableNorm(ChannelNorm):
                     shift = shift + of_mean + of_variance * (own_mu - mu)
                     slope = slope + of_variance
                 self.add_line(dx, rows, inv_std, slope, shift)
-        like = [(dmeans, mean_weight), (dvariances, var_weight), (dgamma.sum(0), gamma), (dbeta.sum(0), beta)]
-        return (
-            dx if self.needs(0) else None,
-            *(values.astype(x.dtype) if self.needs(i) else None for i, (values, _) in enumerate(like, 1)),
-        )
+        found = dx, dmeans, dvariances, *(parts.sum(0, dtype=np.float64) for parts in (dgamma, dbeta))
+        return tuple(d.astype(x.dtype, copy=False) if self.needs(i) else None for i, d in enumerate(found))
 
     def add_line(self, dx: Any, rows: Any, inv_std: Any, slope: Any, shift: Any) -> None:
         """dx += slope · (x − μ) + shift, μ being the instance's. (x − μ)/√(σ² + ε) on the way has no extremes."""
-        dtype, shape = rows.dtype, (1, self.parameters, 1)
-        mu = self.statistics["instance"][0].reshape(-1)
-        mixed, self.stats = self.stats, np.empty_like(self.stats)
-        self.stats[0] = mu
-        self.stats[1] = mu - self.stats[0]
-        self.stats[2] = mixed[2]
+        dtype, shape = rows.dtype, (1, self.runs.parameters, 1)
+        own, mu = ChannelNorm(), self.statistics["instance"][0].reshape(-1)
+        own.parameters, own.eps, own.stats = self.runs.parameters, self.eps, self.runs.stats.copy()
+        own.stats[0] = mu
+        own.stats[1] = mu - own.stats[0]
         line = np.empty_like(rows)
-        one, zero = (constant(value, self.parameters, dtype) for value in (1, 0))
-        self.run_forward(rows, one, zero, line, True)
-        self.stats = mixed
+        one, zero = (constant(value, own.parameters, dtype) for value in (1, 0))
+        own.run_forward(rows, one, zero, line, True)
         spread = np.ones((self.batch, self.channels))
         line *= (slope / inv_std * spread).astype(dtype).reshape(shape)
         line += (shift * spread).astype(dtype).reshape(shape)
@@ -159,11 +157,11 @@ class SwitchableNorm(ChannelNorm):
 
     def rows(self, x: Any) -> Any:
         """x as one sample of N·C channels."""
-        return x.reshape(1, self.parameters, self.space)
+        return x.reshape(1, self.runs.parameters, self.space)
 
     def each(self, values: Any, default: int, dtype: Any) -> Any:
         """γ or β for every channel of every sample."""
-        return constant(default, self.parameters, dtype) if values is None else np.tile(values, self.batch)
+        return constant(default, self.runs.parameters, dtype) if values is None else np.tile(values, self.batch)
 
 
 def switchable_norm(
