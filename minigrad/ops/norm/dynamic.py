@@ -57,9 +57,10 @@ class Dynamic(Function):
     @staticmethod
     def inside(x: Any, alpha: Any, shift: Any, u: Any) -> None:
         """u = α x + s."""
-        np.multiply(x, alpha.reshape(()), out=u)
-        if shift is not None:
-            np.add(u, shift.reshape(()), out=u)
+        with np.errstate(all="ignore"):  # f(∞) is as good as f of anything large
+            np.multiply(x, alpha.reshape(()), out=u)
+            if shift is not None:
+                np.add(u, shift.reshape(()), out=u)
 
     def backward(self, g: Any) -> Any:
         return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)

@@ -57,9 +57,12 @@ class EvoNorm(Function):
 
     def parameters(self, x: Any, gamma: Any, beta: Any, v: Any) -> tuple[Any, Any, Any]:
         """γ, β and v as contiguous vectors; 1, 0 and 1 where there is none."""
-        return tuple(
-            constant(default, x.shape[1], x.dtype) if values is None else np.ascontiguousarray(values)
-            for values, default in ((gamma, 1), (beta, 0), (v, 1))
+        n, dtype = x.shape[1], x.dtype
+        gamma, beta, v = (None if p is None else np.ascontiguousarray(p) for p in (gamma, beta, v))
+        return (
+            constant(1, n, dtype) if gamma is None else gamma,
+            constant(0, n, dtype) if beta is None else beta,
+            constant(1, n, dtype) if v is None else v,
         )
 
     # -- what each adds --
@@ -238,7 +241,8 @@ class EvoNormS0(EvoNorm):
     def exponentials(self, x: Any, v: Any) -> Any:
         """exp(−|v x|), from which the kernels make σ(v x) and its slope; NumPy computes several at once."""
         rows, runs, _ = x.shape
-        e = x.reshape(rows // self.groups, self.groups, runs, -1) * v.reshape(1, self.groups, runs, 1)
+        with np.errstate(all="ignore"):  # exp(−∞) is 0, and so is exp(−|v x|) where v x overflows
+            e = x.reshape(rows // self.groups, self.groups, runs, -1) * v.reshape(1, self.groups, runs, 1)
         np.abs(e, out=e)
         np.negative(e, out=e)
         return np.exp(e, out=e).reshape(x.shape)
