@@ -256,7 +256,10 @@ def float32(variant: Variant) -> None:
 
 
 def extremes(variant: Variant) -> None:
-    """float32 far from zero, near it, at the ends of its range, in constant groups: as good as float64."""
+    """float32 far from zero, near it, at the ends of its range, in constant groups: as good as float64.
+
+    Second derivatives, too.
+    """
     method = variant.method
     function = the_extreme(method)
     rng = np.random.RandomState(seed_of(method.name))
@@ -279,10 +282,16 @@ def extremes(variant: Variant) -> None:
             t = mg.Tensor(array.astype(dtype), requires_grad=True)
             with np.errstate(all="ignore"):
                 y, (g,) = first_order(lambda x, o=options: function(x, **o), [t], variant)
-            results.append((y.data, g.data))
-        (y, g), (exact, exact_g) = results
+                second = second_order(lambda x, o=options: function(x, **o), t, variant)
+            results.append((y.data, g.data, second))
+        (y, g, second), (exact, exact_g, exact_second) = results
         near(y, exact, 2 * method.ulps, label)
         near(g, exact_g, 4 * method.gradient_ulps, f"{label}, gradient", by_largest=True)
+        # The derivative for the cotangent may be 0 up to rounding; it is of the size 1/x where that for x is of 1/x².
+        size = np.sqrt(np.abs(exact_second[0]).max(initial=0))
+        for a, e, scale in zip(second, exact_second, (0.0, size), strict=True):
+            if np.abs(e).max(initial=0) < np.finfo(np.float32).max:
+                near(a, e, 4 * method.gradient_ulps, f"{label}, second derivative", True, scale)
 
 
 def at_zero(variant: Variant) -> None:
@@ -368,6 +377,15 @@ def first_order(function: Callable[..., Any], inputs: Sequence[Any], variant: Va
     return y, list(mg.grad(y, variables, v, allow_unused=True))
 
 
+def second_order(function: Callable[..., Any], x: Any, variant: Variant) -> list[Any]:
+    """The gradient's own gradients, for x and for the cotangent, along a random direction."""
+    y = function(x)
+    v = mg.Tensor(variant.cotangent(y.shape).astype(y.dtype), requires_grad=True)
+    (g,) = mg.grad(y, x, v, create_graph=True)
+    second = mg.grad(g, [x, v], mg.Tensor(variant.cotangent(g.shape, 1).astype(y.dtype)), allow_unused=True)
+    return [np.zeros(t.shape, t.dtype) if s is None else s.data for t, s in zip([x, v], second, strict=True)]
+
+
 def orders(
     variant: Variant, arrays: Sequence[Any] | None = None, keep: bool = False, strided: bool = False
 ) -> dict[str, Any]:
@@ -436,7 +454,7 @@ def second_difference(oracle: Callable[..., Any], arrays: Sequence[Any], directi
     return sum(w * (at(k) + at(-k) if k else at(0)) for k, w in weights.items()) / step**2
 
 
-def near(found: Any, exact: Any, ulps: float, label: str, by_largest: bool = False) -> None:
+def near(found: Any, exact: Any, ulps: float, label: str, by_largest: bool = False, scale: float = 0.0) -> None:
     """Is a float32 array within `ulps` of a float64 one?"""
     with np.errstate(all="ignore"):
         rounded = exact.astype(np.float32)
@@ -445,7 +463,7 @@ def near(found: Any, exact: Any, ulps: float, label: str, by_largest: bool = Fal
         if not finite.any():
             return
         magnitudes = np.abs(exact[finite])
-        typical = magnitudes.max() if by_largest else np.sqrt(np.mean(magnitudes**2))
+        typical = max(scale, magnitudes.max()) if by_largest else np.sqrt(np.mean(magnitudes**2))
         unit = np.spacing(np.maximum(magnitudes, typical).astype(np.float32)).astype(np.float64)
         error = np.abs(found[finite].astype(np.float64) - exact[finite]) / unit
     worst = np.where(np.isnan(error), np.inf, error).max()

@@ -54,7 +54,7 @@ class Modulate(Function):
             return y
         rows = np.ascontiguousarray(x_hat).reshape(gamma.size, prod(x_hat.shape[2:]))
         y = np.empty(rows.shape, rows.dtype)
-        kernels.modulate(x_hat.size, rows, gamma.reshape(-1), beta.reshape(-1), y)
+        kernels.modulate(x_hat.size, rows, flat(gamma), flat(beta), y)
         return y.reshape(x_hat.shape)
 
     def backward(self, g: Any) -> Any:
@@ -66,8 +66,13 @@ class Modulate(Function):
         shape = (gamma.size, prod(x_hat.shape[2:]))
         g, rows = (np.ascontiguousarray(a).reshape(shape) for a in (g, x_hat))
         dx_hat, dgamma, dbeta = np.empty(shape, g.dtype), np.empty(gamma.shape, g.dtype), np.empty(beta.shape, g.dtype)
-        kernels.modulate_backward(g.size, g, rows, gamma.reshape(-1), dx_hat, dgamma.reshape(-1), dbeta.reshape(-1))
+        kernels.modulate_backward(g.size, g, rows, flat(gamma), dx_hat, dgamma.reshape(-1), dbeta.reshape(-1))
         return dx_hat.reshape(x_hat.shape), dgamma, dbeta
+
+
+def flat(values: Any) -> Any:
+    """A contiguous vector."""
+    return np.ascontiguousarray(values).reshape(-1)
 
 
 def modulate(x_hat: Any, gamma: Any, beta: Any) -> Any:
@@ -179,7 +184,13 @@ class SpaceStatistics(Function):
         # x̂/n · ∂L/∂√(σ² + ε) + 1/n · ∂L/∂μ: a normalization, with these as its γ and β.
         (x,) = self.saved
         share = 1 / max(prod(x.shape[2:]), 1)
-        return ConditionalInstanceNorm(x.shape, self.eps)(x, g_deviation * share, g_mu * share)
+        x_hat = InstanceNorm(x.shape[1], x.shape, self.eps)(x, None, None)
+        gamma, beta = g_deviation * share, g_mu * share
+        if modes.create_graph:
+            return modulate(x_hat, gamma, beta)
+        rows = x_hat.reshape(gamma.size, prod(x.shape[2:]))
+        kernels.modulate(x.size, rows, flat(gamma), flat(beta), rows)  # x̂ is ours alone, and may be written over
+        return x_hat
 
 
 def deviation_and_mean(x: Any, eps: float) -> tuple[Any, Any]:
