@@ -194,3 +194,15 @@ def test_it_follows_recomputed_and_frozen_statistics():
     np.testing.assert_allclose(
         fold_batch_norm(model)(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-12, atol=1e-14
     )
+
+
+def test_parametrized_weights_are_named():
+    """What computes a weight anew in each call cannot take a factor in; taken off, the plain weight can."""
+    layer, norm = nn.Linear(3, 4).double(), settled(nn.BatchNorm1d(4))
+    nn.utils.parametrizations.weight_norm(layer)
+    model = nn.Sequential(layer, norm).eval()
+    with pytest.raises(ValueError, match=r"weight of the Parametrized\w* is parametrized.*remove_parametrizations"):
+        fold_batch_norm(model)
+    nn.utils.parametrize.remove_parametrizations(layer, "weight")
+    x = mg.tensor(random(5, 3))
+    np.testing.assert_allclose(fold_batch_norm(model)(x).detach().numpy(), model(x).detach().numpy(), rtol=1e-12)

@@ -28,7 +28,11 @@ def world() -> Any:
         ImportError: there are several processes, and mpi4py is not installed.
     """
     sizes = [os.environ[name] for name in _SIZES if name in os.environ]
-    if "mpi4py.MPI" not in sys.modules and not any(size.isdigit() and int(size) > 1 for size in sizes):
+    if sizes:
+        several = any(size.isdigit() and int(size) > 1 for size in sizes)
+    else:
+        several = "PMIX_RANK" in os.environ  # by another launcher, such as srun: perhaps
+    if not several and "mpi4py.MPI" not in sys.modules:
         return None
     return require("mpi4py.MPI", extra="mpi", what="a group of several processes", package="mpi4py").COMM_WORLD
 

@@ -68,7 +68,8 @@ class BatchNorm1d(_BatchNorm):
     Raises:
         ValueError: another number of channels or axes; one value per channel in training.
 
-    `requires_grad=False` on γ and β does not stop the running averages: `eval()` does.
+    `requires_grad=False` on γ and β does not stop the running averages: `nn.utils.freeze_statistics` does. After
+    training, `nn.utils.recompute_statistics` replaces them by the statistics of the whole training set.
 
     Source: Ioffe & Szegedy, "Batch normalization", arXiv 1502.03167.
 

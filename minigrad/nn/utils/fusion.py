@@ -14,6 +14,7 @@ from minigrad.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTransp
 from minigrad.nn.linear import Linear
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
+from minigrad.nn.utils.parametrize import is_parametrized
 
 _CONVS = (Conv1d, Conv2d, Conv3d)
 _TRANSPOSED = (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
@@ -158,10 +159,11 @@ def _check_each_is_used_once(model: Module, pairs: list[tuple[str, str]]) -> Non
 def _check(where: str, layer: Any, norm: Any) -> None:
     if not hasattr(norm, "in_evaluation"):
         raise TypeError(f"{where}: a batch norm is to be folded, not a {type(norm).__name__}")
-    if hasattr(layer, "parametrizations"):
+    if is_parametrized(layer):
+        names = list(layer.parametrizations)
         raise ValueError(
-            f"{where}: the weight of the {type(layer).__name__} is parametrized, that is, computed anew in each call; "
-            "take that off first: nn.utils.parametrize.remove_parametrizations(layer, 'weight')"
+            f"{where}: the {' and '.join(names)} of the {type(layer).__name__} is parametrized, that is, computed "
+            f"anew in each call; take that off first: nn.utils.parametrize.remove_parametrizations(layer, {names[0]!r})"
         )
     if type(layer) not in _LAYERS:
         raise TypeError(
