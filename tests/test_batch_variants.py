@@ -10,6 +10,8 @@ import pytest
 import minigrad as mg
 from minigrad.kernels import jit
 from minigrad.nn import functional as F
+from minigrad.ops.norm.power import GradientAverage
+from tests.sabotage import attribute
 
 nn = mg.nn
 both_forms = pytest.mark.parametrize("form", [nullcontext, mg.composed], ids=["fused", "composed"])
@@ -544,3 +546,66 @@ def test_errors_say_what_came_and_what_was_expected(message):
     with pytest.raises((ValueError, TypeError)) as error:
         ERRORS[message]()
     assert message in str(error.value)
+
+
+# -- would these tests notice? -----------------------------------------------------------------------------------
+
+
+def old_value_weighs(original: Any) -> Any:
+    return lambda op, running, new, momentum: original(op, running, new, 1 - momentum)
+
+
+def forgets(original: Any) -> Any:
+    return lambda *arguments: None
+
+
+FAULTS = {
+    "batch renorm's momentum weighs the old value": (
+        attribute("minigrad.ops.norm.renorm.follow", old_value_weighs),
+        lambda: test_batch_renorm_over_many_steps(nullcontext, 0.3, (6, 3)),
+    ),
+    "batch renorm's limits do not widen": (
+        lambda patch: patch.setattr(nn.BatchRenorm1d, "limits", lambda self, step=None: (1.0, 0.0)),
+        lambda: test_batch_renorm_over_many_steps(nullcontext, 0.3, (6, 3)),
+    ),
+    "ghosts move the averages by biased variances": (
+        attribute(
+            "minigrad.ops.norm.ghost.update_running",
+            lambda original: (
+                lambda op, mean, var, stats, n, momentum: original(op, mean, var, stats, 10**12, momentum)
+            ),
+        ),
+        lambda: test_ghost_batch_norm_over_many_steps(nullcontext, 0.3),
+    ),
+    "ghosts count as one batch": (
+        lambda patch: patch.setattr(
+            nn.GhostBatchNorm1d, "count_batch", lambda self, input, by=1: nn.BatchNorm1d.count_batch(self, input)
+        ),
+        lambda: test_ghost_batch_norm_over_many_steps(nullcontext, None),
+    ),
+    "mean-only batch norm's average stands still": (
+        attribute("minigrad.ops.norm.mean_only.follow", forgets),
+        lambda: test_mean_only_batch_norm_over_many_steps(nullcontext, 0.3),
+    ),
+    "power norm's ν stands still": (
+        lambda patch: patch.setattr(GradientAverage, "__call__", forgets(None)),
+        lambda: test_power_norm_over_many_steps(nullcontext, 0),
+    ),
+    "power norm never stops warming up": (
+        lambda patch: patch.setattr(nn.PowerNorm, "batches_seen", 0),
+        lambda: test_power_norm_over_many_steps(nullcontext, 2),
+    ),
+    "switchable norm's momentum weighs the old value": (
+        attribute("minigrad.ops.norm.switchable.follow", old_value_weighs),
+        lambda: test_switchable_norm_over_many_steps(nullcontext, 0.3),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_tests_notice(fault, monkeypatch):
+    how, check = FAULTS[fault]
+    check()
+    how(monkeypatch)
+    with pytest.raises(AssertionError):
+        check()
