@@ -18,7 +18,7 @@ from minigrad.nn import functional as F
 from minigrad.nn.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
-from minigrad.nn.utils.parametrize import register_parametrization
+from minigrad.nn.utils.parametrize import AnyModule, register_parametrization
 from minigrad.ops.norm.weight import as_matrix, unit_shape
 from minigrad.ops.random import generator
 from minigrad.ops.shape import one_axis
@@ -89,7 +89,7 @@ class WeightNorm(Module):
         return f"dim={self.dim}"
 
 
-def weight_norm(module: Module, name: str = "weight", dim: int | None = 0) -> Module:
+def weight_norm(module: AnyModule, name: str = "weight", dim: int | None = 0) -> AnyModule:
     """Learn length and direction of each unit's weights apart: w = g · v/‖v‖. See `functional.weight_norm`.
 
     Args:
@@ -145,7 +145,9 @@ class WeightStandardization(Module):
         return f"dim={self.dim}, eps={self.eps}"
 
 
-def weight_standardization(module: Module, name: str = "weight", dim: int | None = None, eps: float = 1e-10) -> Module:
+def weight_standardization(
+    module: AnyModule, name: str = "weight", dim: int | None = None, eps: float = 1e-10
+) -> AnyModule:
     """Give the weights of every output unit mean 0 and variance 1. See `functional.weight_standardization`.
 
     Args:
@@ -214,13 +216,13 @@ class ScaledWeightStandardization(Module):
 
 
 def scaled_weight_standardization(
-    module: Module,
+    module: AnyModule,
     name: str = "weight",
     gamma: float = 1.0,
     learned_gain: bool = True,
     dim: int | None = None,
     eps: float = 1e-10,
-) -> Module:
+) -> AnyModule:
     """Standardize every filter, and scale it so that the layer keeps the variance of its input.
 
     See `functional.scaled_weight_standardization`.
@@ -299,8 +301,8 @@ class SpectralNorm(Module):
 
 
 def spectral_norm(
-    module: Module, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None
-) -> Module:
+    module: AnyModule, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None
+) -> AnyModule:
     """Divide a weight by its largest singular value, so that the layer stretches no input.
 
     See `functional.spectral_norm`.

@@ -26,7 +26,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -44,6 +44,9 @@ __all__ = [
     "remove_parametrizations",
     "type_before_parametrizations",
 ]
+
+
+AnyModule = TypeVar("AnyModule", bound=Module)
 
 
 class ParametrizationList(ModuleList):
@@ -79,7 +82,7 @@ class ParametrizationList(ModuleList):
                 part = Parameter(part.data.copy(), original.requires_grad)
             else:
                 part = Tensor(part.data.copy())
-            (self.register_parameter if isinstance(part, Parameter) else self.register_buffer)(name, part)
+            _register(self, name, part)
 
     def originals(self) -> list[Tensor]:
         """The tensors that are trained in place of the one computed."""
@@ -122,6 +125,13 @@ class ParametrizationList(ModuleList):
                     )
             for old, new in zip(self.originals(), parts, strict=True):
                 _set_values(old, new)
+
+
+def _register(module: Module, name: str, tensor: Tensor) -> None:
+    if isinstance(tensor, Parameter):
+        module.register_parameter(name, tensor)
+    else:
+        module.register_buffer(name, tensor)
 
 
 def _as_tensors(values: Any, parametrization: Module) -> list[Tensor]:
@@ -286,8 +296,8 @@ def cached() -> Iterator[None]:
 
 
 def register_parametrization(
-    module: Module, tensor_name: str, parametrization: Module, *, unsafe: bool = False
-) -> Module:
+    module: AnyModule, tensor_name: str, parametrization: Module, *, unsafe: bool = False
+) -> AnyModule:
     """From now on, compute a parameter or buffer of a module: `module.weight` is `parametrization(original)`.
 
     Args:
@@ -352,13 +362,13 @@ def register_parametrization(
     parts = ParametrizationList([parametrization], original, unsafe).train(module.training)
     if not isinstance(module, _Parametrized):
         module.add_module("parametrizations", ModuleDict())
-        module.__class__ = _parametrized(type(module))
+        object.__setattr__(module, "__class__", _parametrized(type(module)))
     delattr(module, tensor_name)
     module.__dict__["parametrizations"][tensor_name] = parts
     return module
 
 
-def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized: bool = True) -> Module:
+def remove_parametrizations(module: AnyModule, tensor_name: str, leave_parametrized: bool = True) -> AnyModule:
     """Take the parametrizations of a tensor off again: it is an ordinary parameter (or buffer) from now on.
 
     Args:
@@ -410,7 +420,6 @@ def remove_parametrizations(module: Module, tensor_name: str, leave_parametrized
     del module.parametrizations[tensor_name]
     if not len(module.parametrizations):
         del module.parametrizations
-        module.__class__ = type_before_parametrizations(module)
-    register = module.register_parameter if isinstance(tensor, Parameter) else module.register_buffer
-    register(tensor_name, tensor)
+        object.__setattr__(module, "__class__", type_before_parametrizations(module))
+    _register(module, tensor_name, tensor)
     return module

@@ -10,7 +10,7 @@ from minigrad.nn.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTransp
 from minigrad.nn.linear import Bilinear, Linear
 from minigrad.nn.module import Module
 from minigrad.nn.utils.parametrizations import WeightNorm
-from minigrad.nn.utils.parametrize import is_parametrized
+from minigrad.nn.utils.parametrize import AnyModule, is_parametrized
 from minigrad.ops.norm.common import moments
 
 _OP = "data_dependent_init"
@@ -18,7 +18,7 @@ _SPACE = {Conv1d: 1, Conv2d: 2, Conv3d: 3, ConvTranspose1d: 1, ConvTranspose2d: 
 """How many axes of an output come after that of the units; 0 for Linear and Bilinear."""
 
 
-def data_dependent_init(model: Module, batch: Any) -> Module:
+def data_dependent_init(model: AnyModule, batch: Any) -> AnyModule:
     """Start weight-normalized layers so that on one batch every pre-activation has mean 0 and variance 1.
 
     t = v·x/‖v‖,   g ← 1/σ[t],   b ← −μ[t]/σ[t]
@@ -89,7 +89,7 @@ def data_dependent_init(model: Module, batch: Any) -> Module:
     return model
 
 
-def _has_weight_norm(layer: Module) -> bool:
+def _has_weight_norm(layer: Any) -> bool:
     if not isinstance(layer, (Linear, Bilinear, *_SPACE)) or not is_parametrized(layer, "weight"):
         return False
     return any(isinstance(norm, WeightNorm) for norm in layer.parametrizations.weight)

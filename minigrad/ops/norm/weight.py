@@ -170,11 +170,10 @@ class WeightStandardization(RowNorm):
         self.parameters, self.eps = shape[0], float(eps)
         self.length = self.run = prod(shape[1:])
 
-    def composed(self, w: Any, gain: Any, _: Any) -> Any:
-        """Equation 6 of the paper, and the gain of the scaled one."""
-        return affine(
-            standardize(w, *moments(w, tuple(range(1, w.ndim))), self.eps), gain, None, unit_shape(w.shape, 0)
-        )
+    def composed(self, x: Any, gamma: Any, beta: Any) -> Any:
+        """The definition in section 3 of the paper, and the gain of the scaled one."""
+        filters = tuple(range(1, x.ndim))
+        return affine(standardize(x, *moments(x, filters), self.eps), gamma, beta, unit_shape(x.shape, 0))
 
 
 def standardized(op: str, weight: Any, gain: Any, dim: int, eps: float) -> Any:
@@ -304,7 +303,7 @@ class SpectralNorm(Function):
         self.u, self.v, self.steps, self.dim, self.eps = u, v, steps, dim, float(eps)
 
     def composed(self, weight: Any) -> Any:
-        """Equations 8 and 9 of the paper, with u and v as they are."""
+        """Equation 8 of the paper, with uᵀ W v in place of the singular value."""
         matrix = movedim(weight, self.dim, 0) if self.dim else weight
         matrix = reshape(matrix, (self.u.size, self.v.size))
         return weight / nonzero(dot(Tensor(self.u), mv(matrix, Tensor(self.v))))
