@@ -293,7 +293,10 @@ class Module:
         return self
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Freeze (False) or unfreeze all parameters. Running statistics still move: see `nn.utils.freeze_statistics`."""
+        """Freeze (False) or unfreeze all parameters.
+
+        Running statistics still move in training mode; `nn.utils.freeze_statistics` stops them.
+        """
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self

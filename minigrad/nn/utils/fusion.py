@@ -163,7 +163,8 @@ def _check(where: str, layer: Any, norm: Any) -> None:
         names = list(layer.parametrizations)
         raise ValueError(
             f"{where}: the {' and '.join(names)} of the {type(layer).__name__} is parametrized, that is, computed "
-            f"anew in each call; take that off first: nn.utils.parametrize.remove_parametrizations(layer, {names[0]!r})"
+            "anew in each call; take that off first: "
+            f"nn.utils.parametrize.remove_parametrizations(layer, {names[0]!r})"
         )
     if type(layer) not in _LAYERS:
         raise TypeError(
