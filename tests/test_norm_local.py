@@ -1,5 +1,6 @@
 """Local response and divisive norm, EvoNorm, Dynamic Tanh and erf: identities, conventions, layers, errors."""
 
+import copy
 import math
 from typing import Any
 
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.autograd import gradgradcheck
 from minigrad.kernels.special import erf
 from minigrad.nn import functional as F
 
@@ -160,6 +162,7 @@ def test_divisive_layer_and_its_penalty():
     close(y, expected)
     assert norm.penalty is not None
     close(norm.penalty, 0.1 * np.abs(v.numpy()).mean(), 1e-6)
+    assert copy.deepcopy(norm).penalty is None
     norm.eval()(x)
     assert norm.penalty is None
     assert list(norm.state_dict()) == ["weight", "bias"]
@@ -305,6 +308,31 @@ def test_erf_of_float32_is_the_rounded_one():
     error = np.abs(erf(x).astype(np.float64) - exact) / np.spacing(np.abs(exact).astype(np.float32))
     assert np.nanmax(error) < 0.6
     np.testing.assert_array_equal(np.isnan(erf(x)), np.isnan(x))
+
+
+# -- third derivatives ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (lambda x: F.local_response_norm(x, 3, 0.9), [(2, 3, 2)]),
+        (lambda x, w: F.divisive_norm(x, 3, w), [(1, 2, 4), (2,)]),
+        (lambda x, v: F.evo_norm_b0(x, v=v, training=True, eps=0.1), [(2, 2, 3), (2,)]),
+        (lambda x, v: F.evo_norm_s0(x, 1, v=v, eps=0.1), [(2, 2, 2), (2,)]),
+        (lambda x, alpha, s: F.dynamic_erf(x, alpha, s), [(2, 3), (1,), ()]),
+    ],
+    ids=["local_response_norm", "divisive_norm", "evo_norm_b0", "evo_norm_s0", "dynamic_erf"],
+)
+def test_third_derivatives_agree_with_differences(function: Any, shapes: Any):
+    inputs = [tensor(*shape) for shape in shapes]
+    v = mg.tensor(random(*shapes[0], seed=7))
+
+    def gradient(*xs: Any) -> Any:
+        with mg.enable_grad():
+            return mg.grad(function(*xs), xs, v, create_graph=True)
+
+    assert gradgradcheck(gradient, inputs, rtol=1e-4)
 
 
 # -- errors --------------------------------------------------------------------------------------------------

@@ -126,6 +126,9 @@ class DivisiveNorm(Norm):
         self.penalty = mean(abs(v)) * self.l1 if self.training and self.l1 else None
         return y
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "penalty": None}  # it belongs to a graph, which cannot be copied or pickled
+
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, window={self.window}, sigma={self.sigma}, affine={self.affine}, "
