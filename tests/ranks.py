@@ -18,9 +18,9 @@ class ThreadGroup:
     def allgather(self, value: Any) -> list[Any]:
         """Every rank's value, in the order of the ranks; waits for all of them, but not for ever."""
         self._slots[self.rank] = value
-        self._barrier.wait(timeout=20)
+        self._barrier.wait(timeout=120)
         values = list(self._slots)
-        self._barrier.wait(timeout=20)
+        self._barrier.wait(timeout=120)
         self.exchanges += 1
         return values
 

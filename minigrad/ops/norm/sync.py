@@ -12,7 +12,7 @@ from minigrad.autograd.tensor import raw
 from minigrad.kernels import norm as kernels
 from minigrad.ops.collective import agree, all_reduce, world
 from minigrad.ops.norm.batch import BatchNorm, batch_norm, channel_axes, per_channel
-from minigrad.ops.norm.common import affine, check_float, check_parameters, like, standardize, update_running
+from minigrad.ops.norm.common import affine, as_stats, check_float, check_parameters, like, standardize, update_running
 from minigrad.ops.norm.moments import Moments
 from minigrad.ops.reduction import sum
 
@@ -226,9 +226,10 @@ def normalize_together(
         return batch_norm(input, None, None, weight, bias, True, 0.0, eps), 0
     if modes.composed:
         y = norm.composed(input, weight, bias)
-        mu = all_reduce(x.sum(channel_axes(x), dtype=np.float64), group) / n
-        squares = ((x - mu.reshape(per_channel(x))) ** 2).sum(channel_axes(x))
-        stats = np.stack((mu, 0 * mu, 0 * mu, all_reduce(squares, group) / n)).astype(x.dtype)
+        with np.errstate(all="ignore"):
+            mu = all_reduce(x.sum(channel_axes(x), dtype=np.float64), group) / n
+            squares = ((x - mu.reshape(per_channel(x))) ** 2).sum(channel_axes(x))
+            stats = as_stats(mu, all_reduce(squares, group) / n).astype(x.dtype)
     else:
         y = norm(input, weight, bias)
         stats = norm.stats
