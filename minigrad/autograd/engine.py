@@ -63,7 +63,7 @@ def grad(
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     if grad_outputs is None:
         grad_outputs = [None] * len(outputs)
-    elif isinstance(grad_outputs, Tensor | np.ndarray | np.generic | float | int):
+    elif isinstance(grad_outputs, (Tensor, np.ndarray, np.generic, float, int)):
         grad_outputs = [grad_outputs]
     if len(grad_outputs) != len(outputs):
         raise ValueError(f"grad: {len(outputs)} outputs, but {len(grad_outputs)} grad_outputs")
@@ -75,7 +75,7 @@ def grad(
                 f"grad: inputs[{i}] does not require a gradient; make it with requires_grad=True before it is used"
             )
     with np.errstate(all="ignore"):
-        found = _run(outputs, list(grad_outputs), inputs, retain_graph, create_graph, "grad")
+        found = _run(outputs, grad_outputs, inputs, retain_graph, create_graph, "grad")
     if not allow_unused:
         for i, g in enumerate(found):
             if g is None:
@@ -88,7 +88,7 @@ def grad(
 
 def _run(
     outputs: list[Tensor],
-    gradients: list[Any],
+    gradients: Sequence[Any],
     inputs: list[Tensor] | None,
     retain_graph: bool | None,
     create_graph: bool,
@@ -97,7 +97,8 @@ def _run(
     if retain_graph is None:
         retain_graph = create_graph
 
-    # What each node has been sent so far: one slot for each of its outputs.
+    # What each node has been sent so far: one slot for each of its outputs. Ops take theirs out when their turn
+    # comes; what is in here at the end is the gradients of the leaves.
     pending: dict[Any, list[Any]] = {}
     given: set[int] = set()  # arrays that the user holds already: his gradients, and each .grad handed out
     for i, (output, gradient) in enumerate(zip(outputs, gradients, strict=True)):
@@ -107,11 +108,12 @@ def _run(
         node = output.grad_fn or output
         _send(pending, node, len(node.outputs), output.output_index, gradient)
 
-    nodes, leaves = _reachable(pending)
-    wanted = targets = None
+    nodes = _reachable(pending)
+    wanted = None
+    targets: dict[Any, Any] = {}  # gradients of inputs that lie in the middle of the graph
     if inputs is not None:
-        targets = {(x.grad_fn or x, x.output_index): None for x in inputs}
-        wanted = _leading_to(nodes, {node for node, _ in targets})
+        wanted = _leading_to(nodes, [x.grad_fn or x for x in inputs])
+        targets = {(x.grad_fn, x.output_index): None for x in inputs if x.grad_fn is not None}
     before = modes.grad, modes.create_graph, modes.wanted
     modes.grad, modes.create_graph, modes.wanted = create_graph, create_graph, wanted
     anomaly = modes.anomaly
@@ -122,7 +124,7 @@ def _run(
                 continue
             if node.hooks:
                 _run_hooks(node, grads)
-            if targets is not None:
+            if targets:
                 for i, g in enumerate(grads):
                     if (node, i) in targets:
                         targets[node, i] = g
@@ -148,19 +150,17 @@ def _run(
                 if getattr(g, "shape", None) != shape or g.dtype is not dtype:
                     g = _fit(node, edge, g)
                 _send(pending, target, len(outputs), index, g)
-        for leaf in leaves:
-            grads = pending.pop(leaf, None)
-            if grads is None:
-                continue
+        for leaf, grads in pending.items():
             if leaf.hooks:
                 _run_hooks(leaf, grads)
-            if targets is None:
+            if inputs is None:
                 _accumulate(leaf, grads[0], create_graph, given)
-            elif (leaf, 0) in targets:
-                targets[leaf, 0] = grads[0]
-        if targets is None or inputs is None:
+        if inputs is None:
             return []
-        return [_as_result(targets[x.grad_fn or x, x.output_index], given) for x in inputs]
+        found = [
+            pending.get(x, (None,))[0] if x.grad_fn is None else targets[x.grad_fn, x.output_index] for x in inputs
+        ]
+        return [_as_result(g, given) for g in found]
     finally:
         modes.grad, modes.create_graph, modes.wanted = before
 
@@ -182,9 +182,9 @@ def _starting_gradient(output: Tensor, gradient: Any, i: int, caller: str) -> Te
         return Tensor._of(np.array(1, output.data.dtype).reshape(output.data.shape))
     if not isinstance(gradient, Tensor):
         gradient = Tensor(np.asarray(gradient))
-    if gradient.shape != output.shape:
+    if gradient.data.shape != output.data.shape:
         raise RuntimeError(f"{caller}: the gradient has shape {gradient.shape}, and the tensor {output.shape}")
-    if gradient.dtype != output.dtype:
+    if gradient.data.dtype != output.data.dtype:
         if gradient.requires_grad:
             raise RuntimeError(f"{caller}: the gradient is {gradient.dtype}, and the tensor {output.dtype}")
         gradient = Tensor._of(gradient.data.astype(output.dtype))
@@ -199,30 +199,31 @@ def _send(pending: dict[Any, list[Any]], node: Any, slot_count: int, index: int,
     slots[index] = g if slots[index] is None else slots[index] + g
 
 
-def _reachable(roots: Iterable[Any]) -> tuple[list[Any], list[Any]]:
-    """All that lies below the roots: the ops, oldest first, and the leaves."""
-    seen = set(roots)
-    stack, nodes, leaves = list(seen), [], []
+def _reachable(roots: Iterable[Any]) -> list[Any]:
+    """All ops that lie below the roots, oldest first."""
+    stack = [root for root in roots if root.edges]  # (a leaf has none)
+    seen, nodes = set(stack), []
     while stack:
         node = stack.pop()
-        if not node.edges:
-            leaves.append(node)
-            continue
         nodes.append(node)
         for edge in node.edges:
-            if edge is not None and edge[0] not in seen:
-                seen.add(edge[0])
-                stack.append(edge[0])
+            if edge is not None:
+                below = edge[0]
+                if below.edges and below not in seen:
+                    seen.add(below)
+                    stack.append(below)
     nodes.sort(key=_by_age)
-    return nodes, leaves
+    return nodes
 
 
-def _leading_to(nodes: list[Any], targets: set[Any]) -> set[Any]:
+def _leading_to(nodes: list[Any], targets: list[Any]) -> set[Any]:
     """Those of `nodes` (oldest first) through which a gradient reaches a target, and the targets."""
     wanted = set(targets)
     for node in nodes:
-        if any(edge is not None and edge[0] in wanted for edge in node.edges):
-            wanted.add(node)
+        for edge in node.edges:
+            if edge is not None and edge[0] in wanted:
+                wanted.add(node)
+                break
     return wanted
 
 

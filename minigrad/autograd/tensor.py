@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 else:
     _Methods = object
 
+_new = object.__new__
+
 ArrayLike: TypeAlias = "np.ndarray[Any, Any] | Tensor | Sequence[Any] | float | int | bool | np.generic"
 
 
@@ -69,7 +71,7 @@ class Tensor(_Methods):
     @classmethod
     def _of(cls, array: "np.ndarray[Any, Any]") -> "Tensor":
         """Wrap an array that an op made. No checks: this runs once for every op."""
-        tensor = Tensor.__new__(Tensor)
+        tensor = _new(Tensor)
         tensor.data = array
         tensor.version = [0]
         return tensor

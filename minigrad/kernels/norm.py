@@ -295,6 +295,13 @@ def rows_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any) 
         standardize_elements(x[r], y[r], stats[0, r], stats[1, r], stats[2, r], scale[group], shift[group])
 
 
+@inline
+def add_to(total: Any, part: Any) -> None:
+    """total += part, in float64."""
+    for j in range(part.size):
+        total[j] += np.float64(part[j])
+
+
 def row_chunks(rows: int, work: int) -> int:
     """In how many chunks `rows_backward` adds up ∂L/∂γ: a matter of the shape only, never of the threads."""
     return min(rows, max(-(-rows // 64), 8 if work >= jit.PARALLEL_FROM else 1))
@@ -317,15 +324,19 @@ def rows_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, 
             add_parameter_gradients(g[r], x[r], partial[chunk, 0, group], partial[chunk, 1, group], hi, lo, inv_std)
             mean_h, mean_hx = x.dtype.type(sum_h / n), x.dtype.type(sum_hx / n)
             scaled_gradient_run(g[r], x[r], dx[r], hi, lo, inv_std, scale[group], mean_h, mean_hx)
+    if chunks == 1:
+        for group in range(groups):
+            dgamma[group * n : group * n + n] = partial[0, 0, group]
+            dbeta[group * n : group * n + n] = partial[0, 1, group]
+        return
+    totals = np.empty((2, n))
     for group in range(groups):
-        for j in range(n):
-            total_scale = 0.0
-            total_shift = 0.0
-            for chunk in range(chunks):
-                total_scale += np.float64(partial[chunk, 0, group, j])
-                total_shift += np.float64(partial[chunk, 1, group, j])
-            dgamma[group * n + j] = total_scale
-            dbeta[group * n + j] = total_shift
+        totals[:] = 0
+        for chunk in range(chunks):
+            add_to(totals[0], partial[chunk, 0, group])
+            add_to(totals[1], partial[chunk, 1, group])
+        dgamma[group * n : group * n + n] = totals[0]
+        dbeta[group * n : group * n + n] = totals[1]
 
 
 # -- segments: a group is contiguous, and made of runs that have one γ and one β each ------------------------
@@ -494,9 +505,8 @@ def add_gradients(g: Any, row: Any, hi: Any, lo: Any, inv_std: Any, total: Any, 
 @inline
 def move(part: Any, total: Any) -> None:
     """Hand partial sums on to the float64 ones, and start them anew."""
-    for j in range(part.size):
-        total[j] += np.float64(part[j])
-        part[j] = 0
+    add_to(total, part)
+    part[:] = 0
 
 
 @inline

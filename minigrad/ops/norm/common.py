@@ -21,6 +21,7 @@ import numpy as np
 
 from minigrad.autograd import Function, Tensor
 from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.kernels import norm as kernels
 from minigrad.ops.reduction import mean
@@ -54,6 +55,9 @@ def affine(x_hat: Any, gamma: Any, beta: Any, shape: tuple[int, ...]) -> Any:
 PASSES = 2
 """A normalization goes over its input so many times; this decides from what size on it runs on all threads."""
 
+RUN = 32
+"""To begin a run of neighbouring elements costs as much as going on for so many more."""
+
 
 class FusedNorm(Function):
     """What both layouts share: (x, γ, β) → y, and a backward kernel whose own derivative is the composed form's.
@@ -71,17 +75,19 @@ class FusedNorm(Function):
     def forward(self, x: Any, gamma: Any, beta: Any) -> Any:
         self.save_for_backward(x, gamma, beta)
         x = np.ascontiguousarray(x)
-        y = np.empty(x.shape, x.dtype)
+        y = np.empty_like(x)
         if x.size:
             self.normalize(x, self.parameter(gamma, 1, x.dtype), self.parameter(beta, 0, x.dtype), y)
         return y
 
     def backward(self, g: Any) -> Any:
+        if not modes.create_graph:
+            return self.gradients(g, *self.saved)
         return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
 
     def gradients(self, g: Any, x: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
-        dx = np.empty(x.shape, x.dtype)
+        dx = np.empty_like(x)
         dgamma, dbeta = np.empty(self.parameters, x.dtype), np.empty(self.parameters, x.dtype)
         if x.size:
             self.differentiate(g, x, self.parameter(gamma, 1, x.dtype), dx, dgamma, dbeta)
@@ -97,8 +103,7 @@ class FusedNorm(Function):
         """γ or β as a contiguous vector; 1 or 0 where there is none."""
         if values is None:
             return constant(default, self.parameters, dtype)
-        values = np.ascontiguousarray(values)
-        return values if values.ndim == 1 else values.reshape(-1)
+        return np.ascontiguousarray(values).ravel()
 
     # -- what a layout adds --
 
@@ -150,19 +155,23 @@ class RowNorm(FusedNorm):
             kernels.rows_forward(PASSES * x.size, rows, gamma, beta, self.eps, out, stats)
         else:
             runs = self.length // self.run
-            kernels.segments_forward(PASSES * x.size, rows, gamma, beta, self.eps, out, stats, runs)
+            work = PASSES * x.size + RUN * len(rows) * runs
+            kernels.segments_forward(work, rows, gamma, beta, self.eps, out, stats, runs)
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
         if self.run == 1:
             rows, g, dx = self.rows(x), self.rows(g), self.rows(dx)
-            chunks = kernels.row_chunks(len(rows), PASSES * x.size)
+            # Less than PASSES: every chunk adds up a ∂L/∂γ of its own, which takes back some of what a thread gains.
+            work = 3 * x.size // 2
+            chunks = kernels.row_chunks(len(rows), work)
             partial = np.empty((chunks, 2, gamma.size // self.length, self.length), x.dtype)
-            kernels.rows_backward(PASSES * x.size, g, rows, gamma, self.stats, dx, dgamma, dbeta, partial)
+            kernels.rows_backward(work, g, rows, gamma, self.stats, dx, dgamma, dbeta, partial)
         else:
             shape = (-1, self.length // self.run, self.run)
             x, g, dx = x.reshape(shape), g.reshape(shape), dx.reshape(shape)
             partial = np.empty((2, *x.shape[:2]))
-            kernels.segments_backward(PASSES * x.size, g, x, gamma, self.stats, dx, dgamma, dbeta, partial)
+            work = PASSES * x.size + RUN * partial.size // 2
+            kernels.segments_backward(work, g, x, gamma, self.stats, dx, dgamma, dbeta, partial)
 
 
 class ChannelNorm(FusedNorm):
@@ -175,15 +184,17 @@ class ChannelNorm(FusedNorm):
 
     given: Any = None
 
-    def layout(self, x: Any) -> Any:
-        if x.ndim == 2:
-            return x
-        space = x.size // (x.shape[0] * self.parameters)
-        return x.reshape(-1, self.parameters, space) if space > 1 else x.reshape(-1, self.parameters)
+    def layout(self, x: Any) -> tuple[int, ...]:
+        """The shape in which the kernels see the input."""
+        batch, channels, *space = x.shape
+        s = x.size // (batch * channels) if space else 1
+        return (batch, channels, s) if s > 1 else (batch, channels)
 
     def work(self, x: Any) -> int:
         """How much there is to do for several threads: nothing, where all rows are one task."""
-        return 0 if x.ndim == 2 and x.shape[0] <= kernels.CHUNK else PASSES * x.size
+        if x.ndim == 2:
+            return 0 if x.shape[0] <= kernels.CHUNK else PASSES * x.size
+        return PASSES * x.size + RUN * x.shape[0] * x.shape[1]
 
     def normalize(self, x: Any, gamma: Any, beta: Any, y: Any) -> None:
         self.stats = stats = np.empty((4, self.parameters), x.dtype)
@@ -196,7 +207,9 @@ class ChannelNorm(FusedNorm):
 
     def run_forward(self, x: Any, gamma: Any, beta: Any, y: Any, given: bool) -> None:
         """Write y = (x − μ) / √(σ² + ε) · γ + β by the `given` statistics in `stats`, or compute those first."""
-        x, y = self.layout(x), self.layout(y)
+        if x.ndim > 2:
+            layout = self.layout(x)
+            x, y = x.reshape(layout), y.reshape(layout)
         forward = kernels.columns_forward if x.ndim == 2 else kernels.channels_forward
         forward(self.work(x), x, gamma, beta, self.eps, y, self.stats, given)
 
@@ -205,7 +218,9 @@ class ChannelNorm(FusedNorm):
 
     def run_backward(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any, given: bool) -> None:
         """Write the gradients of `run_forward`; `given` statistics do not depend on x."""
-        x, g, dx = self.layout(x), self.layout(g), self.layout(dx)
+        if x.ndim > 2:
+            layout = self.layout(x)
+            x, g, dx = x.reshape(layout), g.reshape(layout), dx.reshape(layout)
         backward = kernels.columns_backward if x.ndim == 2 else kernels.channels_backward
         backward(self.work(x), g, x, gamma, self.stats, dx, dgamma, dbeta, given)
 
@@ -285,19 +300,21 @@ def check_parameters(
 ) -> None:
     """γ, β and running averages (each may be None) must have the right shape and the input's dtype."""
     dtype = x.dtype
-    for name, values in zip(names, parameters, strict=False):
+    for position, values in enumerate(parameters):
         if values is None:
             continue
         values = values.data if isinstance(values, Tensor) else values
-        if isinstance(values, np.ndarray) and values.shape == shape and values.dtype == dtype:
+        if type(values) is np.ndarray and values.shape == shape and values.dtype is dtype:
             continue
+        name = names[position]
         if not isinstance(values, np.ndarray):
             raise TypeError(f"{op}: {name} must be a tensor or an array, not a {type(values).__name__}")
         if values.shape != shape:
             raise ValueError(
                 f"{op}: {name} has shape {values.shape}, and must have {shape} for an input of shape {x.shape}"
             )
-        raise TypeError(
-            f"{op}: the input is {dtype} and {name} is {values.dtype}; bring them to one dtype, "
-            "x.double() or module.double()"
-        )
+        if values.dtype != dtype:
+            raise TypeError(
+                f"{op}: the input is {dtype} and {name} is {values.dtype}; bring them to one dtype, "
+                "x.double() or module.double()"
+            )
