@@ -28,6 +28,7 @@ import itertools
 import linecache
 import sys
 from collections.abc import Sequence
+from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,8 @@ class Function:
     where: str | None = None
 
     _saved: "tuple[Any, ...] | None" = ()
-    _sources: tuple[int, ...] = ()
-    _versions: tuple[Any, ...] = ()  # counter, version, counter, version, ...
+    _sources: Sequence[int] = ()
+    _versions: Sequence[Any] = ()  # counter, version, counter, version, ...
 
     # -- to be written by each op --------------------------------------------------------------------
 
@@ -154,19 +155,19 @@ class Function:
         tracked = tracked and self.differentiable and modes.grad
         if type(out) is not tuple:
             result = self._wrap(out, arrays, inputs)
-            if self.is_view:
-                result.version = inputs[0].version
             if tracked:
-                self._record(edges, inputs, arrays, (result,))
+                array = result.data
+                self._record(edges, ((array.shape, array.dtype),))
+                if self._saved:
+                    self._identify(inputs, arrays, (result,))
                 result.grad_fn = self
                 result.requires_grad = True
             return result
         results = tuple([self._wrap(o, arrays, inputs) for o in out])
-        if self.is_view:
-            for result in results:
-                result.version = inputs[0].version
         if tracked:
-            self._record(edges, inputs, arrays, results)
+            self._record(edges, tuple([(r.data.shape, r.data.dtype) for r in results]))
+            if self._saved:
+                self._identify(inputs, arrays, results)
             for i, result in enumerate(results):
                 if result.data.dtype.kind == "f":  # indices that come along have no gradient
                     result.grad_fn = self
@@ -185,20 +186,18 @@ class Function:
             if self._saved:
                 self._saved = tuple([array if s is out else s for s in self._saved])
             out = array
-        version = [0]
-        for i, a in enumerate(arrays):
-            if out is a:  # two tensors never share one array object: saved values are told apart by identity
-                out = out.view()
-                if isinstance(inputs[i], Tensor):
-                    version = inputs[i].version
         tensor = _new(Tensor)
         tensor.data = out
-        tensor.version = version
+        tensor.version = inputs[0].version if self.is_view else [0]
+        for array in arrays:
+            if array is out:  # two tensors never share one array object: saved values are told apart by identity
+                tensor.data = out.view()
+                owner = next(x for x, a in zip(inputs, arrays, strict=True) if a is out)
+                if isinstance(owner, Tensor):
+                    tensor.version = owner.version
         return tensor
 
-    def _record(
-        self, edges: list[Any], inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]
-    ) -> None:
+    def _record(self, edges: list[Any], outputs: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]) -> None:
         if self.order >= 0:
             raise RuntimeError(
                 f"{self.name}: this object has been applied before, and it remembers one application only. Make a "
@@ -206,26 +205,23 @@ class Function:
             )
         # Tuples rather than lists: Python's garbage collector soon stops looking at a tuple of plain values.
         self.edges = tuple(edges)
-        if len(results) == 1:
-            data = results[0].data
-            self.outputs = ((data.shape, data.dtype),)
-        else:
-            self.outputs = tuple([(r.data.shape, r.data.dtype) for r in results])
+        self.outputs = outputs
         self.order = next(_clock)
-        if not self._saved:
-            return
-        # Which input (i) or output (~i) is each saved array, and which version of it, as of now?
-        sources, versions = [], []
-        for position, array in enumerate(self._saved):
-            if position < len(arrays) and arrays[position] is array:  # often all inputs are saved, in their order
-                source, owner = position, inputs[position]
-            else:
-                source, owner = self._source(array, inputs, arrays, results)
-            sources.append(source)
+
+    def _identify(self, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]) -> None:
+        """Which input (i) or output (~i) is each saved array, and which version of it, as of now?"""
+        saved = self._saved or ()
+        if len(saved) == len(arrays) and all(map(is_, saved, arrays)):  # often all inputs are saved, in their order
+            self._sources, owners = range(len(saved)), inputs
+        else:
+            found = [self._source(array, inputs, arrays, results) for array in saved]
+            self._sources, owners = [source for source, _ in found], [owner for _, owner in found]
+        versions = []
+        for owner in owners:
             if isinstance(owner, Tensor):
                 counter = owner.version
                 versions += counter, counter[0]
-        self._sources, self._versions = tuple(sources), tuple(versions)
+        self._versions = versions
 
     def _source(
         self, array: Any, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]

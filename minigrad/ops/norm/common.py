@@ -101,9 +101,7 @@ class FusedNorm(Function):
 
     def parameter(self, values: Any, default: int, dtype: Any) -> Any:
         """γ or β as a contiguous vector; 1 or 0 where there is none."""
-        if values is None:
-            return constant(default, self.parameters, dtype)
-        return np.ascontiguousarray(values).ravel()
+        return constant(default, self.parameters, dtype) if values is None else values.ravel()
 
     # -- what a layout adds --
 
@@ -144,28 +142,26 @@ class RowNorm(FusedNorm):
     length: int
     run: int
 
-    def rows(self, x: Any) -> Any:
-        """One group a row."""
-        return x if x.ndim == 2 and x.shape[1] == self.length else x.reshape(-1, self.length)
-
     def normalize(self, x: Any, gamma: Any, beta: Any, y: Any) -> None:
-        rows, out = self.rows(x), self.rows(y)
-        self.stats = stats = np.empty((4, len(rows)), x.dtype)
+        size, length = x.size, self.length
+        if x.shape != (groups := size // length, length):
+            x, y = x.reshape(groups, length), y.reshape(groups, length)
+        self.stats = stats = np.empty((4, groups), x.dtype)
         if self.run == 1:
-            kernels.rows_forward(PASSES * x.size, rows, gamma, beta, self.eps, out, stats)
+            kernels.rows_forward(PASSES * size, x, gamma, beta, self.eps, y, stats)
         else:
-            runs = self.length // self.run
-            work = PASSES * x.size + RUN * len(rows) * runs
-            kernels.segments_forward(work, rows, gamma, beta, self.eps, out, stats, runs)
+            runs = length // self.run
+            kernels.segments_forward(PASSES * size + RUN * groups * runs, x, gamma, beta, self.eps, y, stats, runs)
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
         if self.run == 1:
-            rows, g, dx = self.rows(x), self.rows(g), self.rows(dx)
+            shape = (-1, self.length)
+            x, g, dx = x.reshape(shape), g.reshape(shape), dx.reshape(shape)
             # Less than PASSES: every chunk adds up a ∂L/∂γ of its own, which takes back some of what a thread gains.
             work = 3 * x.size // 2
-            chunks = kernels.row_chunks(len(rows), work)
+            chunks = kernels.row_chunks(len(x), work)
             partial = np.empty((chunks, 2, gamma.size // self.length, self.length), x.dtype)
-            kernels.rows_backward(work, g, rows, gamma, self.stats, dx, dgamma, dbeta, partial)
+            kernels.rows_backward(work, g, x, gamma, self.stats, dx, dgamma, dbeta, partial)
         else:
             shape = (-1, self.length // self.run, self.run)
             x, g, dx = x.reshape(shape), g.reshape(shape), dx.reshape(shape)

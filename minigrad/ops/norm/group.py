@@ -30,7 +30,7 @@ class GroupNorm(RowNorm):
     def __init__(self, groups: int, shape: tuple[int, ...], eps: float):
         self.groups, self.eps = groups, float(eps)
         self.parameters, self.run = shape[1], prod(shape[2:])
-        self.length = self.parameters // max(groups, 1) * self.run  # (no channels, no groups)
+        self.length = self.parameters // groups * self.run if groups else 0  # (no channels, no groups)
 
     def composed(self, x: Any, gamma: Any, beta: Any) -> Any:
         """The paper's own six lines: see the channels as groups, normalize each, see them as channels again."""
