@@ -88,9 +88,7 @@ class SyncBatchNorm(BatchNorm):
         dgamma, dbeta = np.zeros(self.parameters, x.dtype), np.zeros(self.parameters, x.dtype)
         scale = self.parameter(gamma, 1, x.dtype)
         if x.size:  # h / √(σ² + ε), as for given statistics, and the two sums
-            x_, g_, dx_ = self.layout(x), self.layout(g), self.layout(dx)
-            backward = kernels.columns_backward if x_.ndim == 2 else kernels.channels_backward
-            backward(self.work(x_), g_, x_, scale, self.stats, dx_, dgamma, dbeta, True)
+            self.run_backward(g, x, scale, dx, dgamma, dbeta, True)
         sums = all_reduce(np.stack((dgamma, dbeta)).astype(np.float64), self.group)
         if x.size:  # x̂ · mean(h·x̂) + mean(h) is one more scale and shift of x̂
             mean_hx, mean_h = (sums / self.count * scale).astype(x.dtype)
@@ -102,7 +100,8 @@ class SyncBatchNorm(BatchNorm):
 
     def scale(self, x: Any, stats: Any, gamma: Any, beta: Any, y: Any, given: bool = True) -> None:
         """y = x̂ γ + β, by the statistics in `stats`; or write those of x into it, if they are not given."""
-        x, y = self.layout(x), self.layout(y)
+        layout = self.layout(x)
+        x, y = x.reshape(layout), y.reshape(layout)
         forward = kernels.columns_forward if x.ndim == 2 else kernels.channels_forward
         forward(self.work(x), x, gamma, beta, self.eps, y, stats, given)
 
