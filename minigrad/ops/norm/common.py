@@ -180,11 +180,15 @@ class ChannelNorm(FusedNorm):
 
     given: Any = None
 
-    def layout(self, x: Any) -> tuple[int, ...]:
-        """The shape in which the kernels see the input."""
-        batch, channels, *space = x.shape
-        s = x.size // (batch * channels) if space else 1
-        return (batch, channels, s) if s > 1 else (batch, channels)
+    def layout(self, *arrays: Any) -> Any:
+        """Arrays of the input's shape as the kernels see them: (N, C), or (N, C, S)."""
+        x = arrays[0]
+        if x.ndim == 2:
+            return arrays
+        batch, channels = x.shape[:2]
+        space = x.size // (batch * channels)
+        shape = (batch, channels, space) if space > 1 else (batch, channels)
+        return [array.reshape(shape) for array in arrays]
 
     def work(self, x: Any) -> int:
         """How much there is to do for several threads: nothing, where all rows are one task."""
@@ -203,9 +207,7 @@ class ChannelNorm(FusedNorm):
 
     def run_forward(self, x: Any, gamma: Any, beta: Any, y: Any, given: bool) -> None:
         """Write y = (x − μ) / √(σ² + ε) · γ + β by the `given` statistics in `stats`, or compute those first."""
-        if x.ndim > 2:
-            layout = self.layout(x)
-            x, y = x.reshape(layout), y.reshape(layout)
+        x, y = self.layout(x, y)
         forward = kernels.columns_forward if x.ndim == 2 else kernels.channels_forward
         forward(self.work(x), x, gamma, beta, self.eps, y, self.stats, given)
 
@@ -214,9 +216,7 @@ class ChannelNorm(FusedNorm):
 
     def run_backward(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any, given: bool) -> None:
         """Write the gradients of `run_forward`; `given` statistics do not depend on x."""
-        if x.ndim > 2:
-            layout = self.layout(x)
-            x, g, dx = x.reshape(layout), g.reshape(layout), dx.reshape(layout)
+        x, g, dx = self.layout(x, g, dx)
         backward = kernels.columns_backward if x.ndim == 2 else kernels.channels_backward
         backward(self.work(x), g, x, gamma, self.stats, dx, dgamma, dbeta, given)
 

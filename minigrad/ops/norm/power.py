@@ -153,7 +153,7 @@ class PowerNorm(ChannelNorm):
             mean_product = dgamma.astype(np.float64) * gamma / elements(x)
             nu = mean_product if self.square is None else self.nu
             if nu is not None:
-                x, dx = self.layout(x), self.layout(dx)
+                x, dx = self.layout(x, dx)
                 take_off = kernels.take_off_columns if x.ndim == 2 else kernels.take_off_channels
                 take_off(PASSES * x.size, x, dx, self.stats[2], (nu * inv_psi).astype(x.dtype))
         if self.average is not None:

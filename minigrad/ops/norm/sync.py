@@ -100,8 +100,7 @@ class SyncBatchNorm(BatchNorm):
 
     def scale(self, x: Any, stats: Any, gamma: Any, beta: Any, y: Any, given: bool = True) -> None:
         """y = x̂ γ + β, by the statistics in `stats`; or write those of x into it, if they are not given."""
-        layout = self.layout(x)
-        x, y = x.reshape(layout), y.reshape(layout)
+        x, y = self.layout(x, y)
         forward = kernels.columns_forward if x.ndim == 2 else kernels.channels_forward
         forward(self.work(x), x, gamma, beta, self.eps, y, stats, given)
 
