@@ -4,12 +4,9 @@
 `tests/test_sync_batch_norm.py` does that, and also runs them on threads where there is no MPI.
 """
 
-import os
 import time
 from collections.abc import Callable
 from typing import Any
-
-os.environ.setdefault("NUMBA_NUM_THREADS", "1")
 
 import numpy as np
 

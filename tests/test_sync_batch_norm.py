@@ -41,6 +41,7 @@ def test_under_mpi(size):
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
+        "NUMBA_NUM_THREADS": "1",
         # Open MPI refuses to run as root, as containers do, and more processes than there are cores.
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
