@@ -392,6 +392,12 @@ def test_every_layer_with_averages_takes_part(name, layer_by_layer):
         assert moves != np.array_equal(values.numpy(), before[key]), key
 
 
+def test_evo_norm_has_a_variance_only():
+    layer, x = nn.EvoNormB0(2).double(), random(7, 2, 5)
+    recompute_statistics(layer, parts(x, 3, 4))
+    np.testing.assert_allclose(layer.running_var.numpy(), x.var((0, 2), ddof=1), rtol=1e-12)
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_every_layer_with_averages_can_be_frozen(name):
     layer = LAYERS[name]().double()

@@ -7,6 +7,7 @@ import numpy as np
 from minigrad.autograd import Tensor
 from minigrad.nn import functional as F
 from minigrad.nn.norm.common import Norm
+from minigrad.nn.norm.population import ChannelPopulation
 from minigrad.nn.parameter import Parameter
 
 
@@ -108,6 +109,10 @@ class EvoNormB0(_EvoNorm):
         if self.training and 0 not in input.shape:
             count._write("EvoNormB0")[...] += 1
         return y
+
+    def population_statistics(self) -> Any:
+        """What `nn.utils.recompute_statistics` shows this layer's inputs to; None without a running variance."""
+        return None if self.running_var is None else ChannelPopulation(self)
 
     def extra_repr(self) -> str:
         return (

@@ -21,7 +21,7 @@ class ChannelPopulation:
     """The mean and the unbiased variance of each channel over everything that was added.
 
     Args:
-        layer: it has `num_features`, and buffers `running_mean` and `running_var`, of which one may be None.
+        layer: it has `num_features`, and buffers `running_mean` and `running_var`, or only one of them.
     """
 
     def __init__(self, layer: Any):
@@ -39,14 +39,15 @@ class ChannelPopulation:
 
     def store(self) -> None:
         """Set the layer's averages."""
-        if self.layer.running_mean is not None:
-            self.layer.running_mean.copy_(self.moments.mean)
-        if self.layer.running_var is not None:
+        running_mean, running_var = (getattr(self.layer, name, None) for name in ("running_mean", "running_var"))
+        if running_mean is not None:
+            running_mean.copy_(self.moments.mean)
+        if running_var is not None:
             if self.count == 1:
                 raise ValueError(
                     f"{type(self.layer).__name__}: it saw one value per channel in all, which has no variance"
                 )
-            self.layer.running_var.copy_(self.moments.variance(correction=1))
+            running_var.copy_(self.moments.variance(correction=1))
 
 
 class InstancePopulation:
