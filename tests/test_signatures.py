@@ -174,6 +174,8 @@ def compared() -> list[str]:
         "nn.": mg.nn,
         "nn.functional.": mg.nn.functional,
         "nn.init.": mg.nn.init,
+        "nn.utils.parametrize.": mg.nn.utils.parametrize,
+        "nn.utils.parametrizations.": mg.nn.utils.parametrizations,
         "optim.": mg.optim,
         "optim.lr_scheduler.": mg.optim.lr_scheduler,
     }

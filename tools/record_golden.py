@@ -50,6 +50,8 @@ def signatures(torch: Any) -> dict[str, list[str]]:
         "nn.functional.": torch.nn.functional,
         "nn.init.": torch.nn.init,
         "nn.utils.": torch.nn.utils,
+        "nn.utils.parametrize.": torch.nn.utils.parametrize,
+        "nn.utils.parametrizations.": torch.nn.utils.parametrizations,
         "optim.": torch.optim,
         "optim.lr_scheduler.": torch.optim.lr_scheduler,
         "Tensor.": torch.Tensor,
@@ -57,7 +59,8 @@ def signatures(torch: Any) -> dict[str, list[str]]:
     }
     found = {}
     for prefix, room in rooms.items():
-        for name in dir(room):
+        # These two have names in them that they only import.
+        for name in room.__all__ if "parametriz" in prefix else dir(room):
             thing = getattr(room, name)
             if not name.startswith("_") and callable(thing):
                 given = [s for s in signature(thing) if "<" not in s and "..." not in s]
