@@ -28,7 +28,6 @@ import itertools
 import linecache
 import sys
 from collections.abc import Sequence
-from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -210,18 +209,19 @@ class Function:
 
     def _identify(self, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]) -> None:
         """Which input (i) or output (~i) is each saved array, and which version of it, as of now?"""
-        saved = self._saved or ()
-        if len(saved) == len(arrays) and all(map(is_, saved, arrays)):  # often all inputs are saved, in their order
-            self._sources, owners = range(len(saved)), inputs
-        else:
-            found = [self._source(array, inputs, arrays, results) for array in saved]
-            self._sources, owners = [source for source, _ in found], [owner for _, owner in found]
-        versions = []
-        for owner in owners:
+        sources: list[int] = []
+        versions: list[Any] = []
+        n_inputs = len(inputs)
+        for i, array in enumerate(self._saved or ()):
+            if i < n_inputs and array is arrays[i]:  # often all inputs are saved, in their order
+                source, owner = i, inputs[i]
+            else:
+                source, owner = self._source(array, inputs, arrays, results)
+            sources.append(source)
             if isinstance(owner, Tensor):
-                counter = owner.version
-                versions += counter, counter[0]
-        self._versions = versions
+                version = owner.version
+                versions += version, version[0]
+        self._sources, self._versions = sources, versions
 
     def _source(
         self, array: Any, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]
