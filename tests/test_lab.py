@@ -167,6 +167,20 @@ def test_norms_go_by_all_their_names():
     )
 
 
+def test_all_norms_can_be_asked_for_at_once(tmp_path, capsys):
+    arguments = [*SMALL[:-4], "--epochs", "1", "--seeds", "1", "--norm", "all", "--out", str(tmp_path)]
+    assert cli.main(["compare", *arguments]) == 0
+    runs = {run["norm"]: run for run in results(tmp_path)["runs"]}
+    assert runs.keys() == models.NORMS.keys()
+    out = capsys.readouterr().out
+    for name, norm in models.NORMS.items():
+        if norm.features is None:
+            assert runs[name]["status"] == "does not apply"
+            assert f"{name} does not apply: {norm.why_not}." in out
+        else:
+            assert runs[name]["status"] == "finished"
+
+
 def test_divergence_is_a_result(tmp_path, capsys):
     options = ["--activation", "relu", "--optimizer", "sgd", "--lr", "1e30", "--norm", "none", "--out", str(tmp_path)]
     assert cli.main(["compare", *SMALL, *options]) == 0

@@ -60,7 +60,8 @@ class Settings:
     def __post_init__(self) -> None:
         check_name("--model", self.model, models.MODELS)
         check_name("--data", self.data, data.names())
-        object.__setattr__(self, "norms", tuple(find(norm, ("none",), "--norm") for norm in self.norms))
+        names = tuple(models.NORMS) if self.norms == ("all",) else self.norms
+        object.__setattr__(self, "norms", tuple(find(norm, ("none",), "--norm") for norm in names))
         check_name("--activation", self.activation, models.ACTIVATIONS)
         check_name("--optimizer", self.optimizer, OPTIMIZERS)
         for option in ("depth", "width", "batch_size", "epochs", "threads"):
