@@ -83,6 +83,27 @@ def test_an_entry_is_a_row_of_the_table_of_tests(entry: Entry):
         assert function in names, f"no row for {function}"
 
 
+@pytest.mark.parametrize("name", TESTED_ELSEWHERE)
+def test_what_is_tested_elsewhere_is_broken_elsewhere(name: str):
+    file, word = BROKEN_ELSEWHERE[name]
+    assert word in (ROOT / "tests" / f"{file}.py").read_text(encoding="utf-8")
+
+
+BROKEN_ELSEWHERE = {
+    "population": ("test_sabotage_statistics", "test_population"),
+    "sync_batch": ("test_sabotage_statistics", "sync_batch_norm"),
+    "selu": ("test_without_norms", '("lecun_normal_", lambda'),
+    "fixup": ("test_without_norms", '"fixup",'),
+    "agc": ("test_without_norms", "test_a_broken_clipping_is_found"),
+    "min_max": ("test_sabotage", "MinMaxScaler divides"),
+    "standard": ("test_sabotage", "StandardScaler takes"),
+    "decimal": ("test_sabotage", "DecimalScaler lets"),
+    "log": ("test_sabotage", "LogTransform loses"),
+    "whitening": ("test_sabotage", "whitening divides"),
+}
+"""Where such a method is broken on purpose, and a word of the place."""
+
+
 def test_entries_can_be_told_apart():
     assert len(CATALOGUE) == len(ENTRIES)
     places = [place for entry in ENTRIES for place in entry.places]
@@ -256,6 +277,14 @@ def test_the_table_fits_its_width_and_names_everything(width: int):
     for title in FAMILIES.values():
         assert title in text
     assert ("formula" in text) == (width >= 160)
+
+
+def test_the_readme_shows_what_the_command_prints():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```text\n(Group normalization\n.*?)```", readme, re.S)
+    page = "\n".join(norms.page(CATALOGUE["group"], 80)).replace(norms.HEADING, "")
+    assert page.startswith(shown)
+    assert "lists forty methods" in readme and len(ENTRIES) == 40
 
 
 @each_entry
