@@ -421,6 +421,8 @@ def test_the_start_refuses_what_it_cannot_do_and_changes_nothing():
     before = copy.deepcopy(net.state_dict())
     with pytest.raises(ValueError, match=r"unit 0 of layer '0' \(ParametrizedLinear\) has no variance over the batch"):
         data_dependent_init(net, x[:1])
+    with pytest.raises(ValueError, match="no variance over the batch"):
+        data_dependent_init(net, mg.cat([x[:1]] * 7))
     with mg.no_grad():
         net[0].parametrizations.weight.original1.zero_()
     with pytest.raises(ValueError, match="no variance"):

@@ -128,8 +128,9 @@ def _at_first_use(name: str, layer: Any, done: set[Module]) -> HookHandle:
             return t
         unit_axis = t.ndim - 1 - _space(layer)
         mu, variance = moments(t.double(), tuple(axis for axis in range(t.ndim) if axis != unit_axis))
-        if not np.all(variance.data > 0):
-            unit = int(np.argmin(variance.data.reshape(-1) > 0))
+        varies = variance.data > (np.finfo(t.dtype).eps * mu.data) ** 2  # by more than rounding
+        if not varies.all():
+            unit = int(np.argmin(varies))
             raise ValueError(
                 f"{_OP}: unit {unit} of layer {name!r} ({type(layer).__name__}) has no variance over the batch "
                 f"(output shape {t.shape}), so its g cannot be 1/σ; use a larger batch, of inputs that differ"
