@@ -1,6 +1,7 @@
 """The `minigrad` command: reads the arguments, and leaves the work to `minigrad.lab`."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -109,6 +110,8 @@ def _norms(arguments: argparse.Namespace, parser: _Parser) -> int:
         norms.show(arguments.name)
     except ValueError as error:
         parser.error(str(error))
+    except BrokenPipeError:  # as in `minigrad norms | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 

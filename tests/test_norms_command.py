@@ -343,11 +343,24 @@ def test_a_terminal_gets_colours_unless_they_are_not_wanted(monkeypatch: pytest.
     assert "\x1b" not in plain.text
 
 
-def test_an_old_terminal_gets_question_marks_and_no_error(monkeypatch: pytest.MonkeyPatch):
+def test_an_old_terminal_gets_plain_marks_and_no_error(monkeypatch: pytest.MonkeyPatch):
     terminal = Terminal(False, "cp1252")
     monkeypatch.setattr(sys, "stdout", terminal)
     assert cli.main(["norms"]) == 0
     assert "1803.08494" in terminal.text
+    assert "### ... ... ..." in terminal.text
+
+
+def test_a_reader_may_close_the_pipe(tmp_path: Path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "minigrad", "norms"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
+        env=environment,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(

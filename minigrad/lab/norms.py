@@ -26,13 +26,17 @@ def show(name: str | None = None) -> None:
     Raises:
         UnknownName: there is no such method.
     """
-    entry = None if name is None else CATALOGUE[find(name)]
+    entry = None if name is None else CATALOGUE[find(name, option="NAME")]
     width = min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
     lines = table(width) if entry is None else page(entry, width)
     colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     text = "\n".join(colour(line) if colours else line.replace(HEADING, "") for line in lines)
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding))  # a terminal without γ shows a question mark, no error
+    try:
+        "■".encode(encoding)
+    except UnicodeEncodeError:  # a terminal without ■ or γ shows plainer marks and question marks, and no error
+        text = text.translate(str.maketrans("■□◆·", "#o@.")).encode(encoding, "replace").decode(encoding)
+    print(text, flush=True)
 
 
 HEADING = "\x02"
