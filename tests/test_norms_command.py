@@ -46,12 +46,14 @@ def test_a_docstring_teaches(entry: Entry):
     if entry.family not in ("inputs", "without") and entry.name not in REFERRING:
         for number in "1234":
             assert f"({number})" in doc, f"decision {number} is missing"
+        assert "evaluation" in doc, "it does not say what changes in evaluation"
+        assert "Keras" in doc and ("PyTorch" in doc or entry.name == "unit"), "it does not compare with others"
     if entry.name not in WITHOUT_PAPER:
         assert re.fullmatch(r".+, (arXiv \d{4}\.\d{5}|\d{4})", entry.paper), entry.paper
 
 
-REFERRING = {"population", "sync_batch", "iterative"}
-"""These make the decisions of another method, and say of which."""
+REFERRING = {"population", "sync_batch"}
+"""These are batch norm, and refer to it."""
 
 WITHOUT_PAPER = {"unit", "min_max", "standard", "decimal", "log"}
 

@@ -271,7 +271,7 @@ def explained(doc: str, width: int) -> list[str]:
         elif "(1)" in block and "(4)" in block:
             lines += decisions(" ".join(block.split()), width)
         elif indented or (number == 1 and re.search(" [=←] ", head)):
-            lines += [part for line in block.splitlines() for part in narrowed(line, width)]
+            lines += [part for line in block.splitlines() for part in narrowed(line.strip(), width - 4)]
         else:
             for part in re.split(r"\n(?=- |\d\. )", block):
                 lines += wrap(" ".join(part.split()), width, rest="  " if part[0] in "-123456789" else "")
@@ -279,10 +279,10 @@ def explained(doc: str, width: int) -> list[str]:
 
 
 def narrowed(line: str, width: int) -> list[str]:
-    """A formula's line; if it is too long, each part of it that wide gaps set off on a line of its own."""
+    """A formula's line, indented; if it is too long, each part that wide gaps set off has a line of its own."""
     if length(line) <= width:
-        return [line]
-    return [text for part in re.split("  +", line.strip()) for text in wrap(part, width, " " * 4, " " * 8)]
+        return [" " * 4 + line]
+    return [text for part in re.split("  +", line) for text in wrap(part, width + 4, " " * 4, " " * 8)]
 
 
 def section(body: str, width: int) -> list[str]:

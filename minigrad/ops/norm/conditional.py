@@ -348,8 +348,9 @@ def spade(
         ValueError: a shape that does not fit; another `norm`; what `batch_norm` and `instance_norm` raise.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    With γ and β that are the same all over the picture it is `conditional_batch_norm`. PyTorch and Keras do not have
-    it. The paper synchronizes the batch's statistics over several GPUs.
+    In evaluation the running averages stand for the batch's statistics; the map counts as in training. With γ and β
+    that are the same all over the picture it is `conditional_batch_norm`. PyTorch and Keras do not have it. The paper
+    synchronizes the batch's statistics over several GPUs.
 
     Source: Park et al., "Semantic image synthesis with spatially-adaptive normalization", arXiv 1903.07291,
     equation 1.

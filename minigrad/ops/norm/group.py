@@ -128,6 +128,10 @@ def instance_norm(
             averages.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
+    Nothing changes in evaluation unless running averages are used. PyTorch keeps none by default either; its layer
+    takes a wrong number of channels with a warning. In Keras it is GroupNormalization with `groups=-1`, where ε =
+    1e-3.
+
     Source: Ulyanov, Vedaldi & Lempitsky, "Instance normalization", arXiv 1607.08022.
 
     Example:

@@ -46,7 +46,7 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     Batches of one are as good as any, and nothing changes in evaluation. A sample of equal elements gives exactly β.
-    Keras names axes instead of a shape, and has ε = 1e-3.
+    Keras names axes instead of a shape, and has ε = 1e-3; defaults and arguments are PyTorch's.
 
     Source: Ba, Kiros & Hinton, "Layer normalization", arXiv 1607.06450.
 

@@ -136,7 +136,7 @@ def batch_renorm(
 
     The running average is of the *deviation*, as in the paper, and not of the unbiased variance as in `batch_norm`.
     TensorFlow's `renorm=True` keeps both, the deviation for r and d, the variance for evaluation. An empty batch
-    leaves the averages alone. PyTorch has no such function.
+    leaves the averages alone. PyTorch and Keras 3 have no such function.
 
     Source: Ioffe, "Batch renormalization", arXiv 1702.03275.
 

@@ -295,7 +295,7 @@ def global_response_norm(input: Any, weight: Any = None, bias: Any = None, eps: 
 
     Batches of one are as good as any, and nothing changes in evaluation. The paper's formula divides by the *sum* of
     the norms, its code by their mean, as here; ε is the code's, too. The code's images are (N, H, W, C). A channel of
-    zeros stays one, but for β, and its gradient is that of the added input.
+    zeros stays one, but for β, and its gradient is that of the added input. Neither PyTorch nor Keras has it.
 
     Source: Woo et al., "ConvNeXt V2", arXiv 2301.00808.
 

@@ -149,7 +149,8 @@ def sync_batch_norm(
             gradients where this one needs them: every process is told, and none waits.
         ValueError, TypeError: as for `batch_norm`. One value per channel is too few only if that is all there is.
 
-    Differences from PyTorch: empty parts need no special care, and second derivatives are right, too.
+    Differences from PyTorch: empty parts need no special care, and second derivatives are right, too. Keras has it as
+    `BatchNormalization(synchronized=True)`.
 
     Source: Ioffe & Szegedy, arXiv 1502.03167. The synchronization is folklore; it is called by this name in Zhang et
     al., "Context encoding for semantic segmentation", arXiv 1803.08904.

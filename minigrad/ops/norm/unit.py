@@ -144,8 +144,7 @@ def normalize(input: Any, p: float = 2.0, axis: Any = 1, eps: float = 1e-12) -> 
         IndexError: an axis that the input does not have.
 
     A vector of zeros stays one, and its gradient is ∂L/∂y/ε, which is what y = x/ε has. With ε = 0 it is 0/0, NaN.
-    Nothing changes in evaluation. Keras calls the layer
-    UnitNormalization; it works along the last axis.
+    Nothing changes in evaluation. Keras calls the layer UnitNormalization; it works along the last axis.
 
     Example:
         >>> import minigrad as mg
@@ -183,7 +182,8 @@ def scale_norm(input: Any, scale: Any = None, eps: float = 1e-5) -> Any:
         ValueError: an input without axes, or a `scale` of several numbers.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Nothing changes in evaluation. The formula is the paper's; ε is that of the authors' code.
+    Nothing changes in evaluation. The formula is the paper's; ε is that of the authors' code. Neither PyTorch nor
+    Keras has it.
 
     Source: Nguyen & Salazar, "Transformers without tears", arXiv 1910.05895.
 

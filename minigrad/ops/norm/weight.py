@@ -139,7 +139,8 @@ def weight_norm(v: Any, g: Any, dim: int | None = 0) -> Any:
         ValueError: a shape or an axis that does not fit.
         TypeError: not floating-point, or dtypes that differ.
 
-    Where v is 0 it has no direction: its length is then taken for 1, so that w = 0, ∂L/∂v = g · ∂L/∂w and ∂L/∂g = 0.
+    Nothing changes in evaluation. Where v is 0 it has no direction: its length is then taken for 1, so that w = 0,
+    ∂L/∂v = g · ∂L/∂w and ∂L/∂g = 0.
 
     Differences from PyTorch: v = 0 gives NaN there; `dim=-1`, there another name of None, is the last axis here; and
     second derivatives with respect to v, which PyTorch 2.13's own gradgradcheck refuses, are right. Keras has no
@@ -216,9 +217,9 @@ def weight_standardization(weight: Any, dim: int = 0, eps: float = 1e-10) -> Any
         ValueError: filters of a single weight, or an axis that is not there.
         TypeError: not floating-point.
 
-    A filter of equal weights becomes 0. The authors' program has the unbiased deviation, the paper the biased one, as
-    here. PyTorch and Keras have no weight standardization; it is `instance_norm` of a weight seen as one image whose
-    channels are the filters, and is computed by the same kernels.
+    Nothing changes in evaluation. A filter of equal weights becomes 0. The authors' program has the unbiased
+    deviation, the paper the biased one, as here. PyTorch and Keras have no weight standardization; it is
+    `instance_norm` of a weight seen as one image whose channels are the filters, and is computed by the same kernels.
 
     Source: Qiao, Wang, Liu, Shen & Yuille, "Weight standardization", arXiv 1903.10520.
 
@@ -261,7 +262,8 @@ def scaled_weight_standardization(
         ValueError: filters of a single weight, or a shape or an axis that does not fit.
         TypeError: not floating-point, or dtypes that differ.
 
-    The authors' program bounds N·σ² from below by 1e-4 instead of adding ε. PyTorch and Keras do not have it.
+    Nothing changes in evaluation. The authors' program bounds N·σ² from below by 1e-4 instead of adding ε. PyTorch and
+    Keras do not have it.
 
     Source: Brock, De & Smith, "Characterizing signal propagation to close the performance gap in unnormalized
     ResNets", arXiv 2101.08692; the learned gain is from their arXiv 2102.06171.
@@ -367,9 +369,10 @@ def spectral_norm(
     No gradient flows through u and v: at the true singular vectors ∂σ/∂W is u vᵀ, as if they were constants. (First
     derivatives are then exact; second ones leave out how u and v turn with W, as in PyTorch.)
 
-    A weight of 0 stays 0, for σ = 0 is taken for 1; and u and v move only where σ is a number other than 0 (PyTorch
-    makes them 0 or NaN for good). For convolutions σ is that of the reshaped weight, as in the paper, not that of the
-    convolution as a linear map. Keras' SpectralNormalization divides in the same way.
+    In evaluation u and v rest, and σ follows the weight alone. A weight of 0 stays 0, for σ = 0 is taken for 1; and u
+    and v move only where σ is a number other than 0 (PyTorch makes them 0 or NaN for good). For convolutions σ is that
+    of the reshaped weight, as in the paper, not that of the convolution as a linear map. Keras' SpectralNormalization
+    divides in the same way.
 
     Source: Miyato, Kataoka, Koyama & Yoshida, "Spectral normalization for GANs", arXiv 1802.05957.
 

@@ -209,14 +209,21 @@ def iterative_norm(
     y = Σ^(−½) (x − μ) · γ + β,  Σ = mean (x − μ)(x − μ)ᵀ + εI,  Σ^(−½) ≈ P_T / √tr Σ,
     P₀ = I,  Pₖ = ½ (3 Pₖ₋₁ − Pₖ₋₁³ Σ / tr Σ)
 
-    The decisions are those of `decorrelated_batch_norm`, and so are the other arguments, running averages, errors and
-    shapes. The matrix alone is computed differently: by products, where that one needs eigenvalues. With few
-    iterations the directions of large variance are whitened and those of small variance, mostly noise, are not blown
-    up; with many, the result is that of `decorrelated_batch_norm`.
+    The four decisions are those of `decorrelated_batch_norm`, and so are the other arguments, shapes, errors, and the
+    running averages that are used in evaluation: (1) a group's channels, over the batch and over space, share (2)
+    means and a covariance, (3) which whiten, (4) with a γ and a β for each channel. The matrix alone is computed
+    differently: by products, where that one needs eigenvalues. With few iterations the directions of large variance
+    are whitened and those of small variance, mostly noise, are not blown up; with many, the result is that of
+    `decorrelated_batch_norm`.
+
+    Shapes:
+        input (N, C) or (N, C, *), output the same.
 
     Args:
         iterations: T. The paper's 5 whiten the large directions; for all of them, T = 7 is enough where variances
             differ by a factor of 10 between two channels, and about 12 where they do by 100 in a group of 16.
+
+    Neither PyTorch nor Keras has it.
 
     Source: Huang, Zhou, Zhu, Liu & Shao, "Iterative normalization", arXiv 1904.03441.
 
