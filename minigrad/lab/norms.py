@@ -234,8 +234,11 @@ def page(entry: Entry, width: int) -> list[str]:
     lines += ["", HEADING + "In short"]
     lines += [line for head, text in facts.items() for line in wrap(text, width, f"{head:<15}", " " * 15)]
     lines += ["", HEADING + "Names"]
+    calls: dict[str, list[str]] = {}  # BatchNorm1d, BatchNorm2d and BatchNorm3d are called alike
     for place, thing in entry.objects.items():
-        lines += wrap(signature(f"mg.{place}", thing), width, rest="    ")
+        calls.setdefault(signature(thing), []).append(f"mg.{place}")
+    for call, places in calls.items():
+        lines += wrap(", ".join(places) + call, width, rest="    ")
     return [*lines, "", *explained(entry.doc, width)]
 
 
@@ -244,17 +247,17 @@ def compared(name: str) -> str:
     return models.NORMS[name].about(name)
 
 
-def signature(name: str, thing: Any) -> str:
-    """A call with all arguments and defaults, without types.
+def signature(thing: Any) -> str:
+    """All arguments and defaults of a call, without types.
 
     Example:
         >>> from minigrad.nn import functional as F
-        >>> signature("F.layer_norm", F.layer_norm)
-        'F.layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05)'
+        >>> signature(F.layer_norm)
+        '(input, normalized_shape, weight=None, bias=None, eps=1e-05)'
     """
     found = inspect.signature(thing)
     bare = [p.replace(annotation=inspect.Parameter.empty) for p in found.parameters.values()]
-    return name + str(found.replace(parameters=bare, return_annotation=inspect.Signature.empty))
+    return str(found.replace(parameters=bare, return_annotation=inspect.Signature.empty))
 
 
 def explained(doc: str, width: int) -> list[str]:
