@@ -81,7 +81,8 @@ class ChannelNorm(Norm):
     def count_batch(self, input: Tensor, by: int = 1) -> None:
         """One batch more, unless it is empty."""
         if self.num_batches_tracked is not None and 0 not in input.shape:
-            self.num_batches_tracked._write(type(self).__name__)[...] += by
+            count = self.num_batches_tracked._write(type(self).__name__)
+            count[()] = count.item() + by  # (ten times faster than += on an array without axes)
 
     def reset_parameters(self) -> None:
         """γ back to 1, β to 0, and the running averages to nothing seen."""
