@@ -172,7 +172,7 @@ def test_onnx_node(name: str, form: str):
     ((_, expected),) = case.data_sets
     for y, e in zip(found, expected, strict=True):
         assert y.dtype == e.dtype
-        np.testing.assert_allclose(y.numpy(), e, rtol=case.rtol, atol=1e-6)
+        np.testing.assert_allclose(y.numpy(), e, rtol=case.rtol, atol=case.atol)
 
 
 def test_all_eight_ops_are_there():
