@@ -367,6 +367,30 @@ def test_float32_gradients_are_as_good_as_float64_rounded(kind: str) -> None:
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=4 * np.finfo(np.float32).eps * np.abs(found[1]).max())
 
 
+WITH_GAMMA = {
+    "columns": lambda x, w, eps: F.batch_norm(x.reshape(12, 6), None, None, w, training=True, eps=eps),
+    "batch": lambda x, w, eps: F.batch_norm(x, None, None, w, training=True, eps=eps),
+    "layer": lambda x, w, eps: F.layer_norm(x.reshape(12, 6), 6, w, eps=eps),
+    "group": lambda x, w, eps: F.group_norm(x, 2, w, eps=eps),
+}
+
+
+@pytest.mark.parametrize("kind", WITH_GAMMA)
+@pytest.mark.parametrize(
+    ("scale", "size"), [(1e-20, 1e-30), (1e-15, 1e-20), (1e20, 1e-30), (1e20, 1e30), (1e20, 1e20), (1e-20, 1e15)]
+)
+def test_gradients_of_any_size_meet_inputs_of_any_size(kind: str, scale: float, size: float) -> None:
+    """g · (x − μ) and g / σ may be out of float32's range where g · x̂ is not: the order of the factors matters."""
+    x, v = (scale * random(4, 6, 3)).astype(np.float32), (size * random(4, 6, 3, seed=1)).astype(np.float32)
+    found = []
+    for dtype in (np.float32, np.float64):
+        t, w = variable(x.astype(dtype)), variable(np.linspace(1, 2, 6, dtype=dtype))
+        y = WITH_GAMMA[kind](t, w, 1e-3 * scale**2)
+        found.append([g.data for g in mg.grad(y, [t, w], mg.tensor(v.astype(dtype).reshape(y.shape)))])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-6 * np.abs(b).max() + 1e-44)
+
+
 LARGE = {
     "columns": (lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (100, 600), 600),
     "channels": (lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True), (3, 4, 5000), 4),

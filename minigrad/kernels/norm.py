@@ -68,6 +68,12 @@ def minus(a: Any, b: Any) -> Any:
     return a - b
 
 
+@njit(fastmath={"contract"}, cache=True, nogil=True)
+def times(a: Any, b: Any) -> Any:
+    """a · b, in just this order: g · (d · inv_std) must not become (g · d) · inv_std; g · d may be out of range."""
+    return a * b
+
+
 @inline
 def sum_from(run: Any, origin: Any) -> Any:
     """Σ (x − origin) over at most a block."""
@@ -197,7 +203,7 @@ def gradient_sums(g: Any, run: Any, hi: Any, lo: Any, inv_std: Any) -> Any:
     dot = run.dtype.type(0)
     for j in range(run.size):
         total += g[j]
-        dot += g[j] * (minus(run[j], hi) * inv_std)
+        dot += g[j] * times(minus(run[j], hi), inv_std)
     return np.float64(total), np.float64(dot) - np.float64(total) * lo * inv_std
 
 
@@ -223,7 +229,7 @@ def scaled_gradient_sums(g: Any, run: Any, gamma: Any, hi: Any, lo: Any, inv_std
     for j in range(run.size):
         h = g[j] * gamma[j]
         total += h
-        dot += h * (minus(run[j], hi) * inv_std)
+        dot += h * times(minus(run[j], hi), inv_std)
     return np.float64(total), np.float64(dot) - np.float64(total) * lo * inv_std
 
 
@@ -499,7 +505,7 @@ def add_gradients(g: Any, row: Any, hi: Any, lo: Any, inv_std: Any, total: Any, 
     """total += g and dot += g·x̂."""
     for j in range(row.size):
         total[j] += g[j]
-        dot[j] += g[j] * (minus(minus(row[j], hi[j]), lo[j]) * inv_std[j])
+        dot[j] += g[j] * times(minus(minus(row[j], hi[j]), lo[j]), inv_std[j])
 
 
 @inline
