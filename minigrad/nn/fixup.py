@@ -33,7 +33,8 @@ class FixupBlock(Module):
 
     A sum of L branches with ordinary starting weights grows, or its gradients do, with L: each branch adds its share.
     Normalization keeps that in check; Fixup starts each branch at 0, and its other layers small enough that one step
-    of gradient descent changes the network's output as much as if it were shallow.
+    of gradient descent changes the network's output as much as if it were shallow. The authors' own code trains the
+    single numbers with a tenth of the learning rate: they sum up gradients of whole layers. PyTorch does not have it.
 
     Source: Zhang, Dauphin & Ma, "Fixup initialization: residual learning without normalization", arXiv 1901.09321.
 
