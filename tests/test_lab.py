@@ -350,3 +350,13 @@ def test_the_plain_table_lines_up():
     rows = summary.summarize([_finished("none", 0, 0.5)], ["none"], 0.9)
     lines = report.plain_table(lab.Settings(norms=("none",), seeds=(0,)), rows)
     assert len({len(line) for line in lines}) == 1
+
+
+def test_settings_say_who_starts_elsewhere_or_brings_an_activation():
+    from minigrad.lab.compare import Settings
+
+    lines = dict(Settings(norms=("none", "weight", "selu", "evo_b0", "batch")).lines())
+    assert lines["weights"] == "Glorot, the same for every norm but weight, selu, whose start is part of the method"
+    assert lines["activation"] == "selu, evo_b0: instead of sigmoid, the one that belongs to the method"
+    plain = dict(Settings(activation="relu").lines())
+    assert plain["weights"] == "He, the same for every norm" and "activation" not in plain

@@ -96,8 +96,25 @@ class Settings:
             ("seeds", ", ".join(map(str, self.seeds))),
             ("target", f"{100 * self.target:g} % on the test set"),
             ("threads", str(self.threads)),
-            ("weights", "Glorot" if self.activation in models.SATURATING else "He"),
+            ("weights", self.start),
+            *([("activation", note)] if (note := self.other_activations) else []),
         ]
+
+    @property
+    def start(self) -> str:
+        """How the weights are drawn, and for whom otherwise."""
+        drawn = "Glorot" if self.activation in models.SATURATING else "He"
+        others = [norm for norm in self.norms if models.NORMS[norm].own_start]
+        same = "the same for every norm"
+        return f"{drawn}, {same}" + (f" but {', '.join(others)}, whose start is part of the method" if others else "")
+
+    @property
+    def other_activations(self) -> str:
+        """Which norms do not stand before the network's activation: a gain of theirs is not the norm's alone."""
+        others = [norm for norm in self.norms if models.NORMS[norm].activation is not None]
+        return (
+            f"{', '.join(others)}: instead of {self.activation}, the one that belongs to the method" if others else ""
+        )
 
 
 @dataclass
@@ -247,7 +264,7 @@ def compare(settings: Settings | None = None, out: Path | None = None, resume: P
         console.print(text, style=style, markup=False, soft_wrap=True)
 
     for name, value in settings.lines():
-        line(f"{name:<9} {value}")
+        line(f"{name:<10} {value}")
     line()
     steps = settings.epochs * (len(samples.train) // settings.batch_size)
     display = Bars(comparison.plan, steps, console) if console.is_terminal else Lines(comparison.plan, line)

@@ -4,7 +4,8 @@ Each block is  layer → norm → activation,  as in Ioffe and Szegedy (arXiv 15
 the catalogue puts in the middle; or what it does instead, if it is a method for weights, for the initialization, or
 for gradients. Nothing else differs: the layers keep their bias (before a norm that subtracts a mean it is
 superfluous, and harmless), and γ and β are constants at the start, so the same seed gives the same initial weights
-with every norm.
+with every norm. Only a method that is a start itself (`Norm.own_start`) begins elsewhere, and one that comes with a
+nonlinearity of its own takes the place of the network's; a comparison says which.
 """
 
 from collections.abc import Callable, Iterable
@@ -47,6 +48,11 @@ class Norm:
     prepare: Callable[[nn.Module, Any], Any] | None = None
     clip: Callable[[nn.Module], None] | None = None
     before_evaluation: Callable[[nn.Module, Iterable[Any]], None] | None = None
+
+    @property
+    def own_start(self) -> bool:
+        """Does it begin at other weights than the rest?"""
+        return self.initialize is not None or self.prepare is not None
 
     def about(self, name: str) -> str:
         """How `minigrad compare` takes it, in words."""

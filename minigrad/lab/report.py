@@ -189,7 +189,8 @@ summary {{ cursor: pointer; }}
 </head>
 <body>
 <h1>{title}</h1>
-<p class="note">{date}minigrad {version}; every norm starts from the same weights and sees the same batches.</p>
+<p class="note">{date}minigrad {version}; every norm sees the same batches.
+Weights at the start: {start}.</p>
 <p class="verdict">{verdict}</p>
 <div class="scroll">{table}</div>
 <h2>Curves</h2>
@@ -222,6 +223,7 @@ def page(comparison: "Comparison", light: bytes, dark: bytes) -> str:
         title=html.escape(f"{settings.model} on {settings.data}: {', '.join(settings.norms)}"),
         date="" if not comparison.remaining else f"{len(comparison.remaining)} runs are still to come; ",
         version=html.escape(machine),
+        start=html.escape(settings.start),
         verdict=html.escape(" ".join(summary.verdict(comparison.runs, rows))),
         table=_html_table(
             summary.columns(len(settings.seeds), settings.target),
