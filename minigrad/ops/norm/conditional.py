@@ -324,8 +324,9 @@ def spade(
 
     y = (x − μ) / √(σ² + ε) · γ(m) + β(m)        m the map; γ(m) and β(m) have x's shape
 
-    Batch norm washes out what is the same all over the picture, such as a large even patch of sky: its channels are
-    constant, and x̂ is 0. γ and β that change from place to place bring the map back after every normalization.
+    Normalization washes out what all elements that share statistics have in common: where the channels of a picture
+    are constant, an even patch of sky, instance norm makes them 0, whatever they were. γ and β that change from place
+    to place bring the map back after every normalization.
 
     The four decisions: (1) a channel over batch and space (`norm="batch"`, the paper's), or of one sample
     (`norm="instance"`) share statistics, (2) the mean and the biased variance, (3) which standardize them; (4) γ and
