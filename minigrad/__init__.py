@@ -1,5 +1,8 @@
 """minigrad: reverse-mode autodiff small enough to read, and every normalization layer in it."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from minigrad import autograd, data, nn, ops, optim
 from minigrad.autograd import (
     Function,
@@ -210,6 +213,17 @@ from minigrad.ops.unary import (
 nn.utils.clip_grad_norm_, nn.utils.clip_grad_value_ = optim.clip_grad_norm_, optim.clip_grad_value_
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from minigrad import viz
+
+
+def __getattr__(name: str) -> Any:
+    """`mg.viz` is imported when it is first used."""
+    if name == "viz":
+        return importlib.import_module("minigrad.viz")
+    raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
+
 
 # Last, because from here on these names mean dtypes in this file, as `mg.bool` and `mg.float` do outside it.
 float, double, int, long, bool = float32, float64, int32, int64, ops.creation.boolean

@@ -32,6 +32,7 @@ from minigrad.lab.catalogue import find
 from minigrad.lab.display import Bars, Display, Lines
 from minigrad.lab.train import OPTIMIZERS, Recipe, train
 from minigrad.suggest import check_name
+from minigrad.viz.files import write
 
 
 @dataclass(frozen=True)
@@ -212,16 +213,6 @@ def _threads(wanted: int) -> Iterator[None]:
             yield
     finally:
         numba.set_num_threads(before)
-
-
-def write(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it: nobody ever sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_samples(settings: Settings) -> Splits:

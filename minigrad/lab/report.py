@@ -2,7 +2,6 @@
 
 import base64
 import html
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,22 +10,10 @@ import numpy as np
 
 from minigrad.lab import summary
 from minigrad.lab.display import outcome
+from minigrad.viz import style
 
 if TYPE_CHECKING:
     from minigrad.lab.compare import Comparison, Settings
-
-# Okabe and Ito's colours, which colour-blind readers can tell apart; each norm keeps its own in every picture.
-_COLOURS = {
-    "light": {"none": "#767676", "batch": "#0072B2", "layer": "#D55E00", "instance": "#009E73", "group": "#B0578D"},
-    "dark": {"none": "#A8A8A8", "batch": "#56B4E9", "layer": "#F08A4B", "instance": "#2BC49A", "group": "#E08CC0"},
-}
-_OTHERS = {
-    "light": ("#8C6D00", "#5B4FC9", "#7A4B2A", "#C2185B", "#00838F", "#6A8F00", "#9C27B0"),
-    "dark": ("#F0E442", "#A79CF5", "#C99873", "#FF6F9C", "#4DD0E1", "#B5D66B", "#CE93D8"),
-}
-_MARKERS = "osD^vPX*"
-_INK = {"light": ("#FFFFFF", "#1F2328", "#D8DCE0"), "dark": ("#15181C", "#E6E8EA", "#3A4048")}
-
 
 # -- tables -----------------------------------------------------------------------------------------------
 
@@ -63,33 +50,24 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
 
     A line is the mean over the seeds; the band goes from the lowest to the highest.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    figure = style.picture(12.5, 4.1, theme)
     from matplotlib.ticker import LogLocator, NullFormatter
 
-    paper, ink, grid = _INK[theme]
-    figure = Figure(figsize=(12.5, 4.1), dpi=110, layout="constrained", facecolor=paper)
-    FigureCanvasAgg(figure)
+    ink = style.INK[theme]
     accuracy, loss, gradients = figure.subplots(1, 3)
     for axes in (accuracy, loss, gradients):
-        axes.set_facecolor(paper)
-        axes.tick_params(which="both", colors=ink, labelsize=9)
-        axes.grid(color=grid, linewidth=0.6)
-        axes.set_axisbelow(True)
-        for side, spine in axes.spines.items():
-            spine.set_visible(side in ("left", "bottom"))
-            spine.set_color(ink)
+        style.dress(axes, theme)
 
-    others = iter(_OTHERS[theme] * 9)
+    others = iter(style.OTHERS[theme] * 9)
     layers: list[str] = []
-    for norm, marker in zip(settings.norms, _MARKERS * 9, strict=False):
-        colour = _COLOURS[theme].get(norm) or next(others)
+    for norm, marker in zip(settings.norms, style.MARKERS * 9, strict=False):
+        colour = style.COLOURS[theme].get(norm) or next(others)
         mine = [run for run in runs if run["norm"] == norm and run.get("epochs") is not None]
         absent = any(run["norm"] == norm and run["status"] == "does not apply" for run in runs)
         label = f"{norm} (does not apply)" if absent else norm
-        style = {"color": colour, "label": label, "marker": marker, "markersize": 4, "linewidth": 1.8}
-        _band(accuracy, [[100 * e["test_accuracy"] for e in run["epochs"]] for run in mine], style)
-        _band(loss, [[e["train_loss"] for e in run["epochs"]] for run in mine], style)
+        line = {"color": colour, "label": label, "marker": marker, "markersize": 4, "linewidth": 1.8}
+        _band(accuracy, [[100 * e["test_accuracy"] for e in run["epochs"]] for run in mine], line)
+        _band(loss, [[e["train_loss"] for e in run["epochs"]] for run in mine], line)
         for run in mine:
             if run["status"] == "diverged":
                 x = run["diverged_at"] * settings.epochs / max(1, _steps(settings, run, runs))
@@ -102,7 +80,7 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
         first = [[np.nan if value is None else value for value in values] for values in first]
         if first:
             layers = mine[0]["layers"]
-            _band(gradients, first, style)
+            _band(gradients, first, line)
 
     accuracy.axhline(100 * settings.target, color=ink, linewidth=0.8, linestyle=(0, (4, 4)))
     accuracy.set_ylim(0, 101)
@@ -121,18 +99,8 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
     gradients.set_xlabel("input → output", color=ink, fontsize=9)
     handles, labels = accuracy.get_legend_handles_labels()
     if handles:
-        figure.legend(
-            handles,
-            labels,
-            loc="outside lower center",
-            ncols=min(len(labels), 7),
-            frameon=False,
-            labelcolor=ink,
-            fontsize=10,
-        )
-    file = io.BytesIO()
-    figure.savefig(file, format="png", metadata={"Software": None})
-    return file.getvalue()
+        style.legend(figure, handles, labels, theme)
+    return figure.bytes()
 
 
 def _band(axes: Any, curves: list[list[float]], style: dict[str, Any]) -> None:
