@@ -222,9 +222,10 @@ def adaptive_instance_norm(content: Any, style: Any, eps: float = 1e-5) -> Any:
         ValueError: another number of samples or channels; no axis of space; a content with one element of space.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Nothing changes in evaluation. The paper writes σ without saying which: its published code takes the unbiased
-    variance; here it is the biased one, as in all normalizations. PyTorch and Keras do not have it. For StyleGAN's
-    AdaIN, where γ and β are a learned linear map of a style *vector*, see `nn.AdaptiveInstanceNorm`.
+    Nothing changes in evaluation. The paper writes σ without saying which; here it is the biased one, as in all
+    normalizations and in the authors' program (which adds ε to the content's variance only). Popular copies of it take
+    the unbiased one. PyTorch and Keras do not have it. For StyleGAN's AdaIN, where γ and β are a learned linear map of
+    a style *vector*, see `nn.AdaptiveInstanceNorm`.
 
     Source: Huang & Belongie, "Arbitrary style transfer in real-time with adaptive instance normalization", arXiv
     1703.06868, equation 8.

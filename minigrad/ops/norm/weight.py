@@ -123,7 +123,7 @@ def weight_norm(v: Any, g: Any, dim: int | None = 0) -> Any:
 
     A gradient step on v moves at right angles to v, so v only ever grows, and as it grows its direction turns more
     slowly: the step size adjusts itself. Nothing is subtracted and no batch is looked at, so activations keep whatever
-    mean they have; see mean-only batch norm (section 2.3 of the paper) for the other half, and
+    mean they have; see mean-only batch norm (section 4 of the paper) for the other half, and
     `nn.utils.data_dependent_init` for a start that standardizes the pre-activations once.
 
     Shapes:
@@ -211,7 +211,7 @@ def weight_standardization(weight: Any, dim: int = 0, eps: float = 1e-10) -> Any
         weight: w, at least two-dimensional.
         dim: the axis of the output units: 0 for Linear and Conv, 1 for ConvTranspose.
         eps: ε, under the root. Weights are small, with a variance near 1/fan_in, so batch norm's 1e-5 would be felt
-            here; the authors' program adds 1e-5 to the *deviation*, which is about 1e-10 here.
+            here. The authors' program adds 1e-5 to the *deviation*, σ: that is ε = 2e-5·σ + 1e-10 here.
 
     Raises:
         ValueError: filters of a single weight, or an axis that is not there.
