@@ -195,6 +195,38 @@ def test_fixup_names_what_is_missing():
     assert not model[0].weight.data.any() and model[-1].weight.data.any()
 
 
+def test_a_shortcut_is_no_classifier():
+    """Zeros there would cut the way past the branch: nothing would reach the layers behind it."""
+    linear = nn.Linear(4, 4)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Linear(4, 3)
+            self.block = nn.FixupBlock(nn.Linear(4, 4), nn.Linear(4, 4), shortcut=linear)
+
+    model = init.fixup_(Net())
+    assert linear.weight.data.any() and not model.head.weight.data.any()
+    init.fixup_(model.block)
+    assert linear.weight.data.any()
+
+
+def test_fixup_starts_parametrized_layers():
+    """Their weight is computed: to fill it in place would change nothing."""
+    model, twin = residual(3), residual(3)
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    for layer in layers:
+        nn.utils.parametrizations.weight_norm(layer)
+    mg.manual_seed(3)
+    init.fixup_(model)
+    for layer in layers:
+        nn.utils.parametrize.remove_parametrizations(layer, "weight")
+    mg.manual_seed(3)
+    expected = init.fixup_(twin).state_dict()
+    for name, values in model.state_dict().items():
+        np.testing.assert_allclose(values.data, expected[name].data, rtol=1e-6, err_msg=name)
+
+
 def test_fixup_asks_any_module_for_its_branch():
     class Block(nn.Module):
         def __init__(self):

@@ -306,7 +306,7 @@ def fixup_(model: Any, classifier: Any = None, mode: str = "fan_in") -> Any:
     Args:
         model: a module with `nn.FixupBlock`s in it, or other blocks that have a method `residual_layers()`, which
             lists the weight layers of the branch.
-        classifier: the last layer; by default, the last Linear or convolution in `model` outside branches.
+        classifier: the last layer; by default, the last Linear or convolution in `model` that is not in a block.
         mode: "fan_in" or "fan_out", as for `kaiming_normal_`.
 
     Returns:
@@ -337,7 +337,8 @@ def fixup_(model: Any, classifier: Any = None, mode: str = "fan_in") -> Any:
     inside = {layer for branch in branches for layer in branch}
     others = [layer for layer in model.modules() if _adds_up_products(layer) and layer not in inside]
     if classifier is None:
-        classifier = others[-1] if others else None
+        in_blocks = {layer for block in blocks for layer in block.modules()}  # a shortcut, for instance
+        classifier = next((layer for layer in reversed(others) if layer not in in_blocks), None)
     elif classifier not in others:
         raise ValueError("fixup_: the classifier must be a layer of the model outside its residual branches")
 
@@ -361,11 +362,13 @@ def _adds_up_products(layer: Any) -> bool:
 
 def _start(layer: Any, factor: float, mode: str) -> None:
     """The layer's weight as by He et al., times a factor; its bias 0."""
-    if factor:
-        kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu")
-        with no_grad():
-            layer.weight.mul_(factor)
-    else:
-        zeros_(layer.weight)
+    with no_grad():
+        weight = layer.weight
+        if factor:
+            kaiming_normal_(weight, mode=mode, nonlinearity="relu").mul_(factor)
+        else:
+            zeros_(weight)
+        if layer.weight is not weight:  # it is parametrized: computed, and so to be assigned
+            layer.weight = weight
     if getattr(layer, "bias", None) is not None:
         zeros_(layer.bias)
