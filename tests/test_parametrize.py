@@ -318,6 +318,8 @@ def test_errors_say_what_is_wrong():
     register_parametrization(layer, "weight", Square())
     with pytest.raises(ValueError, match=r"keeps shape and dtype"):
         register_parametrization(layer, "weight", Wider())
+    with pytest.raises(ValueError, match=r"WeightNorm makes a tensor of several originals.*where Square is already"):
+        weight_norm(layer)
     with pytest.raises(ValueError, match=r"original has shape \(2, 3\)"):
         layer.weight = mg.ones(3, 3)
     with pytest.raises(TypeError, match="can only be set to a tensor, not to a float"):

@@ -368,7 +368,7 @@ def _start(layer: Any, factor: float, mode: str) -> None:
             kaiming_normal_(weight, mode=mode, nonlinearity="relu").mul_(factor)
         else:
             zeros_(weight)
-        if layer.weight is not weight:  # it is parametrized: computed, and so to be assigned
+        if "weight" not in layer._parameter_names:  # it is parametrized: computed, and so to be assigned
             layer.weight = weight
     if getattr(layer, "bias", None) is not None:
         zeros_(layer.bias)

@@ -313,7 +313,8 @@ def register_parametrization(
         The module.
 
     Raises:
-        ValueError: no such tensor, or the parametrization makes another shape or dtype of it.
+        ValueError: no such tensor; the parametrization makes another shape or dtype of it; or it takes several
+            originals, as weight norm does, and is not the first on this tensor.
         TypeError: something that is not a module, or does not return tensors.
 
     A single original is the parameter that was there, the same object: an optimizer that holds it goes on working.
@@ -344,6 +345,13 @@ def register_parametrization(
         parts = module.parametrizations[tensor_name]
         with no_grad():
             value = parts()
+            inverse = getattr(parametrization, "right_inverse", None)
+            if inverse is not None and not isinstance(inverse(value), Tensor):
+                raise ValueError(
+                    f"register_parametrization: {type(parametrization).__name__} makes a tensor of several originals, "
+                    f"so it must be the first on {tensor_name!r}, where {type(parts[-1]).__name__} is already; call "
+                    f"remove_parametrizations(module, {tensor_name!r}) before, and register the others again after it"
+                )
             _check_same(parametrization, value, parametrization(value), unsafe)
         parts.append(parametrization)
         parts.unsafe |= unsafe
