@@ -183,6 +183,18 @@ def test_copies_are_independent(duplicate: Any):
     assert is_parametrized(layer, "weight")
 
 
+def test_a_shallow_copy_shares_tensors_and_nothing_else():
+    layer = weight_norm(nn.Linear(3, 2))
+    names = list(layer.state_dict())
+    twin = copy.copy(layer)
+    assert twin.parametrizations.weight.original0 is layer.parametrizations.weight.original0
+    remove_parametrizations(twin, "weight")
+    twin.extra = nn.Parameter(mg.ones(1))
+    assert is_parametrized(layer, "weight") and list(layer.state_dict()) == names
+    assert layer(mg.ones(1, 3)).shape == (1, 2)
+    assert list(twin.state_dict()) == ["bias", "weight", "extra"] and type(twin) is nn.Linear
+
+
 def test_state_dictionaries_are_saved_and_loaded(tmp_path: Any):
     def make() -> nn.Module:
         return nn.Sequential(

@@ -59,6 +59,14 @@ class Module:
     def __init__(self) -> None:
         pass
 
+    def __copy__(self) -> Self:
+        """A shallow copy: another module with the same tensors and submodules, and a list of its own of them."""
+        cls = type(self)
+        twin = cls.__new__(cls)
+        names = {key: self.__dict__[key].copy() for key in ("_parameter_names", "_buffer_names", "_module_names")}
+        twin.__dict__.update(self.__dict__ | names)
+        return twin
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes. To be written by each subclass."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward(self, ...)")

@@ -25,6 +25,7 @@ for the buffer `_u` of the first parametrization.
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from functools import cache
 from typing import Any, TypeVar
 
@@ -213,6 +214,11 @@ class _Parametrized(Module):
 
     def __dir__(self) -> Any:
         return [*super().__dir__(), *self.parametrizations]
+
+    def __copy__(self) -> Any:
+        twin = super().__copy__()
+        twin.__dict__["parametrizations"] = copy(self.parametrizations)  # to be taken off one by one
+        return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         # This class has no place in any file from where a pickle could import it: it is made anew.
