@@ -112,6 +112,9 @@ def _norms(arguments: argparse.Namespace, parser: _Parser) -> int:
         parser.error(str(error))
     except BrokenPipeError:  # as in `minigrad norms | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:  # a disk that is full
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -244,6 +244,27 @@ def test_ctrl_c_keeps_what_is_done_and_resume_ends_the_same(tmp_path, capsys, mo
     assert not (folder / "checkpoint.npz").exists()
 
 
+def test_ctrl_c_while_the_report_is_drawn(tmp_path, capsys, monkeypatch):
+    def draw(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(lab.report, "write_report", draw)
+        assert cli.main(["compare", *SMALL, "--norm", "none", "--out", str(folder)]) == 130
+    assert f"minigrad compare --resume {folder}" in capsys.readouterr().out
+    assert cli.main(["compare", "--resume", str(folder)]) == 0
+    assert (folder / "report.html").exists()
+
+
+def test_a_norm_that_does_not_apply_says_why_also_alone(tmp_path, capsys):
+    arguments = ["--model", "mlp", "--norm", "spade", "--epochs", "1", "--out", str(tmp_path / "run")]
+    assert cli.main(["compare", *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "spade does not apply: γ and β come from a second input, a map of labels" in out
+    assert " 1 epoch\n" in out
+
+
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 def test_a_real_ctrl_c_ends_in_good_order(tmp_path):
     command = [sys.executable, "-m", "minigrad", "compare", *SMALL, "--epochs", "4000", "--out", str(tmp_path / "run")]
@@ -278,6 +299,8 @@ def test_a_real_ctrl_c_ends_in_good_order(tmp_path):
         (["compare", "--norm", "batch,BatchNorm2d"], "once"),
         (["compare", "--depth", "0"], "--depth must be at least 1"),
         (["compare", "--norm", "batch,batch"], "once"),
+        (["compare", "--norm", ","], "--norm: at least one"),
+        (["compare", "--seeds", "0"], "--seeds: at least one"),
         (["compare", "--seeds", "x"], "number of seeds"),
         (["compare", "--resume", "runs/1", "--lr", "1"], "leave out --lr"),
     ],

@@ -365,6 +365,18 @@ def test_a_reader_may_close_the_pipe(tmp_path: Path):
     assert process.returncode == 0
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_named(tmp_path: Path):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "minigrad", "norms"], stdout=full, stderr=subprocess.PIPE, cwd=tmp_path,
+            env=environment, text=True,
+        )  # fmt: skip
+    assert result.returncode == 1
+    assert result.stderr.startswith("minigrad norms: [Errno 28]") and "Traceback" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("wrong", "right"), [("gruop", "group"), ("leyer", "layer"), ("batch_renrom", "batch_renorm")]
 )

@@ -72,12 +72,13 @@ class Settings:
             raise ValueError(f"--lr must be positive, and is {self.lr}")
         if not 0 < self.target <= 1:
             raise ValueError(f"--target is an accuracy above 0 and at most 1 (such as 0.95), and is {self.target}")
-        if not self.seeds:
-            raise ValueError("--seeds: at least one")
         for option in ("norms", "seeds"):
             values = getattr(self, option)
-            if not values or len(set(values)) != len(values):
-                raise ValueError(f"--{option.removesuffix('s') if option == 'norms' else option}: name each once")
+            flag = "--norm" if option == "norms" else "--seeds"
+            if not values:
+                raise ValueError(f"{flag}: at least one")
+            if len(set(values)) != len(values):
+                raise ValueError(f"{flag}: name each once")
         if any(seed < 0 for seed in self.seeds):
             raise ValueError("--seeds: seeds are numbers from 0 on")
 
@@ -89,10 +90,11 @@ class Settings:
     def lines(self) -> list[tuple[str, str]]:
         """The settings in words, for the terminal and the report."""
         where = f" from {self.data_dir}" if self.data_dir else ""
+        epochs = "1 epoch" if self.epochs == 1 else f"{self.epochs} epochs"
         return [
             ("network", f"{self.model}, {self.depth} layers of width {self.width}, {self.activation}"),
             ("data", self.data + where),
-            ("training", f"{self.optimizer}, lr {self.lr:g}, batches of {self.batch_size}, {self.epochs} epochs"),
+            ("training", f"{self.optimizer}, lr {self.lr:g}, batches of {self.batch_size}, {epochs}"),
             ("norms", ", ".join(self.norms)),
             ("seeds", ", ".join(map(str, self.seeds))),
             ("target", f"{100 * self.target:g} % on the test set"),
@@ -259,14 +261,9 @@ def compare(settings: Settings | None = None, out: Path | None = None, resume: P
     line()
     steps = settings.epochs * (len(samples.train) // settings.batch_size)
     display = Bars(comparison.plan, steps, console) if console.is_terminal else Lines(comparison.plan, line)
-    interrupted = False
-    try:
-        comparison.run(samples, display)
-    except KeyboardInterrupt:
-        interrupted = True
 
-    rows = comparison.rows()
-    if comparison.runs:
+    def show() -> None:
+        rows = comparison.rows()
         line()
         if console.is_terminal:
             console.print(report.rich_table(settings, rows))
@@ -276,6 +273,17 @@ def compare(settings: Settings | None = None, out: Path | None = None, resume: P
         for sentence in summary.verdict(comparison.runs, rows):
             line(sentence)
         report.write_report(comparison, write)
+
+    interrupted = False
+    try:
+        comparison.run(samples, display)
+    except KeyboardInterrupt:
+        interrupted = True
+    try:
+        if comparison.runs:
+            show()
+    except KeyboardInterrupt:  # all runs are kept; the report is written by --resume
+        interrupted = True
     line()
     if interrupted:
         done, total = len(comparison.runs), len(comparison.plan)

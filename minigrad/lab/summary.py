@@ -126,8 +126,9 @@ def winner(rows: list[dict[str, Any]]) -> str | None:
 def verdict(runs: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:
     """Who wins, in sentences, and how sure that is."""
     best = winner(rows)
+    inapplicable = [f"{row['norm']} does not apply: {row['why_not']}." for row in rows if row["why_not"]]
     if best is None:
-        return ["No run finished, so nobody wins."]
+        return ["No run finished, so nobody wins.", *inapplicable]
     by_norm = {row["norm"]: row for row in rows}
     sentences = [f"{best} wins with {100 * by_norm[best]['accuracy_mean']:.1f} % on the test images."]
     close = [row["norm"] for row in rows if row["norm"] != best and not _clearly_behind(runs, row["norm"], best)]
@@ -156,8 +157,7 @@ def verdict(runs: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]
             sentences.append(f"Clearly better than no norm: {', '.join(helped)}.")
         if hurt:
             sentences.append(f"Clearly worse than no norm: {', '.join(hurt)}.")
-    sentences.extend(f"{row['norm']} does not apply: {row['why_not']}." for row in rows if row["why_not"])
-    return sentences
+    return sentences + inapplicable
 
 
 def _clearly_behind(runs: list[dict[str, Any]], norm: str, best: str) -> bool:
