@@ -393,6 +393,15 @@ def test_every_layer_with_averages_takes_part(name, layer_by_layer):
         assert moves != np.array_equal(values.numpy(), before[key]), key
 
 
+@pytest.mark.parametrize("ghost_size", [1, 4, 9])
+def test_a_ghost_of_one_passes_through_and_counts(ghost_size):
+    x = 3 + random(19, 4)  # parts of 10 and 9: with ghosts of 4 the second ends in one, with ghosts of 9 the first
+    model = nn.Sequential(nn.GhostBatchNorm1d(4, ghost_size), nn.BatchNorm1d(4)).double()
+    recompute_statistics(model, parts(x, 10, 9))
+    np.testing.assert_allclose(model[0].running_var.numpy(), x.var(0, ddof=1), rtol=1e-12)
+    assert model.training
+
+
 def test_evo_norm_has_a_variance_only():
     layer, x = nn.EvoNormB0(2).double(), random(7, 2, 5)
     recompute_statistics(layer, parts(x, 3, 4))

@@ -5,6 +5,7 @@ from typing import Any
 from minigrad.autograd import Tensor
 from minigrad.nn import functional as F
 from minigrad.nn.norm.batch import _BatchNorm
+from minigrad.nn.norm.population import has_variance
 
 
 class _GhostBatchNorm(_BatchNorm):
@@ -45,6 +46,10 @@ class _GhostBatchNorm(_BatchNorm):
         if moves:
             self.count_batch(input, by=-(-input.shape[0] // self.ghost_size))
         return y
+
+    def has_variance(self, x: Any) -> bool:
+        """Has the smallest ghost, the last, more than one value per channel? (See `population`.)"""
+        return has_variance(x[: len(x) % self.ghost_size or self.ghost_size])
 
     def extra_repr(self) -> str:
         return f"{self.num_features}, ghost_size={self.ghost_size}, {super().extra_repr().partition(', ')[2]}"

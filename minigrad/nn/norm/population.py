@@ -7,6 +7,9 @@ A layer with running averages has a method `population_statistics()`, which retu
     count       0 if nothing was added
 
 or None where the layer keeps no averages. Here are the two that the layers of batch and instance norm use.
+
+Meanwhile the layer normalizes by its batches, where `has_variance(x)` says that it can; a layer that asks for more
+than one value per channel has a method of that name.
 """
 
 from typing import Any
@@ -15,6 +18,11 @@ import numpy as np
 
 from minigrad.ops.norm.batch import channel_axes
 from minigrad.ops.norm.moments import Moments
+
+
+def has_variance(x: Any) -> bool:
+    """Does this input, an array, have more than one value per channel? One has no variance to normalize by."""
+    return x.ndim < 2 or x.size != x.shape[1]
 
 
 class ChannelPopulation:

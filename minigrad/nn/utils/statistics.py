@@ -9,6 +9,7 @@ import numpy as np
 from minigrad.autograd import Tensor, no_grad
 from minigrad.autograd.tensor import raw
 from minigrad.nn.module import Module
+from minigrad.nn.norm.population import has_variance
 
 
 def _with_averages(model: Module, op: str) -> list[Any]:
@@ -52,8 +53,8 @@ def recompute_statistics(
     - by the statistics of the mini-batch, as in training. Then one pass over the loader is enough for all layers.
       The first norm's statistics do not depend on how the set is cut in batches; those of deeper ones do, a little.
       This is the population estimate of Ioffe & Szegedy, and "PreciseBN" of Wu & Johnson, who find that batches
-      of the size used in training are right for it. (A batch with a single value per channel has no variance and
-      passes through as in evaluation; it counts, too.)
+      of the size used in training are right for it. (A batch with a single value per channel, or with a ghost
+      of one, has no variance and passes through as in evaluation; it counts, too.)
     - by their own new statistics, as in the evaluation to come: `layer_by_layer=True`. Then each layer waits for
       those before it, which takes one pass for each. In evaluation every batch norm's x̂ then has, over the training
       set, mean 0 and variance 1 (up to ε and n/(n − 1)), and nothing depends on the batches.
@@ -127,8 +128,7 @@ def _go_once(model: Module, layers: list[Any], loader: Any, run: Any, put_back: 
 
     def see(layer: Any, x: Any) -> None:
         populations[layer].add(x)
-        # A single value per channel has no variance to normalize by.
-        layer.training = x.ndim < 2 or x.size != x.shape[1]
+        layer.training = getattr(layer, "has_variance", has_variance)(x)
 
     handles = _watch(layers, see)
     try:
