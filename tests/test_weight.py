@@ -288,6 +288,8 @@ def test_spectral_norm_of_a_vector_is_its_length():
     w = random(4)
     gradcheck(layer.parametrizations.weight[0], [w])
     gradgradcheck(layer.parametrizations.weight[0], [w])
+    large = np.float32([0, 3e30, 4e30])  # float32 has no squares of these
+    np.testing.assert_allclose(values(layer.parametrizations.weight[0](mg.tensor(large))), [0, 0.6, 0.8], rtol=1e-6)
 
 
 def test_spectral_norm_of_large_and_small_weights_in_float32():

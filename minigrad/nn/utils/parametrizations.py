@@ -289,7 +289,7 @@ class SpectralNorm(Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         if weight.ndim == 1:
-            return weight / (weight * weight).sum().clip(self.eps**2).sqrt()
+            return F.normalize(weight, dim=0, eps=self.eps)
         return F.spectral_norm(weight, self._u, self._v, self.n_power_iterations, self.dim, self.eps, self.training)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
