@@ -132,8 +132,8 @@ def test_weight_norm_refuses_what_does_not_fit():
     with pytest.raises(TypeError, match="expected a module, not a Tensor"):
         weight_norm(random(2, 2))  # pyright: ignore[reportArgumentType]
     layer = weight_norm(nn.Linear(2, 2))
-    with pytest.raises(TypeError, match="forward"):
-        weight_norm(layer)  # the second one has one original only
+    with pytest.raises(ValueError, match="makes a tensor of several originals, so it must be the first on 'weight'"):
+        weight_norm(layer)
 
 
 # -- weight standardization ----------------------------------------------------------------------------------
