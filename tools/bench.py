@@ -112,6 +112,8 @@ def norm_layer(lib: Any, norm: str, shape: tuple[int, ...]) -> Any:
     nn, channels = lib.nn, shape[1]
     if norm == "batch":
         return nn.BatchNorm2d(channels) if len(shape) == 4 else nn.BatchNorm1d(channels)
+    if norm == "evaluated batch":
+        return norm_layer(lib, "batch", shape).eval()
     if norm == "layer":
         return nn.LayerNorm(shape[1:] if len(shape) == 4 else shape[-1])
     if norm == "instance":
@@ -124,6 +126,7 @@ def norm_layer(lib: Any, norm: str, shape: tuple[int, ...]) -> Any:
 def norm_cases() -> Iterator[Case]:
     shapes = {
         "batch": [*FEATURES, (8, 16, 64), *MAPS],
+        "evaluated batch": [*FEATURES[:6], (8, 16, 64), *MAPS[:8]],
         "layer": [*FEATURES, *TOKENS, (8, 64, 8, 8), (32, 16, 8, 8), (64, 64, 56, 56)],
         "instance": [(8, 16, 64), *MAPS],
         "group": [(32, 64), (32, 256), (64, 10), (4096, 1024), (8, 16, 64), *MAPS],

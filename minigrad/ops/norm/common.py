@@ -199,10 +199,7 @@ class ChannelNorm(FusedNorm):
     def normalize(self, x: Any, gamma: Any, beta: Any, y: Any) -> None:
         self.stats = stats = np.empty((4, self.parameters), x.dtype)
         if self.given is not None:
-            mu, variance = self.given
-            stats[0], stats[1], stats[3] = mu, 0, variance
-            with np.errstate(all="ignore"):  # a variance that is negative, or 0 without ε, shows in the result
-                stats[2] = 1 / np.sqrt(np.asarray(variance, np.float64) + self.eps)
+            kernels.given_stats(self.parameters, *self.given, self.eps, stats)
         self.run_forward(x, gamma, beta, y, self.given is not None)
 
     def run_forward(self, x: Any, gamma: Any, beta: Any, y: Any, given: bool) -> None:
