@@ -1,1 +1,19 @@
 """Pictures of computation graphs and of training."""
+
+from minigrad.viz.averages import running_statistics, true_statistics
+from minigrad.viz.boundaries import BoundaryMovie, decision_boundary
+from minigrad.viz.convolutions import feature_maps, filters
+from minigrad.viz.loss_landscape import Landscape, directions, landscape, landscapes
+
+__all__ = [
+    "BoundaryMovie",
+    "Landscape",
+    "decision_boundary",
+    "directions",
+    "feature_maps",
+    "filters",
+    "landscape",
+    "landscapes",
+    "running_statistics",
+    "true_statistics",
+]

@@ -1,7 +1,11 @@
 """Files that are either whole or not there."""
 
+import io
 import os
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 
 def write(path: str | Path, content: bytes) -> None:
@@ -13,3 +17,12 @@ def write(path: str | Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_arrays(path: str | Path, **arrays: Any) -> None:
+    """Write arrays to an .npz file, to be read by `numpy.load(path)`; whole or not at all."""
+    if Path(path).suffix != ".npz":
+        raise ValueError(f"save({str(path)!r}): numbers are written to an .npz file")
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    write(path, file.getvalue())

@@ -16,6 +16,33 @@ OTHERS = {
     "light": ("#8C6D00", "#5B4FC9", "#7A4B2A", "#C2185B", "#00838F", "#6A8F00", "#9C27B0"),
     "dark": ("#F0E442", "#A79CF5", "#C99873", "#FF6F9C", "#4DD0E1", "#B5D66B", "#CE93D8"),
 }
+# For the classes of a data set: the same colours, in an order that keeps neighbours apart.
+CLASSES = {
+    "light": [
+        "#0072B2",
+        "#D55E00",
+        "#009E73",
+        "#B0578D",
+        "#8C6D00",
+        "#5B4FC9",
+        "#767676",
+        "#7A4B2A",
+        "#C2185B",
+        "#00838F",
+    ],
+    "dark": [
+        "#56B4E9",
+        "#F08A4B",
+        "#2BC49A",
+        "#E08CC0",
+        "#F0E442",
+        "#A79CF5",
+        "#A8A8A8",
+        "#C99873",
+        "#FF6F9C",
+        "#4DD0E1",
+    ],
+}
 MARKERS = "osD^vPX*"
 PAPER = {"light": "#FFFFFF", "dark": "#15181C"}
 INK = {"light": "#1F2328", "dark": "#E6E8EA"}
@@ -38,8 +65,8 @@ def sequential(theme: str) -> Any:
     """The colour map for amounts, which begins at the colour of the paper."""
     maps = require("matplotlib.colors", extra="viz", what="a picture")
     steps = {
-        "light": ("#FFFFFF", "#CFE3F1", "#7FB6DA", "#0072B2", "#003B66"),
-        "dark": ("#15181C", "#16405F", "#1F78B0", "#56B4E9", "#E3F4FF"),
+        "light": ("#FFFFFF", "#F3F0C4", "#A8DBC0", "#3DA3C4", "#1B5FA8", "#0B2260"),
+        "dark": ("#15181C", "#1F3A6E", "#1F72A8", "#3FB5B0", "#B4E2A0", "#FBF8CF"),
     }
     return maps.LinearSegmentedColormap.from_list(f"amount-{theme}", steps[theme])
 
@@ -61,13 +88,13 @@ def depth_colours(count: int, theme: str) -> list[Any]:
     return [matplotlib.colormaps["viridis"](low + (high - low) * i / max(1, count - 1)) for i in range(count)]
 
 
-def picture(width: float, height: float, theme: str) -> "Picture":
+def picture(width: float, height: float, theme: str, layout: Any = "constrained") -> "Picture":
     """An empty figure on the paper of a theme. It belongs to no window, so it works without a display."""
     check_theme(theme)
     require("matplotlib.figure", extra="viz", what="a picture")
     from minigrad.viz.picture import Picture
 
-    return Picture(figsize=(width, height), dpi=110, layout="constrained", facecolor=PAPER[theme])
+    return Picture(figsize=(width, height), dpi=110, layout=layout, facecolor=PAPER[theme])
 
 
 def dress(axes: Any, theme: str, title: str = "", x: str = "", y: str = "", grid: bool = True) -> None:
