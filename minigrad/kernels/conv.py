@@ -9,15 +9,26 @@ with zeros (o: output channel, c: input channel, t: position within the kernel, 
 The gradient with respect to the input is a `correlate` again: with stride 1 one over g, with the kernel
 turned round; with stride s one for each of the s residues that an input position has modulo s.
 
-**How they are fast.** An image is first copied into a buffer where it is padded, and where the pixels that
-one tap of the kernel visits are neighbours: with stride 2 all even columns come before all odd ones. In that
-buffer each tap is the whole output image, shifted by a constant, so the innermost loop runs over the entire
-image and not over a short row. At the end of each row it computes a few values that nobody asked for
-(positions that straddle two rows), which costs less than starting anew. Small images of several samples are
-interleaved (the sample is the last axis), which makes the run longer without waste. The innermost loop
-combines four taps and four channels: sixteen multiply-adds for twelve memory accesses, all in the L1 cache.
-That is what makes it arithmetic-bound. There is no big im2col matrix: writing it would cost more than the
-arithmetic.
+**How they are fast.** The textbook way, im2col, copies the image once for each position of the kernel (each *tap*),
+and multiplies two matrices; writing that copy costs more than the arithmetic. Here the image is copied once, into a
+buffer where it is padded, and where the pixels that one tap visits are neighbours: with stride 2 all even ones come
+before all odd ones. A tap then is the whole output, shifted by a constant::
+
+    image, padded      0 a b c d e f 0         stride 2, three weights: the taps see 0bd, ace, bdf
+    buffer             0 b d f a c e 0         phase 0 (the even pixels), then phase 1 (the odd ones)
+    tap 0, shift 0     0 b d
+    tap 1, shift 4             a c e
+    tap 2, shift 1       b d f
+
+With several rows it is the same. An output of 2 rows of 3, out of an image whose padded rows have 5 pixels, is one
+run of 8 values, `y y y · · y y y`. The innermost loop goes over the entire run, and not over three values at a time;
+the dots, which straddle two rows, are computed in vain, which costs less than starting anew at each row.
+
+Small images of several samples are interleaved (the sample is the last axis): the run gets longer without waste. The
+innermost loop combines four taps and four channels: sixteen multiply-adds for twelve memory accesses, all in the L1
+cache. That is what makes it arithmetic-bound.
+
+(−(−a // b) is a/b rounded up, here as elsewhere.)
 """
 
 import math
@@ -35,82 +46,99 @@ RUN = 700  # shorter runs are made longer by interleaving samples
 Size = tuple[int, ...]
 
 
-class Plan(NamedTuple):
-    """Where everything lies in the buffer; depends on shapes only, and is computed once for each."""
+class Layout(NamedTuple):
+    """Where everything lies in the buffer. It depends on shapes only, and is computed once for each."""
 
     samples: int  # how many samples are interleaved
-    rows: Any  # for each row of the buffer: first source pixel (−1: none), first and last column to fill
+    rows: Any  # for each row of the buffer: the source of its first pixel (−1: all zeros), first and last column
     row_length: int
-    step: int  # distance of two neighbouring source pixels: the stride of the last axis
+    step: int  # distance, in the image, of two pixels that are neighbours in the buffer: the stride of the last axis
     channel: int  # length of one channel in the buffer
-    taps: Any  # by how much each (channel, tap) is shifted; the list is filled up to a multiple of four
+    taps: Any  # the shift of each (channel, tap); the list is filled up to a multiple of four
     run: int  # length of the innermost run, a multiple of eight
     starts: Any  # where in the run each row of the output starts
     width: int  # length of an output row
 
 
+def three(sizes: Any, fill: int = 1) -> Size:
+    """One, two or three numbers as three: a 1-d or 2-d image is a 3-d one of depth 1."""
+    return (fill,) * (3 - len(sizes)) + tuple(sizes)
+
+
 @lru_cache(maxsize=512)
-def plan(
+def lay_out(
     image: Size, kernel_size: Size, out: Size, stride: Size, dilation: Size, padding: Size, channels: int, batch: int
-) -> Plan:
-    """Lay out the buffer for images of size `image` (3 axes), `padding` being what lies before each axis."""
-    residues, lengths, tap_axes = [], [], []
+) -> Layout:
+    """The layout for a batch of images of size `image`, `padding` being what lies before each axis."""
+    image, kernel_size, out, stride, dilation = map(three, (image, kernel_size, out, stride, dilation))
+    padding = three(padding, 0)
+
+    # Pixel stride·q + residue of a padded axis is number q of that residue's phase. Tap t begins at pixel dilation·t.
+    phases, lengths, first_pixels = [], [], []
     for k, o, s, d in zip(kernel_size, out, stride, dilation, strict=True):
-        found = sorted({i * d % s for i in range(k)})
-        residues.append(found)
-        lengths.append(o + (k - 1) * d // s)
-        tap_axes.append([(found.index(i * d % s), i * d // s) for i in range(k)])
+        needed = sorted({t * d % s for t in range(k)})
+        phases.append(needed)
+        lengths.append(o + (k - 1) * d // s)  # the last tap begins latest, and takes o pixels, too
+        first_pixels.append([(needed.index(t * d % s), t * d // s) for t in range(k)])  # (phase, q)
     depth, height, width = lengths
-    pixels = depth * height * width
+
     run = (out[0] - 1) * height * width + (out[1] - 1) * width + out[2]
     blocks = -(-batch // min(batch, -(-RUN // run)))
-    samples = -(-batch // blocks)
+    samples = -(-batch // blocks)  # the batch, spread evenly over the blocks
 
     rows = []
-    for rd, rh, rw in product(*residues):
-        first = max(0, -((rw - padding[2]) // stride[2]))
-        last = min(width, -((rw - padding[2] - image[2]) // stride[2]))
-        for qd, qh in product(range(depth), range(height)):
-            i, j = qd * stride[0] + rd - padding[0], qh * stride[1] + rh - padding[1]
+    for residue_d, residue_h, residue_w in product(*phases):
+        offset = residue_w - padding[2]  # column q comes from column stride·q + offset, if there is one
+        first = max(0, -(offset // stride[2]))
+        last = min(width, -((offset - image[2]) // stride[2]))
+        for q_d, q_h in product(range(depth), range(height)):
+            i = q_d * stride[0] + residue_d - padding[0]
+            j = q_h * stride[1] + residue_h - padding[1]
             if 0 <= i < image[0] and 0 <= j < image[1] and first < last:
-                source = (i * image[1] + j) * image[2] + first * stride[2] + rw - padding[2]
-                rows.append((source, first, last))
+                rows.append(((i * image[1] + j) * image[2] + first * stride[2] + offset, first, last))
             else:
                 rows.append((-1, 0, 0))
     channel = len(rows) * width * samples
 
     taps = []
     for c in range(channels):
-        for (fd, qd), (fh, qh), (fw, qw) in product(*tap_axes):
-            phase = (fd * len(residues[1]) + fh) * len(residues[2]) + fw
-            taps.append(c * channel + (phase * pixels + (qd * height + qh) * width + qw) * samples)
-    taps += [channels * channel] * (-len(taps) % 4)  # these point at zeros
+        for (phase_d, q_d), (phase_h, q_h), (phase_w, q_w) in product(*first_pixels):
+            phase = (phase_d * len(phases[1]) + phase_h) * len(phases[2]) + phase_w
+            pixel = ((phase * depth + q_d) * height + q_h) * width + q_w
+            taps.append(c * channel + pixel * samples)
+    taps += [channels * channel] * (-len(taps) % 4)  # these point at the zeros behind the last channel
 
-    run = ((run - 1) * samples + samples + 7) // 8 * 8
     starts = [(d * height + h) * width * samples for d, h in product(range(out[0]), range(out[1]))]
-    return Plan(
-        samples,
-        np.array(rows, dtype=np.int64).reshape(-1, 3),
-        width,
-        stride[2],
-        channel,
-        np.array(taps, dtype=np.int64),
-        run,
-        np.array(starts, dtype=np.int64),
-        out[2],
+    return Layout(
+        samples=samples,
+        rows=np.array(rows, dtype=np.int64).reshape(-1, 3),
+        row_length=width,
+        step=stride[2],
+        channel=channel,
+        taps=np.array(taps, dtype=np.int64),
+        run=-(-run * samples // 8) * 8,
+        starts=np.array(starts, dtype=np.int64),
+        width=out[2],
     )
 
 
+# -- kernels ----------------------------------------------------------------------------------------------
+
+# An index made unsigned, np.uintp(i), spares the test for negative indices, which would keep a loop from being
+# vectorized.
+
+
 @inline
-def pack(x, n0, n1, c0, c1, samples, rows, row_length, step, channel, run):
-    """Samples n0 … n1 and channels c0 … c1 of x in the buffer, padded, with a run of zeros at the end."""
-    buffer = np.zeros((c1 - c0) * channel + run + 8, x.dtype)
+def pack(x, n0, n1, c0, c1, layout):
+    """The buffer of samples n0 … n1 and channels c0 … c1 of x, with a run of zeros at the end."""
+    samples, step = layout.samples, layout.step
+    buffer = np.zeros((c1 - c0) * layout.channel + layout.run + 8, x.dtype)
     for c in range(c0, c1):
-        for r in range(rows.shape[0]):
-            source, first, last = rows[r]
+        for r in range(layout.rows.shape[0]):
+            source, first, last = layout.rows[r]
             if source < 0:
                 continue
-            to = (c - c0) * channel + (r * row_length + first) * samples
+            to = (c - c0) * layout.channel + (r * layout.row_length + first) * samples
             if n1 - n0 > last - first:  # the longer loop goes inside
                 for q in range(last - first):
                     for n in range(n1 - n0):
@@ -125,7 +153,6 @@ def pack(x, n0, n1, c0, c1, samples, rows, row_length, step, channel, run):
 @inline
 def add_four_taps_to_four(acc, start, length, run, x, x0, x1, x2, x3, w, o, k):
     """acc[i, j] += Σ_t w[o + i, k + t] · x[x_t + j], for four rows i and four taps t."""
-    # An unsigned index spares the test for negative indices, which would keep the loop from being vectorized.
     w00, w01, w02, w03 = w[o, k], w[o, k + 1], w[o, k + 2], w[o, k + 3]
     w10, w11, w12, w13 = w[o + 1, k], w[o + 1, k + 1], w[o + 1, k + 2], w[o + 1, k + 3]
     w20, w21, w22, w23 = w[o + 2, k], w[o + 2, k + 1], w[o + 2, k + 2], w[o + 2, k + 3]
@@ -151,10 +178,9 @@ def add_four_taps_to_one(acc, start, length, x, x0, x1, x2, x3, w, o, k):
 
 
 @kernel
-def correlate_kernel(
-    x, w, bias, groups, splits, samples, rows, row_length, step, channel, taps, run, starts, width, out
-):
-    """out = bias + x * w. A task is a block of samples, one group, and a part of its output channels."""
+def correlate_kernel(x, w, bias, groups, splits, layout, out):
+    """out = bias + x ⋆ w. A task: a block of samples, one group, and one of `splits` parts of its output channels."""
+    samples, taps, run, starts, width = layout.samples, layout.taps, layout.run, layout.starts, layout.width
     per_group_in, per_group_out = x.shape[1] // groups, w.shape[0] // groups
     part = -(-per_group_out // (4 * splits)) * 4
     blocks = -(-x.shape[0] // samples)
@@ -164,10 +190,8 @@ def correlate_kernel(
         group = task // splits % groups
         o_from = group * per_group_out + task % splits * part
         o_to = min(o_from + part, (group + 1) * per_group_out)
-        buffer = pack(
-            x, n0, n1, group * per_group_in, (group + 1) * per_group_in, samples, rows, row_length, step, channel, run
-        )
-        acc = np.empty(4 * run, x.dtype)
+        buffer = pack(x, n0, n1, group * per_group_in, (group + 1) * per_group_in, layout)
+        acc = np.empty(4 * run, x.dtype)  # four output channels
         for o in range(o_from, o_to, 4):
             count = min(4, o_to - o)
             for i in range(count):
@@ -181,7 +205,7 @@ def correlate_kernel(
                     else:
                         for i in range(count):
                             add_four_taps_to_one(acc, i * run + j, length, buffer, x0, x1, x2, x3, w, o + i, k)
-            for i in range(count):
+            for i in range(count):  # out of the run into the output: only what was asked for
                 for n in range(n0, n1):
                     for r in range(starts.size):
                         start = i * run + starts[r] + n - n0
@@ -233,15 +257,13 @@ def sum_of(row):
 
 
 @kernel
-def weight_grad_kernel(
-    x, g, groups, chunks, splits, samples, rows, row_length, step, channel, taps, run, starts, width, partial, sums
-):
+def weight_grad_kernel(x, g, groups, chunks, splits, layout, partial, sums):
     """partial[chunk] = the sum over the samples of that chunk; rows of a group are filled up to fours.
 
-    sums[chunk, o] is that of g alone: the gradient of a bias.
-
-    The chunks depend on the shapes alone, so the sum has the same bits on any number of threads.
+    sums[chunk, o] is that of g alone: the gradient of a bias. The chunks depend on the shapes alone, so the sum
+    has the same bits on any number of threads.
     """
+    samples, taps, run, starts, width = layout.samples, layout.taps, layout.run, layout.starts, layout.width
     per_group_in, per_group_out = x.shape[1] // groups, g.shape[1] // groups
     padded_out = -(-per_group_out // 4) * 4
     blocks = -(-x.shape[0] // samples)
@@ -251,14 +273,11 @@ def weight_grad_kernel(
         chunk, group = task // (groups * splits), task // splits % groups
         o_from = task % splits * part
         o_to = min(o_from + part, per_group_out)
-        gs = np.zeros(part * run, x.dtype)
+        gs = np.zeros(part * run, x.dtype)  # g as runs, with zeros in between
         for block in range(chunk * per_chunk, min(blocks, (chunk + 1) * per_chunk)):
             n0 = block * samples
             n1 = min(x.shape[0], n0 + samples)
-            buffer = pack(
-                x, n0, n1, group * per_group_in, (group + 1) * per_group_in,
-                samples, rows, row_length, step, channel, run,
-            )  # fmt: skip
+            buffer = pack(x, n0, n1, group * per_group_in, (group + 1) * per_group_in, layout)
             for o in range(o_from, o_to):
                 channel_of_g = group * per_group_out + o
                 for n in range(n0, n1):
@@ -282,11 +301,6 @@ def weight_grad_kernel(
 # -- arrays in, arrays out --------------------------------------------------------------------------------
 
 
-def three(sizes: Any, fill: int = 1) -> Size:
-    """One, two or three numbers as three: a 1-d or 2-d image is a 3-d one of depth 1."""
-    return (fill,) * (3 - len(sizes)) + tuple(sizes)
-
-
 def correlate(
     x: Any, w: Any, bias: Any, stride: Size, dilation: Size, padding: Size, groups: int, out_size: Size
 ) -> Any:
@@ -300,21 +314,19 @@ def correlate(
     out = np.empty((n, out_channels, *out_size), x.dtype)
     if out.size == 0:
         return out
-    layout = plan(
-        three(x.shape[2:]), three(w.shape[2:]), three(out_size), three(stride), three(dilation), three(padding, 0),
-        per_group, n,
-    )  # fmt: skip
+    layout = lay_out(x.shape[2:], w.shape[2:], out_size, stride, dilation, padding, per_group, n)
     tap_count = layout.taps.size
     matrix = np.ascontiguousarray(w.reshape(out_channels, -1))
-    if matrix.shape[1] != tap_count:
-        matrix = np.zeros((out_channels, tap_count), x.dtype)
-        matrix[:, : w[0].size] = w.reshape(out_channels, -1)
+    if matrix.shape[1] < tap_count:  # the taps that fill up the fours weigh nothing
+        nothing = np.zeros((out_channels, tap_count - matrix.shape[1]), x.dtype)
+        matrix = np.concatenate((matrix, nothing), axis=1)
     bias = np.zeros(out_channels, x.dtype) if bias is None else np.ascontiguousarray(bias)
+    # Where blocks of samples and groups are too few for the threads, output channels are split up, too, in fours.
     blocks = -(-n // layout.samples) * groups
     splits = min(-(-(out_channels // groups) // 4), -(-TASKS // blocks))
     correlate_kernel(
         out.size * tap_count // 16,
-        np.ascontiguousarray(x).reshape(n, channels, -1), matrix, bias, groups, splits, *layout,
+        np.ascontiguousarray(x).reshape(n, channels, -1), matrix, bias, groups, splits, layout,
         out.reshape(n, out_channels, -1),
     )  # fmt: skip
     return out
@@ -333,46 +345,69 @@ def input_grad(
     if g.size == 0 or w.size == 0:
         nothing = np.zeros((n, channels, *image), g.dtype)
         return nothing if bias is None else nothing + bias.reshape(-1, *[1] * len(image))
-    # What was an output channel is an input channel now.
+    # What was an output channel is an input channel now, and the last tap comes first.
     turned = w.reshape(groups, out_channels // groups, per_group, *kernel_size).swapaxes(1, 2)
     turned = turned.reshape(channels, out_channels // groups, *kernel_size)
+    turned = turned[(slice(None), slice(None), *[slice(None, None, -1)] * len(kernel_size))]
     if all(s == 1 for s in stride):
         reach = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel_size, padding, strict=True))
-        turned = turned[(slice(None), slice(None), *[slice(None, None, -1)] * len(kernel_size))]
         return correlate(g, turned, bias, stride, dilation, reach, groups, image)
 
-    # Position i of the image is i + padding = s·q + r in the padded one. A tap t reaches it if d·t ≡ r (mod s),
-    # from j = q − (d·t − r)/s. These t are first, first + s/gcd(s, d), ...: a dilated convolution over j.
+    # With a stride, each residue of the image's positions has taps of its own, and is a convolution of its own.
     gx = np.empty((n, channels, *image), g.dtype)
-    axes = []
-    for size, k, s, d, p in zip(image, kernel_size, stride, dilation, padding, strict=True):
-        common = int(np.gcd(s, d))
-        choices = []
-        for r in range(s):
-            positions = slice((r - p) % s, size, s)
-            count = len(range(*positions.indices(size)))
-            q = (positions.start + p - r) // s
-            first = next((t for t in range(k) if d * t % s == r), None)
-            if first is None:
-                choices.append((positions, count, None, 1, 0))
-            else:
-                taps = range(first, k, s // common)
-                # The kernel is turned round: the last tap comes first.
-                choices.append((positions, count, taps[::-1], d // common, (d * taps[-1] - r) // s - q))
-        axes.append(choices)
+    axes = [residues(*sizes) for sizes in zip(image, kernel_size, stride, dilation, padding, strict=True)]
     for choice in product(*axes):
-        at = (slice(None), slice(None), *(c[0] for c in choice))
-        if any(c[2] is None for c in choice):
-            gx[at] = 0 if bias is None else bias.reshape(-1, *[1] * len(image))
+        positions = (slice(None), slice(None), *(r.positions for r in choice))
+        weights = turned[(slice(None), slice(None), *(r.taps for r in choice))]
+        if weights.size == 0:  # no tap reaches these positions
+            gx[positions] = 0 if bias is None else bias.reshape(-1, *[1] * len(image))
             continue
-        some = turned
-        for axis, c in enumerate(choice):
-            some = some.take(list(c[2]), axis=2 + axis)
-        gx[at] = correlate(
-            g, some, bias, (1,) * len(image), tuple(c[3] for c in choice), tuple(c[4] for c in choice), groups,
-            tuple(c[1] for c in choice),
+        gx[positions] = correlate(
+            g, weights, bias, (1,) * len(image), tuple(r.dilation for r in choice),
+            tuple(r.padding for r in choice), groups, tuple(r.count for r in choice),
         )  # fmt: skip
     return gx
+
+
+class Residue(NamedTuple):
+    """The positions along an axis with one residue modulo the stride: what they receive is a `correlate` over g."""
+
+    positions: slice
+    count: int  # how many positions that is
+    taps: slice  # the taps that reach them, in the kernel turned round
+    dilation: int
+    padding: int
+
+
+def residues(image: int, kernel_size: int, stride: int, dilation: int, padding: int) -> list[Residue]:
+    """The `stride` residues along an axis.
+
+    Position i of the image is i + padding = stride·q + r in the padded one. Tap t reaches it if dilation·t ≡ r
+    (mod stride), from j = q − (dilation·t − r)/stride. These t are equally far apart, so what the position receives,
+    Σ_t w[t] · g[j], is a dilated convolution over g.
+    """
+    found = []
+    for r in range(stride):
+        first = (r - padding) % stride  # the first position with this residue
+        positions = slice(first, image, stride)
+        count = len(range(first, image, stride))
+        taps = [t for t in range(kernel_size) if dilation * t % stride == r]
+        if not taps:
+            found.append(Residue(positions, count, slice(0, 0), 1, 0))
+            continue
+        apart = stride // math.gcd(stride, dilation)  # from one of these taps to the next
+        q = (first + padding - r) // stride
+        # The kernel is turned round, so the last tap comes first.
+        found.append(
+            Residue(
+                positions,
+                count,
+                slice(kernel_size - 1 - taps[-1], kernel_size - taps[0], apart),
+                dilation * apart // stride,
+                (dilation * taps[-1] - r) // stride - q,
+            )
+        )
+    return found
 
 
 def weight_grad(
@@ -387,10 +422,7 @@ def weight_grad(
     shape = (out_channels, channels // groups, *kernel_size)
     if g.size == 0 or x.size == 0 or 0 in shape:
         return np.zeros(shape, x.dtype), g.sum(axis=(0, *range(2, g.ndim)))
-    layout = plan(
-        three(x.shape[2:]), three(kernel_size), three(out_size), three(stride), three(dilation), three(padding, 0),
-        channels // groups, n,
-    )  # fmt: skip
+    layout = lay_out(x.shape[2:], kernel_size, out_size, stride, dilation, padding, channels // groups, n)
     per_group, tap_count = out_channels // groups, layout.taps.size
     rows = -(-per_group // 4) * 4
     chunks = min(TASKS, -(-n // layout.samples))
@@ -400,7 +432,7 @@ def weight_grad(
     weight_grad_kernel(
         g.size * tap_count // 16,
         np.ascontiguousarray(x).reshape(n, channels, -1), np.ascontiguousarray(g).reshape(n, out_channels, -1),
-        groups, chunks, splits, *layout, partial, sums,
+        groups, chunks, splits, layout, partial, sums,
     )  # fmt: skip
     total = (partial[0] if chunks == 1 else partial.sum(axis=0)).reshape(groups, rows, tap_count)
     gw = np.ascontiguousarray(total[:, :per_group, : math.prod(shape[1:])]).reshape(shape)
