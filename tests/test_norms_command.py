@@ -52,6 +52,20 @@ def test_a_docstring_teaches(entry: Entry):
         assert re.fullmatch(r".+, (arXiv \d{4}\.\d{5}|\d{4})", entry.paper), entry.paper
 
 
+@each_entry
+def test_a_layer_stands_on_its_own(entry: Entry):
+    """What it is given, of which shape, what evaluation changes, and an example; the rest is at the function."""
+    for place, layer in entry.objects.items():
+        if not isinstance(layer, type) or place.endswith(("2d", "3d")):  # (these refer to 1d)
+            continue
+        doc = inspect.getdoc(layer) or ""
+        assert ">>>" in doc, f"mg.{place} has no example"
+        assert "functional." in doc or entry.family in ("inputs", "without") or place == "nn.IterativeNorm", place
+        if entry.family not in ("inputs", "without") and place != "nn.CosineSimilarity":
+            assert "Shapes:" in doc or "Shapes, errors" in doc, f"mg.{place} says no shapes"
+            assert "evaluation" in doc.lower(), f"mg.{place} does not say what changes in evaluation"
+
+
 REFERRING = {"population", "sync_batch"}
 """These are batch norm, and refer to it."""
 

@@ -111,7 +111,15 @@ class CELU(Module):
 
 
 class SELU(Module):
-    """The ELU whose scale and α keep mean 0 and variance 1 through layers."""
+    """The ELU whose scale and α keep mean 0 and variance 1 through layers: λ x for x > 0, λ α (eˣ − 1) otherwise.
+
+    λ = 1.0507, α = 1.6733; see `functional.selu`. Draw the weights with `init.lecun_normal_`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.SELU()(mg.tensor([-1.0, 0.0, 1.0])).round(decimals=4)
+        tensor([-1.1113,  0.    ,  1.0507])
+    """
 
     def __init__(self, inplace: bool = False):
         super().__init__()

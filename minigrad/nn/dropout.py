@@ -57,7 +57,18 @@ class Dropout3d(Dropout):
 
 
 class AlphaDropout(Dropout):
-    """Dropout that keeps mean 0 and variance 1, for networks with SELU."""
+    """Dropout that keeps mean 0 and variance 1, for networks with SELU; see `functional.alpha_dropout`.
+
+    In training an element becomes, with probability p, what SELU gives at −∞; then all are scaled and shifted. In
+    evaluation the input is the output.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.manual_seed(0)
+        >>> y = mg.nn.AlphaDropout(0.2)(mg.randn(100_000))
+        >>> abs(y.mean().item()) < 0.02, abs(y.var().item() - 1) < 0.02
+        (True, True)
+    """
 
     function = staticmethod(F.alpha_dropout)
 

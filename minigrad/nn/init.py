@@ -254,7 +254,14 @@ def lecun_normal_(tensor: Tensor) -> Any:
 
 @_fills
 def lecun_uniform_(tensor: Tensor) -> Any:
-    """Fill from U(−b, b) with b = √(3 / fan_in): the variance of `lecun_normal_`, 1 / fan_in, evenly spread."""
+    """Fill from U(−b, b) with b = √(3 / fan_in): the variance of `lecun_normal_`, 1 / fan_in, evenly spread.
+
+    Example:
+        >>> import minigrad as mg
+        >>> w = mg.nn.init.lecun_uniform_(mg.zeros(1000, 12))
+        >>> w.abs().max().item() <= 0.5, abs(w.var().item() * 12 - 1) < 0.1
+        (True, True)
+    """
     bound = math.sqrt(3 / max(_fan(tensor, "fan_in", "lecun_uniform_"), 1))
     return generator().uniform(-bound, bound, tensor.shape)
 

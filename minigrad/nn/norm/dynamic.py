@@ -55,6 +55,8 @@ class DynamicTanh(_Dynamic):
 
     The names of the arguments and of the parameters are those of the authors' own layer.
 
+    It measures nothing, and nothing changes in evaluation.
+
     Source: Zhu, Chen, He, LeCun & Liu, "Transformers without normalization", arXiv 2503.10622.
 
     Example:
@@ -90,7 +92,15 @@ class DynamicErf(_Dynamic):
     Raises:
         ValueError: an input that does not end in `normalized_shape`, or has another number of channels.
 
+    It measures nothing, and nothing changes in evaluation.
+
     Source: Chen et al., "Stronger normalization-free transformers", arXiv 2512.10938.
+
+    Example:
+        >>> import minigrad as mg
+        >>> norm = mg.nn.DynamicErf(3, alpha_init_value=1.0)
+        >>> norm(mg.tensor([[-10.0, 0.0, 10.0]])).tolist()
+        [[-1.0, 0.0, 1.0]]
     """
 
     shift: Parameter

@@ -143,6 +143,12 @@ class EvoNormS0(_EvoNorm):
     Nothing changes in evaluation.
 
     Source: Liu, Brock, Simonyan & Le, "Evolving normalization-activation layers", arXiv 2004.02967.
+
+    Example:
+        >>> import minigrad as mg
+        >>> norm = mg.nn.EvoNormS0(num_groups=2, num_channels=4)
+        >>> norm(mg.randn(2, 4, 5, 5)).shape
+        (2, 4, 5, 5)
     """
 
     def __init__(

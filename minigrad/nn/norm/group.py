@@ -29,7 +29,15 @@ class GroupNorm(Norm):
     Raises:
         ValueError: G does not divide C; the input has another number of channels.
 
+    Nothing changes in evaluation.
+
     Source: Wu & He, "Group normalization", arXiv 1803.08494.
+
+    Example:
+        >>> import minigrad as mg
+        >>> norm = mg.nn.GroupNorm(2, 4, eps=0.0)  # channels 0 and 1 are one group, 2 and 3 the other
+        >>> norm(mg.tensor([[1.0, 3.0, 10.0, 30.0]])).tolist()
+        [[-1.0, 1.0, -1.0, 1.0]]
     """
 
     def __init__(
@@ -122,6 +130,12 @@ class InstanceNorm1d(_InstanceNorm):
     in PyTorch, `num_batches_tracked` is kept and not counted.
 
     Source: Ulyanov, Vedaldi & Lempitsky, "Instance normalization", arXiv 1607.08022.
+
+    Example:
+        >>> import minigrad as mg
+        >>> norm = mg.nn.InstanceNorm1d(2, eps=0.0)
+        >>> norm(mg.tensor([[[1.0, 3.0], [10.0, 30.0]]])).tolist()
+        [[[-1.0, 1.0], [-1.0, 1.0]]]
     """
 
     input_ndims, layouts = (2, 3), "(N, C, L) or (C, L)"

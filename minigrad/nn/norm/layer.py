@@ -24,7 +24,19 @@ class LayerNorm(Norm):
     Shapes:
         (*, *normalized_shape) → the same.
 
+    Raises:
+        ValueError: the input does not end in `normalized_shape`.
+
+    Nothing changes in evaluation. In networks for pictures, (N, C, H, W), give (C, H, W); γ and β then belong to each
+    pixel.
+
     Source: Ba, Kiros & Hinton, "Layer normalization", arXiv 1607.06450.
+
+    Example:
+        >>> import minigrad as mg
+        >>> norm = mg.nn.LayerNorm(4, eps=0.0)
+        >>> norm(mg.tensor([[1.0, 1.0, 3.0, 3.0], [10.0, 10.0, 30.0, 30.0]])).tolist()
+        [[-1.0, -1.0, 1.0, 1.0], [-1.0, -1.0, 1.0, 1.0]]
     """
 
     def __init__(

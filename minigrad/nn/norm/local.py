@@ -35,6 +35,12 @@ class LocalResponseNorm(Module):
     `LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0, average=False)`.
 
     Source: Krizhevsky, Sutskever & Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
+
+    Example:
+        >>> import minigrad as mg
+        >>> norm = mg.nn.LocalResponseNorm(3, alpha=1.0, beta=0.5, k=0.0, average=False)
+        >>> norm(mg.tensor([[3.0, 4.0, 0.0, 2.0]]))  # 3/5, 4/5, 0, 2/2
+        tensor([[0.6, 0.8, 0. , 1. ]])
     """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0, *, average: bool = True):

@@ -30,7 +30,17 @@ class ThresholdedLinearUnit(Module):
     Shapes:
         (N, C) or (N, C, *) → the same.
 
+    Nothing changes in evaluation.
+
     Source: Singh & Krishnan, "Filter response normalization layer", arXiv 1911.09737.
+
+    Example:
+        >>> import minigrad as mg
+        >>> tlu = mg.nn.ThresholdedLinearUnit(2)
+        >>> tlu.threshold.detach().copy_(mg.tensor([-1.0, 0.5])).tolist()
+        [-1.0, 0.5]
+        >>> tlu(mg.tensor([[-2.0, -2.0], [3.0, 3.0]])).tolist()
+        [[-1.0, 0.5], [3.0, 3.0]]
     """
 
     def __init__(self, num_features: int, *, dtype: Any = None):
@@ -72,6 +82,8 @@ class FilterResponseNorm(Norm):
         ValueError: the input has another number of channels.
 
     The layer holds its own activation: put none behind it. γ starts at 1, β and τ at 0.
+
+    Nothing changes in evaluation.
 
     Source: Singh & Krishnan, "Filter response normalization layer", arXiv 1911.09737.
 
@@ -140,7 +152,19 @@ class GlobalResponseNorm(Norm):
     Raises:
         ValueError: the input has another number of channels.
 
+    Nothing changes in evaluation.
+
     Source: Woo et al., "ConvNeXt V2", arXiv 2301.00808.
+
+    Example:
+        >>> import minigrad as mg
+        >>> norm = mg.nn.GlobalResponseNorm(2, eps=0.0)
+        >>> x = mg.tensor([[[3.0, 4.0], [0.0, 15.0]]])  # channels of norm 5 and 15, the mean is 10
+        >>> norm(x).tolist() == x.tolist()  # γ = 0
+        True
+        >>> _ = norm.weight.detach().fill_(1)
+        >>> norm(x).tolist()  # the first grows by half of itself, the second by one and a half
+        [[[4.5, 6.0], [0.0, 37.5]]]
     """
 
     def __init__(self, num_features: int, eps: float = 1e-6, *, dtype: Any = None):

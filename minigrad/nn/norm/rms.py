@@ -24,6 +24,11 @@ class RMSNorm(Norm):
     Shapes:
         (*, *normalized_shape) → the same.
 
+    Raises:
+        ValueError: the input does not end in `normalized_shape`; a `partial` that is not above 0 and at most 1.
+
+    Nothing changes in evaluation.
+
     Source: Zhang & Sennrich, "Root mean square layer normalization", arXiv 1910.07467.
 
     Example:

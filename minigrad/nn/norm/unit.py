@@ -24,6 +24,14 @@ class UnitNorm(Module):
 
     Shapes:
         any → the same.
+
+    It learns nothing, and nothing changes in evaluation. PyTorch has the function only.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.UnitNorm()(mg.tensor([[3.0, 4.0], [0.0, 0.5]]))
+        tensor([[0.6, 0.8],
+                [0. , 1. ]])
     """
 
     def __init__(self, p: float = 2.0, dim: Any = 1, eps: float = 1e-12):
@@ -54,7 +62,14 @@ class ScaleNorm(Module):
     Raises:
         ValueError: the last axis has another length.
 
+    Nothing changes in evaluation.
+
     Source: Nguyen & Salazar, "Transformers without tears", arXiv 1910.05895. Their code is given √n.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.ScaleNorm(4)(mg.tensor([[3.0, 0.0, 4.0, 0.0]])).detach()  # to length 2
+        tensor([[1.2, 0. , 1.6, 0. ]])
     """
 
     def __init__(self, num_features: int, eps: float = 1e-5, *, dtype: Any = None):
@@ -82,12 +97,19 @@ class ScaleNorm(Module):
 class CosineSimilarity(Module):
     """The cosine of the angle between vectors along `dim`; see `functional.cosine_similarity`.
 
+    cos(x, y) = Σ x y / (max(‖x‖, ε) · max(‖y‖, ε))
+
     Args:
         dim: along which the vectors lie.
         eps: ε: shorter vectors are divided by it.
 
     Shapes:
         two inputs that broadcast → their shape without `dim`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nn.CosineSimilarity()(mg.tensor([[3.0, 4.0]]), mg.tensor([[30.0, 40.0]])).round(decimals=4).tolist()
+        [1.0]
     """
 
     def __init__(self, dim: int = 1, eps: float = 1e-8):
@@ -119,6 +141,8 @@ class CosineLinear(Module):
 
     Shapes:
         x (*, in_features) → y (*, out_features); weight (out_features, in_features), scale ().
+
+    Nothing changes in evaluation.
 
     Source: Luo, Zhan, Wang & Yang, "Cosine normalization", arXiv 1702.05870.
 

@@ -146,6 +146,8 @@ class DecorrelatedBatchNorm(_WhiteningNorm):
     Raises:
         ValueError: G does not divide C; another number of channels; one value per channel in training.
 
+    In evaluation the averages of μ and of the whitening matrix take the place of the batch's.
+
     Source: Huang, Yang, Lang & Deng, "Decorrelated batch normalization", arXiv 1804.08450.
 
     Example:
@@ -187,6 +189,8 @@ class IterativeNorm(_WhiteningNorm):
         num_features, num_groups, eps, momentum, affine, track_running_stats, bias, dtype: as in
             `DecorrelatedBatchNorm`.
         iterations: T; more of them whiten more completely.
+
+    Shapes, errors and evaluation are those of `DecorrelatedBatchNorm`.
 
     Source: Huang, Zhou, Zhu, Liu & Shao, "Iterative normalization", arXiv 1904.03441.
 
