@@ -369,6 +369,58 @@ def test_state_goes_into_another_layer(name):
         np.testing.assert_array_equal(layer.state_dict()[key].numpy(), values.numpy(), err_msg=key)
 
 
+AVERAGED = {
+    "batch_norm": (lambda: mg.nn.BatchNorm1d(2, momentum=1.0), ("running_mean", "running_var")),
+    "instance_norm": (
+        lambda: mg.nn.InstanceNorm1d(2, momentum=1.0, track_running_stats=True),
+        ("running_mean", "running_var"),
+    ),
+    "batch_renorm": (lambda: mg.nn.BatchRenorm1d(2, momentum=1.0), ("running_mean", "running_std")),
+    "ghost": (lambda: mg.nn.GhostBatchNorm1d(2, ghost_size=8, momentum=1.0), ("running_mean", "running_var")),
+    "mean_only": (lambda: mg.nn.MeanOnlyBatchNorm1d(2, momentum=1.0), ("running_mean",)),
+    "power": (lambda: mg.nn.PowerNorm(2, momentum=1.0, warmup=0), ("running_square",)),
+    "switchable": (lambda: mg.nn.SwitchableNorm(2, momentum=1.0), ("running_mean", "running_var")),
+    "evo_b0": (lambda: mg.nn.EvoNormB0(2, momentum=1.0), ("running_var",)),
+}
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+def test_the_newest_batch_alone_counts_with_momentum_1(name):
+    """running + 1 · (new − running) is not new where running is 1e20; PyTorch's (1 − 1) · running + 1 · new is."""
+    make, names = AVERAGED[name]
+    x = mg.tensor(random(4, 2, 6).astype(np.float32))
+    fresh, moved = make(), make()
+    fresh(x)
+    for average in names:
+        getattr(moved, average).fill_(1e20)
+    moved(x)
+    for average in names:
+        np.testing.assert_array_equal(getattr(moved, average).data, getattr(fresh, average).data)
+
+
+@pytest.mark.parametrize("name", AVERAGED)
+@pytest.mark.filterwarnings("error")
+def test_an_infinite_average_stays_infinite(name):
+    """As in PyTorch, where ∞ + 0.1 · (1 − ∞) would be NaN."""
+    make, names = AVERAGED[name]
+    layer = make()
+    layer.momentum = 0.1
+    for average in names:
+        getattr(layer, average).fill_(np.inf)
+    layer(mg.tensor(random(4, 2, 6).astype(np.float32)))
+    for average in names:
+        np.testing.assert_array_equal(getattr(layer, average).data, np.inf)
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "power", "switchable", "evo_b0"])
+@pytest.mark.filterwarnings("error")
+def test_a_square_beyond_float32_makes_an_infinite_average(name):
+    make, names = AVERAGED[name]
+    layer = make()
+    layer(mg.tensor((1e20 * random(4, 2, 6)).astype(np.float32)))
+    np.testing.assert_array_equal(getattr(layer, names[-1]).data, np.inf)
+
+
 def test_names_of_the_state():
     expected = {
         "BatchRenorm1d": ["weight", "bias", "running_mean", "running_std", "num_batches_tracked"],

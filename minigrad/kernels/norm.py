@@ -639,9 +639,10 @@ def columns_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: An
 # -- running averages ----------------------------------------------------------------------------------------
 
 
-@inline
+@njit(fastmath={"contract"}, cache=True, nogil=True)
 def follow(running: Any, new: Any, momentum: Any) -> Any:
-    return running + momentum * (new - running)
+    # In just this order: running + momentum · (new − running) makes NaN of an infinite average, and 0 of 1 after 1e20.
+    return (1 - momentum) * running + momentum * new
 
 
 @kernel

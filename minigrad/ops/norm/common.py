@@ -248,7 +248,8 @@ def check_writable(op: str, **averages: Any) -> None:
 def follow(op: str, running: Any, new: Any, momentum: float) -> None:
     """running ← (1 − momentum) · running + momentum · new, in place, for averages of any one statistic."""
     values = running._write(op) if isinstance(running, Tensor) else running
-    values[...] = values + momentum * (np.asarray(new, np.float64).reshape(values.shape) - values)
+    with np.errstate(all="ignore"):  # the square of 1e20 is infinite in float32
+        values[...] = (1 - momentum) * values.astype(np.float64) + momentum * np.asarray(new).reshape(values.shape)
 
 
 def wide_moments(stats: Any, eps: float) -> tuple[Any, Any]:

@@ -215,7 +215,8 @@ def evo_norm_b0(
     norm = EvoNormB0(eps)
     y = norm.composed(input, weight, bias, v) if modes.composed else norm(input, weight, bias, v)
     if running_var is not None and x.size:
-        variance = moments(x, channel_axes(x))[1] if modes.composed else norm.batch[1].astype(x.dtype)
+        with np.errstate(all="ignore"):  # the square of 1e20 is infinite in float32
+            variance = moments(x, channel_axes(x))[1] if modes.composed else norm.batch[1].astype(x.dtype)
         update_running(op, np.zeros(x.shape[1], x.dtype), running_var, as_stats(variance, variance), n, momentum)
     return y
 
