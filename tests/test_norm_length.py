@@ -173,6 +173,22 @@ def test_a_constant_group_is_zero_and_its_gradient_finite():
     np.testing.assert_allclose(mg.grad(y, x, mg.tensor(v))[0].data, (v - v.mean(1, keepdims=True)) / 0.5)
 
 
+@pytest.mark.parametrize("value", [0.1, -3.3, 1e6 + 1 / 3, 1e12 + 0.1])
+def test_equal_elements_have_no_deviation_in_float64_either(value: float):
+    """Their mean, rounded, is not any of them; ε = 1e-9 would make 0.1 out of what is left of 1e6."""
+    y = F.mean_variance_normalization(mg.tensor(np.full((2, 3, 7), value)), (0, 2))
+    np.testing.assert_array_equal(y.data, 0)
+
+
+def test_a_number_of_numpy_is_a_number():
+    x = mg.tensor(random(2, 3, 4).astype(np.float32))
+    for kind in (np.float32, np.float64):
+        np.testing.assert_allclose(F.filter_response_norm(x, eps=kind(0.5)), F.filter_response_norm(x, eps=0.5))
+        np.testing.assert_array_equal(F.dynamic_tanh(x, kind(0.5)), F.dynamic_tanh(x, 0.5))
+    with pytest.raises(ValueError, match=r"eps has shape \(2,\), and must be one number, \(\), or one a channel"):
+        F.filter_response_norm(x, eps=[0.1, 0.2])
+
+
 def test_at_a_tie_input_and_threshold_share_the_gradient():
     x, tau = variable([[1.0, 2.0]]), variable([1.0, 3.0])
     gx, gtau = mg.grad(F.thresholded_linear_unit(x, tau), [x, tau], mg.tensor(np.array([[1.0, 1.0]])))

@@ -153,6 +153,19 @@ def test_padding_by_zeros_is_another_mean_at_the_edge():
     assert v.tolist() == [[[1.0, 0.0, 0.0]]]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_huge_first_element_spoils_no_window_but_its_own(dtype: Any):
+    """Means about it would take the digits of all others: 1e25 + 1 is 1e25 in float64 as well."""
+    x = random(2, 3, 12).astype(dtype)
+    expected = F.divisive_norm(mg.tensor(x), 3, channels=1).data
+    for value in (1e10, 1e25):
+        x[0, 0, 0] = value
+        found = F.divisive_norm(mg.tensor(x), 3, channels=1).data
+        np.testing.assert_array_equal(found[0, 1:], expected[0, 1:])
+        np.testing.assert_array_equal(found[1], expected[1])
+        np.testing.assert_allclose(found[0, 0, 3:], expected[0, 0, 3:], rtol=1e-6 if dtype == np.float32 else 1e-14)
+
+
 def test_divisive_layer_and_its_penalty():
     norm = nn.DivisiveNorm(3, window=3, sigma=0.5, l1=0.1)
     x = tensor(2, 3, 4, 4).detach().float()

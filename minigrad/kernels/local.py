@@ -175,6 +175,17 @@ def add_from(run: Any, origin: Any, total: Any) -> None:
 
 
 @inline
+def all_near(run: Any, origin: Any) -> Any:
+    """Is every element within a factor of two of `origin`, so that x − origin is exact?"""
+    reach = 0.5 * abs(origin)
+    outside = 0
+    for j in range(run.size):
+        if not abs(np.float64(run[j]) - origin) <= reach:
+            outside += 1
+    return outside == 0
+
+
+@inline
 def subtract(run: Any, origin: Any, mean: Any, out: Any) -> None:
     for j in range(run.size):
         out[j] = (np.float64(run[j]) - origin) - mean[j]
@@ -191,9 +202,12 @@ def center(x: Any, windows: Any, count: Any, pads: bool, transpose: bool, v: Any
     weights = count.reshape(count.size)
     for i in prange(batch):
         total, spare = np.zeros(count.size), np.empty(count.size)
-        origin = np.float64(x[i, 0, 0])  # means about it are exact where all elements are equal
-        if pads or transpose or not np.isfinite(origin):
-            origin = 0.0
+        # Means about an element are exact where all are equal. But one of 1e20 must not spoil windows that lack it.
+        origin = 0.0 if pads or transpose else np.float64(x[i, 0, 0])
+        for c in range(channels if origin != 0 else 0):
+            if not all_near(x[i, c], origin):
+                origin = 0.0
+                break
         for c in range(channels):
             at = c * space % total.size
             add_from(x[i, c], origin, total[at : at + space])

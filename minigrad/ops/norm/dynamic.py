@@ -156,7 +156,7 @@ class DynamicErf(Dynamic):
 
 def scalar(op: str, name: str, value: Any, x: Any) -> Any:
     """α or s: a number, or a tensor of one element and of the input's dtype."""
-    if isinstance(value, float | int):
+    if isinstance(value, float | int | np.number):
         return np.asarray(value, x.dtype)
     array = raw(value)
     if not isinstance(array, np.ndarray) or array.size != 1:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import Function
+from minigrad.autograd import Function, Tensor
 from minigrad.autograd.fused import fused_backward
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
@@ -146,13 +146,14 @@ def filter_response_norm(
     x = check_image(op, input)
     channels = x.shape[1]
     check_parameters(op, x, (channels,), weight, bias)
-    if not hasattr(eps, "dtype"):
+    learned = isinstance(eps, Tensor | np.ndarray)
+    if not learned:
         eps = np.array(eps, np.float64)  # of float32's range, the square of 1e-22 is not
-    elif eps.shape not in ((), (channels,)):
+    if eps.shape not in ((), (channels,)):
         raise ValueError(
             f"{op}: eps has shape {eps.shape}, and must be one number, (), or one a channel, {(channels,)}"
         )
-    elif eps.dtype != x.dtype:
+    if learned and eps.dtype != x.dtype:
         raise TypeError(f"{op}: the input is {x.dtype} and eps is {eps.dtype}; bring them to one dtype, x.double()")
     norm = FilterResponseNorm()
     y = norm.composed(input, weight, bias, eps) if modes.composed else norm(input, weight, bias, eps)
