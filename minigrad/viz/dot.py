@@ -1,0 +1,331 @@
+"""A layout as text in Graphviz's language: what stands in a node, its colours, boxes and arrows."""
+
+import html
+import re
+from typing import Any
+
+import numpy as np
+
+from minigrad.extras import require
+from minigrad.viz.folding import Box, Layout, summary
+from minigrad.viz.trace import Node, Program, Value
+
+WHAT = "a computation graph"
+
+# Fill and border by role: light enough for black text; the borders can be seen on light and on dark paper.
+ROLES = {
+    "op": ("#EEF1F4", "#7A8592", "an op"),
+    "parameter": ("#CFE6F7", "#0072B2", "a parameter"),
+    "buffer": ("#DDEBEA", "#3F8F86", "a buffer"),
+    "input": ("#D5EFE3", "#009E73", "an input"),
+    "leaf": ("#D5EFE3", "#009E73", "a leaf that gets a gradient"),
+    "constant": ("#F5F2E7", "#A3966B", "a constant"),
+    "output": ("#FFE3C2", "#D55E00", "the output"),
+    "backward": ("#F3E3EF", "#B0578D", "a backward rule"),
+    "sum": ("#FFFFFF", "#B0578D", "gradients add up"),
+    "gradient": ("#E9D3F2", "#8E4BA8", "the gradient of a leaf"),
+    "seed": ("#FFE3C2", "#D55E00", "where the backward pass starts"),
+    "error": ("#FFD3D3", "#D40000", "here it failed"),
+    "module": ("#E4E8F5", "#5B6FB5", "a module, closed"),
+}
+INK, SOFT, ALARM = "#1F2328", "#4A5560", "#B00000"
+LINE = "#7A8592"
+FONT = "Helvetica,Arial,sans-serif"
+MONO = "Courier,monospace"
+
+SMALL = 12
+"""Tensors of up to so many elements are printed whole."""
+
+_UNPRINTABLE = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def escape(text: Any) -> str:
+    """Text for an HTML-like label. What XML cannot hold becomes a question mark."""
+    return html.escape(_UNPRINTABLE.sub("?", str(text)))
+
+
+# -- numbers in words ----------------------------------------------------------------------------------------
+
+
+def shape_text(shape: Any) -> str:
+    """(32, 16) as "32 × 16", and () as "scalar"."""
+    return " × ".join(map(str, shape)) or "scalar"
+
+
+def summarize(array: Any) -> tuple[str, str]:
+    """An array in a line: mean, deviation, range, share of zeros; and what is wrong with it, or "".
+
+    Example:
+        >>> import numpy as np
+        >>> summarize(np.array([0.0, 0.0, 1.0, 3.0]))
+        ('mean 1, sd 1.22, 0 … 3, 50 % zeros', '')
+        >>> summarize(np.array([1.0, np.nan]))[1]
+        'NaN: 1 of 2'
+    """
+    size = array.size
+    if not size:
+        return "empty", ""
+    if array.dtype.kind == "b":
+        return f"{100 * np.count_nonzero(array) / size:.3g} % true", ""
+    alarms = []
+    x = array
+    if array.dtype.kind == "f":
+        # A sum is finite if all is finite (or else it overflowed, and a closer look tells).
+        with np.errstate(all="ignore"):
+            finite = np.isfinite(array.sum())
+        if not finite:
+            for name, count in (("NaN", np.isnan(array).sum()), ("infinite", np.isinf(array).sum())):
+                if count:
+                    alarms.append(f"{name}: {count} of {size}")
+            x = array[np.isfinite(array)]
+            if not x.size:
+                return "", ", ".join(alarms)
+    with np.errstate(all="ignore"):
+        mean = x.mean(dtype=np.float64)
+        sd = x.std(dtype=np.float64)
+    text = f"mean {mean:.3g}, sd {sd:.3g}, {x.min():.3g} … {x.max():.3g}"
+    zeros = size - np.count_nonzero(array)
+    if zeros:
+        text += f", {100 * zeros / size:.3g} % zeros"
+    return text, ", ".join(alarms)
+
+
+def _whole(array: Any) -> str:
+    return np.array2string(array, precision=4, separator=", ", suppress_small=False, threshold=SMALL + 1)
+
+
+def _numbers(array: Any, sign: str, background: str) -> str:
+    """The rows of a label that tell the values of an array, whole or in summary; what is wrong stands out in red."""
+    summary, alarm = ("", "") if array.size <= SMALL and array.ndim <= 2 else summarize(array)
+    rows = ""
+    if array.size <= SMALL and array.ndim <= 2:
+        alarm = summarize(array)[1]
+        lines = "".join(f'{escape(line)}<BR ALIGN="LEFT"/>' for line in _whole(array).splitlines())
+        rows = f'<FONT FACE="{MONO}" POINT-SIZE="9">{escape(sign)}{lines}</FONT>'
+    elif summary:
+        rows = f'<FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(sign + summary)}</FONT>'
+    result = f'<TR><TD ALIGN="LEFT"{background}>{rows}</TD></TR>' if rows else ""
+    if alarm:
+        result += (
+            f'<TR><TD ALIGN="LEFT" BGCOLOR="{ALARM}"><FONT POINT-SIZE="10" COLOR="#FFFFFF"><B>{escape(sign + alarm)}'
+            "</B></FONT></TD></TR>"
+        )
+    return result
+
+
+# -- labels --------------------------------------------------------------------------------------------------
+
+
+def _table(role: str, rows: str, style: str = "ROUNDED") -> str:
+    fill, border, _ = ROLES[role]
+    width = 2 if role in ("output", "error", "seed") else 1
+    return (
+        f'<<TABLE BORDER="{width}" CELLBORDER="0" CELLSPACING="0" CELLPADDING="3" STYLE="{style}" BGCOLOR="{fill}" '
+        f'COLOR="{border}">{rows}</TABLE>>'
+    )
+
+
+def node_label(node: Node, place: str, values: bool, names: Any) -> str:
+    """The label of a node: name, place in the model, options, and for each output its type and its numbers."""
+    head = f"<B>{escape(node.label)}</B>"
+    if place:
+        head += f'  <FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(place)}</FONT>'
+    rows = f"<TR><TD>{head}</TD></TR>"
+    if node.details:
+        text = ", ".join(f"{name} = {value}" for name, value in list(node.details.items())[:6])
+        rows += f'<TR><TD><FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(text)}</FONT></TD></TR>'
+    for i, value in enumerate(node.outputs):
+        rows += _value_rows(value, i, values, names)
+    if node.error is not None:
+        for line in _wrap(node.error, 60):
+            rows += f'<TR><TD ALIGN="LEFT"><FONT COLOR="{ALARM}">{escape(line)}</FONT></TD></TR>'
+    return _table(node.role, rows)
+
+
+def _value_rows(value: Value, i: int, values: bool, names: Any) -> str:
+    type_ = "" if value.shape is None else f"{value.dtype}  {shape_text(value.shape)}"
+    rows = f'<TR><TD PORT="o{i}">{escape(type_)}</TD></TR>'
+    if values and value.array is not None:
+        rows += _numbers(value.array, "", "")
+    if values and value.grad is not None:
+        rows += _numbers(value.grad, "∇ ", ' BGCOLOR="#F3E3EF"')
+    if value.kept_by:
+        users = list(dict.fromkeys(names(id) for id in value.kept_by))
+        text = "kept for " + ", ".join(users[:3]) + (" …" if len(users) > 3 else "")
+        rows += (
+            f'<TR><TD BORDER="1" STYLE="DOTTED" COLOR="{INK}"><FONT POINT-SIZE="9">{escape(text)}</FONT></TD></TR>'
+        )
+    return rows
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    lines = []
+    for line in text.splitlines() or [""]:
+        current = ""
+        for word in line.split(" "):
+            if current and len(current) + len(word) >= width:
+                lines.append(current)
+                current = word
+            else:
+                current = f"{current} {word}" if current else word
+        lines.append(current)
+    return lines
+
+
+def box_title(box: Box) -> str:
+    """ "blocks.0 … blocks.11: Block × 12"."""
+    if box.scope is None:
+        name = summary(box)
+        return f"({name}) × {box.count}" if box.count > 1 else name
+    kind = box.scope.kind or box.scope.name
+    name = box.scope.name if box.scope.kind else ""
+    if box.count > 1:
+        name = f"{name} … {box.last}" if box.last and box.last != name else name
+        return f"{name}: {kind} × {box.count}" if name else f"{kind} × {box.count}"
+    call = f" (call {box.scope.call})" if box.scope.call > 1 else ""
+    return f"{name}: {kind}{call}" if name else f"{kind}{call}"
+
+
+def box_label(box: Box, outgoing: list[Value]) -> str:
+    """The label of a closed box."""
+    rows = f"<TR><TD><B>{escape(box_title(box))}</B></TD></TR>"
+    facts = [f"{box.size:,} op{'s' * (box.size != 1)}"]
+    if box.parameters:
+        facts.append(f"{box.parameters:,} parameters")
+    rows += f'<TR><TD><FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(", ".join(facts))}</FONT></TD></TR>'
+    for value in outgoing[:3]:
+        if value.shape is not None:
+            rows += f"<TR><TD>{escape(f'{value.dtype}  {shape_text(value.shape)}')}</TD></TR>"
+    return _table("module", rows)
+
+
+# -- the drawing ---------------------------------------------------------------------------------------------
+
+
+def source(program: Program, nodes: list[Node], layout: Layout, title: str, values: bool, direction: str) -> str:
+    """The whole drawing as DOT. The same program gives the same text."""
+    graphviz = require("graphviz", extra="viz", what=WHAT)
+    drawing = graphviz.Digraph(
+        "minigrad",
+        graph_attr={
+            "rankdir": direction,
+            "bgcolor": "#FFFFFF",
+            "fontname": FONT,
+            "fontsize": "11",
+            "fontcolor": SOFT,
+            "labelloc": "t",
+            "ranksep": "0.35",
+            "nodesep": "0.25",
+        },
+        node_attr={"shape": "plain", "fontname": FONT, "fontsize": "11", "fontcolor": INK},
+        edge_attr={"color": LINE, "arrowsize": "0.7", "fontname": FONT, "fontsize": "9", "fontcolor": SOFT},
+    )
+    by_id = {node.id: node for node in nodes}
+    outgoing = _outgoing(nodes, layout)
+    roles: dict[str, None] = {}
+    kept = False
+
+    def name_of(id: str) -> str:
+        return by_id[id].label if id in by_id else id
+
+    stack = [iter(layout.root.items)]
+    while stack:
+        for item in stack[-1]:
+            if isinstance(item, Node):
+                roles[item.role] = None
+                kept = kept or any(value.kept_by for value in item.outputs)
+                label = node_label(item, layout.places.get(item.id, ""), values, name_of)
+                options = {"class": _classes(item), "tooltip": graphviz.escape(f"{item.id}: {item.label}")}
+                drawing.node(item.id, label, id=item.id, **options)
+            elif item.closed:
+                roles["module"] = None
+                options = {"class": "closed", "tooltip": graphviz.escape(box_title(item))}
+                drawing.node(item.id, box_label(item, outgoing.get(item.id, [])), id=item.id, **options)
+            else:
+                drawing.body.append(f"subgraph cluster_{item.id} {{\n")
+                drawing.attr("graph", **_box_style(graphviz, item))
+                stack.append(iter(item.items))
+                break
+        else:
+            stack.pop()
+            if stack:
+                drawing.body.append("}\n")
+    _edges(drawing, nodes, layout)
+    drawing.attr("graph", label=_caption(title, program.note, roles, kept))
+    return drawing.source
+
+
+def _classes(node: Node) -> str:
+    """For style sheets and scripts: the role, and "nan" where something is wrong."""
+    arrays = [a for value in node.outputs for a in (value.array, value.grad) if a is not None]
+    bad = any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in arrays)
+    return f"{node.role} nan" if bad else node.role
+
+
+def _box_style(graphviz: Any, box: Box) -> dict[str, str]:
+    return {
+        "label": graphviz.escape(box_title(box)),
+        "id": box.id,
+        "class": "repeated" if box.count > 1 else "module",
+        "style": "rounded" if box.count == 1 else "rounded,bold",
+        "color": LINE if box.count == 1 else ROLES["module"][1],
+        "fontcolor": SOFT,
+        "labeljust": "l",
+        "tooltip": graphviz.escape(box_title(box)),
+    }
+
+
+def _outgoing(nodes: list[Node], layout: Layout) -> dict[str, list[Value]]:
+    """For each id that is drawn, the tensors that others use."""
+    by_id = {node.id: node for node in nodes}
+    found: dict[str, dict[tuple[str, int], Value]] = {}
+    for node in nodes:
+        for source in node.inputs:
+            if source is not None and layout.shown[source[0]] != layout.shown[node.id]:
+                value = by_id[source[0]].outputs[source[1]]
+                found.setdefault(layout.shown[source[0]], {})[source] = value
+    return {id: list(values.values()) for id, values in found.items()}
+
+
+def _edges(drawing: Any, nodes: list[Node], layout: Layout) -> None:
+    """Arrows between what is drawn, each once; dotted ones from a retained tensor to the rule that needs it."""
+    shown, drawn = layout.shown, {node.id: node for node in nodes}
+    edges: dict[tuple[str, str, str], None] = {}
+    for node in nodes:
+        to = shown[node.id]
+        for kind, sources in (("data", node.inputs), ("kept", node.kept)):
+            for source in sources:
+                if source is None or (start := shown[source[0]]) == to:
+                    continue
+                if layout.goes_on(source[0], node.id):
+                    continue
+                many = start in drawn and len(drawn[start].outputs) > 1
+                edges[f"{start}:o{source[1]}" if many else start, to, kind] = None
+    for start, end, kind in edges:
+        name = start.partition(":")[0]
+        backward = drawn[end].twin is not None if end in drawn else end in layout.backward
+        options = {"id": f"{name}-{end}" + ("-kept" if kind == "kept" else ""), "class": kind}
+        if kind == "kept":
+            options |= {"style": "dotted", "constraint": "false", "color": INK}
+        elif backward:
+            options |= {"class": "gradient", "color": ROLES["backward"][1]}
+        drawing.edge(start, end, **options)
+
+
+def _caption(title: str, note: str, roles: dict[str, None], kept: bool) -> str:
+    """Title and legend, above the drawing."""
+    cells = ""
+    for role, (fill, border, text) in ROLES.items():
+        if role in roles and role != "op":
+            cells += f'<TD BGCOLOR="{fill}" BORDER="1" COLOR="{border}">{escape(text)}</TD>'
+    if kept:
+        cells += f'<TD BORDER="1" STYLE="DOTTED" COLOR="{INK}">kept for the backward pass</TD>'
+    legend = ""
+    if cells:
+        legend = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="4" CELLPADDING="3"><TR>{cells}</TR></TABLE>'
+        legend = f"<TR><TD>{legend}</TD></TR>"
+    text = f'<TR><TD><FONT POINT-SIZE="14"><B>{escape(title)}</B></FONT></TD></TR>' if title else ""
+    if note:
+        text += f"<TR><TD>{escape(note)}</TD></TR>"
+    rows = text + legend
+    return f'<<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="0" CELLPADDING="2">{rows}</TABLE>>' if rows else ""

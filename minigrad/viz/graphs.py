@@ -1,0 +1,158 @@
+"""`graph`: a computation as a picture.
+
+What is drawn comes from `minigrad.viz.trace`; views of the backward pass from `minigrad.viz.views`; what is folded is
+decided in `minigrad.viz.folding`; the text of the drawing is put together in `minigrad.viz.dot`, and made a picture
+in `minigrad.viz.render`.
+
+**For those who build on it.** A `Graph` has `nodes`, in the order in which they run, each with `id`, `op`, `label`,
+`role`, `inputs` (pairs of a node's id and the number of its output), `value` and `grad` (arrays, or None); and `svg()`
+gives the drawing as text. In it the element of a node is `<g id="n7" class="node op">` with the node's id, that of an
+arrow `<g id="n3-n7" class="edge data">`. With `svg(prefix="p-")` all ids begin with `p-`, so that several drawings fit
+in one page. `program.steps` is the backward pass, op by op; `Value.parts` says who sent which part of a gradient.
+"""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from minigrad.autograd.tensor import Tensor
+from minigrad.extras import require
+from minigrad.nn.module import Module
+from minigrad.viz import dot, folding, render, trace, views
+from minigrad.viz.files import write
+from minigrad.viz.trace import Node, Program
+
+VIEWS = ("forward", "backward", "both", "double")
+
+
+class Graph:
+    """A drawing of a computation. It shows itself in a notebook.
+
+    Attributes:
+        source: the drawing as text, in Graphviz's language DOT.
+        nodes: the nodes of the view, in the order in which they run.
+        program: all that is known about the computation.
+        layout: what of it is drawn.
+        error: the exception that stopped the computation, or None.
+    """
+
+    def __init__(self, program: Program, nodes: list[Node], layout: folding.Layout, source: str):
+        self.program, self.nodes, self.layout, self.source = program, nodes, layout, source
+        self.error = program.error
+
+    def svg(self, prefix: str = "") -> str:
+        """The drawing as the text of an SVG element; `prefix` is put in front of every id in it."""
+        text = render.render(self.source, "svg").decode()
+        text = text[text.index("<svg") :]
+        return re.sub(r'(<(?:g|a)\b[^>]*?\bid=")', rf"\g<1>{prefix}", text) if prefix else text
+
+    def save(self, path: str | Path) -> None:
+        """Write a .svg, .png, .pdf or .dot, under a temporary name that is then changed: there is never half a file.
+
+        Raises:
+            ValueError: another ending.
+            ImportError: nothing is there to draw with; .dot needs nothing.
+        """
+        format = render.format_of(path)
+        write(path, self.source.encode() if format == "dot" else render.render(self.source, format))
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        try:
+            return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
+        except ImportError as error:
+            return {"text/plain": f"{self!r}\n{error}"}
+
+    def __repr__(self) -> str:
+        drawn = len(set(self.layout.shown.values()))
+        return f"<Graph of {len(self.nodes)} nodes, {drawn} of them drawn; save it: .save('graph.svg')>"
+
+
+def graph(
+    computation: Any,
+    *inputs: Any,
+    params: Any = None,
+    view: str = "forward",
+    depth: int | None = None,
+    expand: bool = False,
+    fold: bool | None = None,
+    values: bool = True,
+    gradient: Any = None,
+    limit: int = 120,
+    direction: str = "TB",
+    title: str | None = None,
+) -> Graph:
+    """Draw a computation.
+
+    Args:
+        computation: a tensor (or several), whose recorded graph is drawn; or a module or a function, which is run
+            with `inputs` and watched: that shows more, see below.
+        inputs: arguments of the module or function.
+        params: names for tensors: a module, `dict(w=w, b=b)`, or `model.named_parameters()`.
+        view: "forward"; "backward", the rules and gradients; "both", linked by the tensors that are kept for the
+            backward pass; "double", the backward pass as ops that can be differentiated again.
+        depth: close modules nested deeper than this: 0 closes the model, 1 its parts.
+        expand: draw every fused op beside its composed form, the small ops that it stands for.
+        fold: draw what repeats once, as "Block × 12". None: repeated modules always, other repetitions if there is
+            much to draw.
+        values: write the numbers of tensors and gradients into the nodes: small ones whole, others in summary.
+        gradient: of the output, where the backward pass starts; ones by default.
+        limit: from so many nodes on there is too much to draw: then more is folded.
+        direction: "TB" draws from top to bottom, "LR" from left to right.
+        title: a heading.
+
+    Returns:
+        A `Graph`, with `.source`, `.svg()` and `.save(path)`.
+
+    Given a **tensor**, the drawing shows what autograd recorded: ops on the way from something that requires a
+    gradient; values where they were retained. Modules are known by the parameters that an op uses.
+
+    Given a **module or a function**, it shows every op and value, and which module called it. Where the computation
+    fails, the part up to there is drawn with the culprit in red, and the exception is in `.error`. Running statistics
+    are left as they were.
+
+    Raises:
+        ImportError: the `graphviz` package is not installed.
+        ValueError: an unknown view or direction; a tensor without a graph.
+
+    Differences from torchviz: no program has to be installed, modules are boxes, and there are the backward views.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> g = mg.viz.graph((x * x).sum(), params=dict(x=x))
+        >>> [node.label for node in g.nodes]
+        ['x', 'Mul', 'Sum']
+        >>> g.nodes[0].grad.tolist()
+        [2.0, 4.0]
+        >>> g.save("graph.svg")  # doctest: +SKIP
+    """
+    require("graphviz", extra="viz", what=dot.WHAT)
+    if view not in VIEWS:
+        raise ValueError(f"graph: view={view!r}: there are {', '.join(VIEWS)}")
+    if direction not in ("TB", "LR", "BT", "RL"):
+        raise ValueError(f"graph: direction={direction!r}: there are TB, LR, BT and RL")
+    if isinstance(computation, Module) or (callable(computation) and not isinstance(computation, Tensor)):
+        program = trace.record(computation, *inputs, params=params)
+    else:
+        program = trace.from_outputs(_tensors(computation, inputs), params)
+    if program.error is None:
+        scalar = all(node.outputs[i].shape in ((), (1,)) for node, i in program.outputs)
+        if view != "double" and (values or view != "forward") and (scalar or gradient is not None or view != "forward"):
+            trace.differentiate(program, gradient)
+    nodes = views.nodes(program, view, gradient)
+    if expand:
+        nodes = views.expand(program, nodes)
+    layout = folding.arrange(nodes, depth, fold, limit)
+    source = dot.source(program, nodes, layout, title or "", values, direction)
+    return Graph(program, nodes, layout, source)
+
+
+def _tensors(computation: Any, inputs: tuple[Any, ...]) -> list[Tensor]:
+    outputs = trace.tensors_in(computation)
+    if inputs or not outputs:
+        raise TypeError(
+            "graph: give a tensor (or several in a list), or something that can be called, followed by its arguments: "
+            f"graph(model, x). Got a {type(computation).__name__}" + (f" and {len(inputs)} arguments" if inputs else "")
+        )
+    return outputs
