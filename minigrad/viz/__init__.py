@@ -3,15 +3,18 @@
 from minigrad.viz.averages import running_statistics, true_statistics
 from minigrad.viz.boundaries import BoundaryMovie, decision_boundary
 from minigrad.viz.convolutions import feature_maps, filters
+from minigrad.viz.graphs import Graph, graph
 from minigrad.viz.loss_landscape import Landscape, directions, landscape, landscapes
 
 __all__ = [
     "BoundaryMovie",
+    "Graph",
     "Landscape",
     "decision_boundary",
     "directions",
     "feature_maps",
     "filters",
+    "graph",
     "landscape",
     "landscapes",
     "running_statistics",

@@ -152,9 +152,7 @@ def _value_rows(value: Value, i: int, values: bool, names: Any) -> str:
     if value.kept_by:
         users = list(dict.fromkeys(names(id) for id in value.kept_by))
         text = "kept for " + ", ".join(users[:3]) + (" …" if len(users) > 3 else "")
-        rows += (
-            f'<TR><TD BORDER="1" STYLE="DOTTED" COLOR="{INK}"><FONT POINT-SIZE="9">{escape(text)}</FONT></TD></TR>'
-        )
+        rows += f'<TR><TD BORDER="1" STYLE="DOTTED" COLOR="{INK}"><FONT POINT-SIZE="9">{escape(text)}</FONT></TD></TR>'
     return rows
 
 

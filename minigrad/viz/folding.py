@@ -104,9 +104,7 @@ def arrange(nodes: list[Node], depth: int | None = None, fold: bool | None = Non
     if fold is not False:
         _chunks(root, limit)
     shown = _representatives(root, fold_of.alias, nodes)
-    backward = {
-        box.id for box in _boxes_below(root) if box.closed and all(node.twin for node in walk(box) if node.op)
-    }
+    backward = {box.id for box in _boxes_below(root) if box.closed and all(node.twin for node in walk(box) if node.op)}
     return Layout(root, shown, fold_of.repetitions, places, backward)
 
 
@@ -321,7 +319,7 @@ def _runs(kinds: Any, least: int, longest: int) -> list[tuple[int, int, int]]:
 
 
 def _verify(parts: list[list[Any]], folds: _Folds) -> int:
-    """How many of these parts are wired alike: each input comes from the same place in the part, or in the one before."""
+    """How many parts are wired alike: each input comes from the same place in the part, or in the one before."""
     wiring: list[Any] = []
     before: dict[str, int] = {}
     expected = None

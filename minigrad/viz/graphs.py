@@ -12,7 +12,6 @@ in one page. `program.steps` is the backward pass, op by op; `Value.parts` says 
 """
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +137,11 @@ def graph(
         program = trace.from_outputs(_tensors(computation, inputs), params)
     if program.error is None:
         scalar = all(node.outputs[i].shape in ((), (1,)) for node, i in program.outputs)
-        if view != "double" and (values or view != "forward") and (scalar or gradient is not None or view != "forward"):
+        if (
+            view != "double"
+            and (values or view != "forward")
+            and (scalar or gradient is not None or view != "forward")
+        ):
             trace.differentiate(program, gradient)
     nodes = views.nodes(program, view, gradient)
     if expand:
@@ -153,6 +156,7 @@ def _tensors(computation: Any, inputs: tuple[Any, ...]) -> list[Tensor]:
     if inputs or not outputs:
         raise TypeError(
             "graph: give a tensor (or several in a list), or something that can be called, followed by its arguments: "
-            f"graph(model, x). Got a {type(computation).__name__}" + (f" and {len(inputs)} arguments" if inputs else "")
+            f"graph(model, x). Got a {type(computation).__name__}"
+            + (f" and {len(inputs)} arguments" if inputs else "")
         )
     return outputs

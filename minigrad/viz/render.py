@@ -1,4 +1,4 @@
-"""DOT to pictures: by the program `dot` where it is installed, and otherwise by the Graphviz in pygraphviz's wheels."""
+"""DOT to pictures, by the program `dot` where it is installed, else by the Graphviz that pygraphviz brings along."""
 
 import importlib.util
 import re
@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-
 
 FORMATS = ("svg", "png", "pdf", "dot")
 DOTS_PER_INCH = 144
@@ -94,5 +93,3 @@ def _with_style(svg: bytes) -> bytes:
     """Add the style sheet, and leave out the comments, which name the version of Graphviz."""
     text = re.sub(r"<!--.*?-->\n?", "", svg.decode(), flags=re.S)
     return re.sub(r"(<svg\b[^>]*>)", lambda found: found.group(1) + "\n" + _STYLE, text, count=1).encode()
-
-

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from minigrad.viz.trace import Node, Program, Scope, Value
+from minigrad.viz.trace import Node, Program
 
 
 def nodes(program: Program, view: str, gradient: Any = None) -> list[Node]:
