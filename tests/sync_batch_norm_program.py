@@ -12,6 +12,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.nn.utils import recompute_statistics
 from minigrad.ops.collective import all_reduce
 
 F = mg.nn.functional
@@ -147,6 +148,26 @@ def cumulative_averages(group: Any) -> None:
         np.testing.assert_allclose(b.numpy(), a.numpy(), **TIGHT)
 
 
+def population_statistics(group: Any) -> None:
+    """Those of the whole set, on every rank, though each sees only its share of every batch."""
+    batches = [3 + random(n, 2, seed=n) for n in (7, 2, 1, 5)]  # of 2 there is one here and one there, or nothing
+    shares = [mg.tensor(np.ascontiguousarray(x[group.rank :: group.size])) for x in batches]
+    for layer_by_layer in (False, True):
+        models = []
+        for norm in (nn.BatchNorm1d, nn.SyncBatchNorm):
+            model = nn.Sequential(norm(2), nn.Linear(2, 3), nn.ReLU(), norm(3)).double()
+            model[1].weight.detach().copy_(random(3, 2))
+            model[1].bias.detach().copy_(random(3))
+            models.append(model)
+        alone, together = models
+        together[0].process_group = together[3].process_group = group
+        recompute_statistics(alone, [mg.tensor(x) for x in batches], layer_by_layer=layer_by_layer)
+        recompute_statistics(together, shares, layer_by_layer=layer_by_layer)
+        for a, b in zip(alone.buffers(), together.buffers(), strict=True):
+            np.testing.assert_allclose(b.numpy(), a.numpy(), **TIGHT)
+        np.testing.assert_allclose(alone[0].running_var.numpy(), np.concatenate(batches).var(0, ddof=1), **TIGHT)
+
+
 def far_from_zero(group: Any) -> None:
     """float32 at 10⁶ ± 1, at 10⁻²⁰ and at 10³⁰, where squares leave its range; a constant channel; a NaN."""
     share = Share(group)
@@ -229,6 +250,7 @@ CHECKS: dict[str, Callable[[Any], None]] = {
     "gamma is 0": lambda group: same_as_the_whole_batch(group, (3,), empty=False, gamma_zero=True),
     "training a network": training_a_network,
     "cumulative averages": cumulative_averages,
+    "population statistics": population_statistics,
     "far from zero": far_from_zero,
     "some ranks want more": some_ranks_want_more,
     "faults are told to all": faults_are_told_to_all,

@@ -51,7 +51,7 @@ class ChannelPopulation:
         if running_mean is not None:
             running_mean.copy_(self.moments.mean)
         if running_var is not None:
-            if self.count == 1:
+            if self.moments.count == 1:
                 raise ValueError(
                     f"{type(self.layer).__name__}: it saw one value per channel in all, which has no variance"
                 )

@@ -6,6 +6,8 @@ from typing import Any
 from minigrad.autograd import Tensor
 from minigrad.nn.module import Module
 from minigrad.nn.norm.batch import BatchNorm1d, BatchNorm2d, BatchNorm3d, _BatchNorm
+from minigrad.nn.norm.population import ChannelPopulation, has_variance
+from minigrad.ops.norm.moments import Moments
 from minigrad.ops.norm.sync import communicator, normalize_together
 
 
@@ -42,7 +44,8 @@ class SyncBatchNorm(_BatchNorm):
         for p in model.parameters():
             p.grad = ops.collective.all_reduce(p.grad)
 
-    The state dictionary is that of a `BatchNorm1d`.
+    `nn.utils.recompute_statistics` gives all processes the statistics of the whole set, of which the loader of each
+    yields its share, in equally many batches. The state dictionary is that of a `BatchNorm1d`.
 
     Source: Ioffe & Szegedy, arXiv 1502.03167; Zhang et al., arXiv 1803.08904, for the synchronization.
 
@@ -89,6 +92,20 @@ class SyncBatchNorm(_BatchNorm):
         if moves and n and self.num_batches_tracked is not None:  # (n: empty here, perhaps, and not elsewhere)
             self.num_batches_tracked._write("SyncBatchNorm")[...] += 1
         return y
+
+    def population_statistics(self) -> Any:
+        """The statistics of what all processes see; see `population`."""
+        group = communicator("SyncBatchNorm", self.process_group)
+        if group is None or self.running_mean is None:
+            return super().population_statistics()
+        return _SharedPopulation(self, group)
+
+    def has_variance(self, x: Any) -> bool:
+        """Do all processes together have more than one value per channel? (See `population`.)"""
+        group = communicator("SyncBatchNorm", self.process_group)
+        if group is None:
+            return has_variance(x)
+        return sum(group.allgather(x.size // max(self.num_features, 1))) != 1
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "SyncBatchNorm":
         """A copy of parameters and averages in the same group: a communicator cannot be copied."""
@@ -139,3 +156,31 @@ class SyncBatchNorm(_BatchNorm):
         for name in ("training", "_mode_when_unfrozen", "_hooks"):
             setattr(new, name, getattr(norm, name))
         return new
+
+
+class _SharedPopulation(ChannelPopulation):
+    """The mean and variance of each channel over what all processes added, each its share; the same on all of them."""
+
+    def __init__(self, layer: SyncBatchNorm, group: Any):
+        super().__init__(layer)
+        self.group, self.calls = group, 0
+
+    @property
+    def count(self) -> int:
+        """How often something was added, though it be empty: then all processes store."""
+        return self.calls
+
+    def add(self, x: Any) -> None:
+        """Look at this process's share of an input."""
+        self.calls += 1
+        super().add(x)
+
+    def store(self) -> None:
+        """Add up all shares, and set the layer's averages."""
+        own, whole = self.moments, Moments(self.layer.num_features)
+        for part in self.group.allgather((own.count, own.mean, own.squares)):
+            whole.merge(*part)
+        if not whole.count:
+            raise ValueError("SyncBatchNorm: the loaders of all processes brought no data")
+        self.moments = whole
+        super().store()
