@@ -364,7 +364,7 @@ def input_grad(
             continue
         gx[positions] = correlate(
             g, weights, bias, (1,) * len(image), tuple(r.dilation for r in choice),
-            tuple(r.padding for r in choice), groups, tuple(r.count for r in choice),
+            tuple(r.padding for r in choice), groups, tuple(r.length for r in choice),
         )  # fmt: skip
     return gx
 
@@ -373,7 +373,7 @@ class Residue(NamedTuple):
     """The positions along an axis with one residue modulo the stride: what they receive is a `correlate` over g."""
 
     positions: slice
-    count: int  # how many positions that is
+    length: int  # how many positions that is
     taps: slice  # the taps that reach them, in the kernel turned round
     dilation: int
     padding: int
@@ -390,10 +390,10 @@ def residues(image: int, kernel_size: int, stride: int, dilation: int, padding: 
     for r in range(stride):
         first = (r - padding) % stride  # the first position with this residue
         positions = slice(first, image, stride)
-        count = len(range(first, image, stride))
+        length = len(range(first, image, stride))
         taps = [t for t in range(kernel_size) if dilation * t % stride == r]
         if not taps:
-            found.append(Residue(positions, count, slice(0, 0), 1, 0))
+            found.append(Residue(positions, length, slice(0, 0), 1, 0))
             continue
         apart = stride // math.gcd(stride, dilation)  # from one of these taps to the next
         q = (first + padding - r) // stride
@@ -401,7 +401,7 @@ def residues(image: int, kernel_size: int, stride: int, dilation: int, padding: 
         found.append(
             Residue(
                 positions,
-                count,
+                length,
                 slice(kernel_size - 1 - taps[-1], kernel_size - taps[0], apart),
                 dilation * apart // stride,
                 (dilation * taps[-1] - r) // stride - q,

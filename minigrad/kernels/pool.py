@@ -2,7 +2,9 @@
 
 Which elements belong to a window comes in tables, so padding, dilation, ceil_mode and adaptive pooling are all the
 same here. For a maximum the table holds all places of each window. For a mean it holds ranges: an image has three
-axes (a 2-d one has depth 1), and window i of an axis covers the places from first[i] to last[i] − 1.
+axes (a 2-d one has depth 1), and window i of an axis covers the places from first[i] up to, and without, end[i]. The
+arguments of the kernels are, for the depth, d0 (first), d1 (end), and dn, by which this axis divides the sum; h and w
+are height and width.
 
 All samples and channels are pooled separately, so they are one axis, "planes", and a task for a thread each.
 """

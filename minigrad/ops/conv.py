@@ -186,17 +186,24 @@ def sizes(value: Any, n: int, op: str, argument: str, least: int) -> tuple[int, 
     return tuple(map(int, given))
 
 
-def _check(op: str, n: int, x: Any, weight: Any, bias: Any, groups: int, transposed: bool) -> None:
-    """Do the shapes and dtypes of x, weight and bias go together?"""
-    axes = ("length", "height, width", "depth, height, width")[n - 1]
+_AXES = {1: "length", 2: "height, width", 3: "depth, height, width"}
+
+
+def check_axes(op: str, n: int, x: Any) -> None:
+    """Is x a batch of images with n axes of space, or one such image?"""
     if x.ndim not in (n + 1, n + 2):
         raise ValueError(
-            f"{op}: the input must have {n + 2} axes (batch, channels, {axes}), or {n + 1} without a batch, and has "
-            f"shape {x.shape}"
+            f"{op}: the input must have {n + 2} axes (batch, channels, {_AXES[n]}), or {n + 1} without a batch, and "
+            f"has shape {x.shape}"
         )
+
+
+def _check(op: str, n: int, x: Any, weight: Any, bias: Any, groups: int, transposed: bool) -> None:
+    """Do the shapes and dtypes of x, weight and bias go together?"""
+    check_axes(op, n, x)
     if weight.ndim != n + 2:
         kind = "(in_channels, out_channels/groups" if transposed else "(out_channels, in_channels/groups"
-        raise ValueError(f"{op}: the weight must have {n + 2} axes {kind}, {axes}), and has shape {weight.shape}")
+        raise ValueError(f"{op}: the weight must have {n + 2} axes {kind}, {_AXES[n]}), and has shape {weight.shape}")
     if groups < 1 or weight.shape[0] % groups:
         what = "input" if transposed else "output"
         raise ValueError(f"{op}: groups={groups} must divide the number of {what} channels, {weight.shape[0]}")
@@ -253,17 +260,9 @@ def _conv(
 
 
 def _conv_transpose(
-    op: str,
-    n: int,
-    x: Any,
-    weight: Any,
-    bias: Any,
-    stride: Any,
-    padding: Any,
-    output_padding: Any,
-    groups: int,
-    dilation: Any,
-) -> Any:
+    op: str, n: int, x: Any, weight: Any, bias: Any, stride: Any,
+    padding: Any, output_padding: Any, groups: int, dilation: Any,
+) -> Any:  # fmt: skip
     _check(op, n, x, weight, bias, groups, transposed=True)
     stride = sizes(stride, n, op, "stride", 1)
     dilation = sizes(dilation, n, op, "dilation", 1)
@@ -311,13 +310,7 @@ def _run(transposed: bool, at: Geometry, x: Any, weight: Any, bias: Any) -> Any:
 
 
 def conv1d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
     """A convolution over one axis; see `conv2d`.
 
@@ -329,13 +322,7 @@ def conv1d(
 
 
 def conv2d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
     """Slide `weight` over an image: each output pixel is the sum of its products with the window that it sees.
 
@@ -374,13 +361,7 @@ def conv2d(
 
 
 def conv3d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
-    groups: int = 1,
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Any:
     """A convolution over three axes; see `conv2d`.
 
@@ -392,15 +373,9 @@ def conv3d(
 
 
 def conv_transpose1d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Any:
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1,
+    padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Any:  # fmt: skip
     """The transpose of `conv1d`; see `conv_transpose2d`.
 
     Shapes:
@@ -413,15 +388,9 @@ def conv_transpose1d(
 
 
 def conv_transpose2d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Any:
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1,
+    padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Any:  # fmt: skip
     """The transpose of `conv2d`, as a linear map of the image: each input pixel paints its window on the output.
 
     out[n, o, s·y + d·i − p, s·x + d·j − p] += w[c, o, i, j] · input[n, c, y, x],  plus b[o]
@@ -461,15 +430,9 @@ def conv_transpose2d(
 
 
 def conv_transpose3d(
-    input: Any,
-    weight: Any,
-    bias: Any = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
-) -> Any:
+    input: Any, weight: Any, bias: Any = None, stride: Any = 1,
+    padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1,
+) -> Any:  # fmt: skip
     """The transpose of `conv3d`; see `conv_transpose2d`.
 
     Shapes:

@@ -13,15 +13,15 @@ import numpy as np
 
 from minigrad.autograd import Function
 from minigrad.kernels import pool as kernels
-from minigrad.ops.conv import sizes
+from minigrad.ops.conv import check_axes, sizes
 from minigrad.ops.reduction import mean
 
 
 class Windows(NamedTuple):
-    """The windows along one axis: window i covers first[i], first[i] + step, ..., below last[i]."""
+    """The windows along one axis: window i covers first[i], first[i] + step, ..., below end[i]."""
 
     first: tuple[int, ...]
-    last: tuple[int, ...]
+    end: tuple[int, ...]
     step: int
     divisor: tuple[int, ...]  # by how much this axis divides the sum, in a mean
 
@@ -37,26 +37,21 @@ class MaxPool(Function):
 
     def forward(self, x: Any) -> Any:
         n = len(self.windows)
-        shape = (*x.shape[:-n], *(len(w.first) for w in self.windows))
-        planes, pixels, count = math.prod(x.shape[:-n]), math.prod(x.shape[-n:]), math.prod(shape[x.ndim - n :])
-        together = _planes_together(planes, count)
-        places = _places(self.windows, x.shape[-n:], together)
+        planes, image = math.prod(x.shape[:-n]), x.shape[-n:]
+        shape = _pooled_shape(x, self.windows)
         out, index = np.empty(shape, x.dtype), np.empty(shape, np.int32)
-        rows = planes // together
-        self.blocks = rows, x.shape
+        together = _planes_together(planes, math.prod(shape[-n:]))
+        blocks = planes // together
+        places = _places(self.windows, image, together)
         if out.size:
-            kernels.max_pool(
-                out.size * len(places),
-                np.ascontiguousarray(x).reshape(rows, -1),
-                places,
-                out.reshape(rows, -1),
-                index.reshape(rows, -1),
-            )
-        self.index = index
-        return (out, index.astype(np.int64) % pixels) if self.return_indices else out
+            arrays = (np.ascontiguousarray(x), out, index)
+            x_rows, out_rows, index_rows = (a.reshape(blocks, -1) for a in arrays)
+            kernels.max_pool(out.size * len(places), x_rows, places, out_rows, index_rows)
+        self.index, self.blocks, self.shape = index, blocks, x.shape
+        return (out, index.astype(np.int64) % math.prod(image)) if self.return_indices else out
 
     def backward(self, g: Any, _: Any = None) -> Any:
-        return Scatter(self.index, *self.blocks)(g)
+        return Scatter(self.index, self.blocks, self.shape)(g)
 
 
 def _planes_together(planes: int, count: int) -> int:
@@ -69,25 +64,28 @@ def _planes_together(planes: int, count: int) -> int:
 
 @lru_cache(maxsize=256)
 def _places(windows: tuple[Windows, ...], image: tuple[int, ...], planes: int) -> Any:
-    """A column for each window: the places of its elements in the flattened image, row by row.
+    """places[e, i]: where element e of window i lies in the flattened image (of so many planes, one after another).
 
-    Short columns are filled up by repeating elements, which changes no maximum. An element is repeated right
-    behind itself, or a row behind itself, so that the order of all others is kept.
+    For windows of 2 × 2 side by side::
+
+        image    0 1 2 3      windows    0 1    2 3      places    0 2
+                 4 5 6 7                 4 5    6 7                1 3
+                                                                   4 6
+                                                                   5 7
+
+    A window at the edge may have fewer elements. Its column is filled up by repeating the first place of an axis,
+    which changes no maximum, and leaves the places of a column in order: of equal elements the first one counts.
     """
-    n = len(windows)
-    place = np.zeros((1,) * (2 * n), np.int64)  # axes: n within the window, then n of windows
-    for axis, (w, length) in enumerate(zip(windows, image, strict=True)):
-        size = max(len(range(f, e, w.step)) for f, e in zip(w.first, w.last, strict=True)) if w.first else 1
-        table = np.empty((size, len(w.first)), np.int64)
-        for i, (f, e) in enumerate(zip(w.first, w.last, strict=True)):
-            elements = range(f, e, w.step)
-            table[:, i] = [f] * (size - len(elements)) + list(elements)
-        shape = [1] * (2 * n)
-        shape[axis], shape[n + axis] = table.shape
-        place = place * length + table.reshape(shape)
-    place = place.reshape(math.prod(place.shape[:n]), 1, math.prod(place.shape[n:]))
-    place = place + np.arange(planes)[:, None] * math.prod(image)
-    return place.reshape(len(place), -1).astype(np.int32)
+    places = np.zeros((1, 1), np.int64)
+    for w, length in zip(windows, image, strict=True):
+        elements = [range(f, e, w.step) for f, e in zip(w.first, w.end, strict=True)]
+        size = max(map(len, elements), default=1)
+        table = np.array([[r.start] * (size - len(r)) + list(r) for r in elements], np.int64).reshape(-1, size).T
+        # All pairs of an element so far and one of this axis, for all pairs of windows.
+        pairs = places[:, None, :, None] * length + table[None, :, None, :]
+        places = pairs.reshape(len(places) * size, -1)
+    starts = np.arange(planes)[:, None] * math.prod(image)
+    return (places[:, None, :] + starts).reshape(len(places), -1).astype(np.int32)
 
 
 class Scatter(Function):
@@ -132,10 +130,9 @@ class AvgPool(Function):
 
     def forward(self, x: Any) -> Any:
         n = len(self.windows)
-        image, ranges = _image(x, n), _ranges(self.windows, x.dtype)
-        out = np.empty((image.shape[0], *map(len, ranges[:6:2])), x.dtype)
-        kernels.window_sum(image.size, image, *ranges, out)
-        return out.reshape(*x.shape[:-n], *(len(w.first) for w in self.windows))
+        out = np.empty(_pooled_shape(x, self.windows), x.dtype)
+        kernels.window_sum(x.size, _image(x, n), *_ranges(self.windows, x.dtype), _image(out, n))
+        return out
 
     def backward(self, g: Any) -> Any:
         return AvgPoolTranspose(self.windows, self.image)(g)
@@ -157,6 +154,11 @@ class AvgPoolTranspose(Function):
         return AvgPool(self.windows, self.image)(u)
 
 
+def _pooled_shape(x: Any, windows: tuple[Windows, ...]) -> tuple[int, ...]:
+    """The shape of an image after pooling: along each axis of space, one value for each window."""
+    return (*x.shape[: -len(windows)], *(len(w.first) for w in windows))
+
+
 def _image(x: Any, n: int) -> Any:
     """An array as (planes, depth, height, width): `n` spatial axes, and everything before them is planes."""
     x = np.ascontiguousarray(x)
@@ -165,9 +167,9 @@ def _image(x: Any, n: int) -> Any:
 
 @lru_cache(maxsize=256)
 def _ranges(windows: tuple[Windows, ...], dtype: Any) -> list[Any]:
-    """The tables as arrays: first and last of three axes, then their divisors."""
+    """The tables as arrays: first and end of three axes, then their divisors."""
     three = (_WHOLE,) * (3 - len(windows)) + windows
-    ranges = [np.array(a, np.int64) for w in three for a in (w.first, w.last)]
+    ranges = [np.array(a, np.int64) for w in three for a in (w.first, w.end)]
     return ranges + [np.array(w.divisor, dtype) for w in three]
 
 
@@ -179,7 +181,7 @@ def _windows(
     length: int, size: int, stride: int, padding: int, dilation: int, ceil_mode: bool, pad_counts: bool
 ) -> Any:
     """The windows along an axis, or None if there are none: the windows are larger than the padded image."""
-    free = length + 2 * padding - dilation * (size - 1) - 1
+    free = length + 2 * padding - dilation * (size - 1) - 1  # how far a window can be moved
     count = (-(-free // stride) if ceil_mode else free // stride) + 1
     if ceil_mode and (count - 1) * stride >= length + padding:
         count -= 1  # a window must not lie in the padding behind the image altogether
@@ -187,45 +189,34 @@ def _windows(
         return None
     start = np.arange(count) * stride - padding
     end = start + dilation * (size - 1) + 1
-    first = np.where(start < 0, start + -(start // dilation) * dilation, start)
-    last = np.minimum(end, length)
-    counted = np.minimum(end, length + padding) - start if pad_counts else last - first
-    return Windows(tuple(first.tolist()), tuple(last.tolist()), dilation, tuple(counted.tolist()))
+    first = np.where(start < 0, start % dilation, start)  # the first element that is not padding
+    inside = np.minimum(end, length)
+    counted = np.minimum(end, length + padding) - start if pad_counts else inside - first
+    return Windows(tuple(first.tolist()), tuple(inside.tolist()), dilation, tuple(counted.tolist()))
 
 
 @lru_cache(maxsize=256)
 def _adaptive_windows(length: int, count: int) -> Windows:
     """`count` windows that cover the axis, as equal as they can be: from ⌊i·L/count⌋ to ⌈(i + 1)·L/count⌉."""
     i = np.arange(count)
-    first, last = i * length // max(count, 1), -(-(i + 1) * length // max(count, 1))
-    return Windows(tuple(first.tolist()), tuple(last.tolist()), 1, tuple((last - first).tolist()))
+    first, end = i * length // max(count, 1), -(-(i + 1) * length // max(count, 1))
+    return Windows(tuple(first.tolist()), tuple(end.tolist()), 1, tuple((end - first).tolist()))
 
 
 _WHOLE = _adaptive_windows(1, 1)  # an axis that the image does not have
 
 
 def _check(op: str, n: int, x: Any) -> None:
-    axes = ("length", "height, width", "depth, height, width")[n - 1]
-    if x.ndim not in (n + 1, n + 2):
-        raise ValueError(
-            f"{op}: the input must have {n + 2} axes (batch, channels, {axes}), or {n + 1} without a batch, and has "
-            f"shape {x.shape}"
-        )
+    check_axes(op, n, x)
     if x.dtype.kind != "f":
         raise TypeError(f"{op}: needs a floating-point tensor, not {x.dtype}: convert it first, x.float()")
 
 
 def _tables(
-    op: str,
-    n: int,
-    x: Any,
-    kernel_size: Any,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    ceil_mode: bool,
+    op: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
     pad_counts: bool,
-) -> tuple[Windows, ...]:
+) -> tuple[Windows, ...]:  # fmt: skip
+    """The windows along each axis, from the arguments of a pooling function."""
     _check(op, n, x)
     size = sizes(kernel_size, n, op, "kernel_size", 1)
     no_stride = stride is None or (hasattr(stride, "__len__") and len(stride) == 0)
@@ -241,7 +232,7 @@ def _tables(
     tables = tuple(_windows(*a, ceil_mode, pad_counts) for a in zip(image, size, step, pads, dilated, strict=True))
     if None in tables:
         raise ValueError(f"{op}: kernel_size={size} is larger than the image {image} with padding={pads}")
-    if any(f >= e for w in tables for f, e in zip(w.first, w.last, strict=True)):
+    if any(f >= e for w in tables for f, e in zip(w.first, w.end, strict=True)):
         raise ValueError(
             f"{op}: with dilation={dilated} and padding={pads}, some windows of kernel_size={size} step over the "
             f"whole image {image} and hold nothing but padding; use less of either"
@@ -290,27 +281,17 @@ def _adaptive_avg_pool(op: str, n: int, x: Any, output_size: Any) -> Any:
 
 
 def max_pool1d(
-    input: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
     """The largest element of each window of (N, C, L) or (C, L); see `max_pool2d`."""
     return _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def max_pool2d(
-    input: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
     """The largest element of each window.
 
     out[n, c, y, x] = max over i, j of input[n, c, s·y + d·i − p, s·x + d·j − p]
@@ -342,39 +323,25 @@ def max_pool2d(
 
 
 def max_pool3d(
-    input: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    dilation: Any = 1,
-    ceil_mode: bool = False,
-    return_indices: bool = False,
-) -> Any:
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
     """The largest element of each window of (N, C, D, H, W) or (C, D, H, W); see `max_pool2d`."""
     return _max_pool("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
 def avg_pool1d(
-    input: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-) -> Any:
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    ceil_mode: bool = False, count_include_pad: bool = True,
+) -> Any:  # fmt: skip
     """The mean of each window of (N, C, L) or (C, L); see `avg_pool2d`."""
     return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
 def avg_pool2d(
-    input: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Any:
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Any:  # fmt: skip
     """The mean of each window.
 
     out[n, c, y, x] = (1/m) Σ_i Σ_j input[n, c, s·y + i − p, s·x + j − p]
@@ -404,14 +371,9 @@ def avg_pool2d(
 
 
 def avg_pool3d(
-    input: Any,
-    kernel_size: Any,
-    stride: Any = None,
-    padding: Any = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor_override: int | None = None,
-) -> Any:
+    input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0,
+    ceil_mode: bool = False, count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Any:  # fmt: skip
     """The mean of each window of (N, C, D, H, W) or (C, D, H, W); see `avg_pool2d`."""
     return _avg_pool(
         "avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
