@@ -421,6 +421,44 @@ def test_a_square_beyond_float32_makes_an_infinite_average(name):
     np.testing.assert_array_equal(getattr(layer, names[-1]).data, np.inf)
 
 
+@pytest.mark.parametrize("scale", [1e-15, 1e-20, 1e-24])
+def test_averages_of_squares_that_float32_cannot_hold(scale):
+    """What the kernel leaves of such a variance are few digits, or none. 1/√(σ² + ε) tells it where ε is no larger."""
+    x = (scale * random(4, 3, 5)).astype(np.float32)
+    wide = x.astype(np.float64)
+    square, nu = mg.zeros(3), mg.zeros(3)
+    F.power_norm(mg.tensor(x), square, nu, training=True, momentum=1.0)
+    np.testing.assert_allclose(square.data, (wide**2).mean((0, 2)), rtol=1e-4, atol=3e-45)
+    mean, variance = mg.zeros(3), mg.zeros(3)
+    F.switchable_norm(mg.tensor(x), mg.ones(3), mg.ones(3), mean, variance, training=True, momentum=1.0)
+    np.testing.assert_allclose(variance.data, wide.var((0, 2), ddof=1), rtol=1e-4, atol=3e-45)
+    # Without ε, outputs do not depend on the scale.
+    y = F.power_norm(mg.tensor(x), square, nu, training=True, warmup=True, eps=0.0)
+    np.testing.assert_allclose(y.data, wide / np.sqrt((wide**2).mean((0, 2), keepdims=True)), rtol=1e-6)
+    y, expected = (
+        F.switchable_norm(t, mg.ones(3, dtype=t.dtype), mg.ones(3, dtype=t.dtype), training=True, eps=0.0)
+        for t in (mg.tensor(x), mg.tensor(wide / scale))
+    )
+    np.testing.assert_allclose(y.data, expected.data, rtol=1e-5, atol=1e-6)
+
+
+def test_a_switchable_norm_of_equal_elements_is_zero_in_float64():
+    """The weights add up to 1 but for rounding, and 1e12 times that is far from 0."""
+    x = mg.tensor(np.full((2, 3, 4), 1e12 + 0.1))
+    weights = mg.tensor(np.array([0.3, -1.0, 0.7]))
+    np.testing.assert_array_equal(F.switchable_norm(x, weights, weights, training=True).data, 0)
+
+
+def test_the_gradient_of_a_bias_keeps_its_digits_over_many_rows():
+    x, g = random(4000, 50).astype(np.float32), random(4000, 50, seed=1).astype(np.float32)
+    bias = mg.zeros(50, requires_grad=True)
+    y = F.mean_only_batch_norm(mg.tensor(x), bias=bias, training=True)
+    (found,) = mg.grad(y, bias, mg.tensor(g))
+    exact = g.astype(np.float64).sum(0)
+    assert found.dtype == np.float32
+    assert np.abs(found.data - exact).max() <= np.spacing(np.abs(exact).max().astype(np.float32))
+
+
 def test_names_of_the_state():
     expected = {
         "BatchRenorm1d": ["weight", "bias", "running_mean", "running_std", "num_batches_tracked"],

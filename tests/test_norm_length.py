@@ -1,5 +1,6 @@
 """Normalizations that divide by a length: identities, tricky points, layers, errors. The table checks the rest."""
 
+import tracemalloc
 from typing import Any
 
 import numba
@@ -187,6 +188,35 @@ def test_a_number_of_numpy_is_a_number():
         np.testing.assert_array_equal(F.dynamic_tanh(x, kind(0.5)), F.dynamic_tanh(x, 0.5))
     with pytest.raises(ValueError, match=r"eps has shape \(2,\), and must be one number, \(\), or one a channel"):
         F.filter_response_norm(x, eps=[0.1, 0.2])
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-41])
+def test_a_channel_that_is_almost_dead_has_a_finite_gradient(scale: float):
+    """1/‖x‖ is beyond float32 there; x/‖x‖ is not."""
+    x = (scale * random(2, 3, 8)).astype(np.float32)
+    x[:, 1] = random(2, 8, seed=1)
+    v = random(2, 3, 8, seed=2)
+    found = []
+    for dtype in (np.float32, np.float64):
+        t = mg.tensor(x.astype(dtype), requires_grad=True)
+        found.append(mg.grad(F.global_response_norm(t), t, mg.tensor(v.astype(dtype)))[0].data)
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-6)
+
+
+def test_vectors_of_any_number_of_elements_do_not_stay_in_memory():
+    def call(n: int) -> None:
+        F.layer_norm(mg.zeros(1, n), n)
+        F.rms_norm(mg.zeros(1, n), n)
+
+    call(99_999)  # (kernels that are compiled do stay)
+    tracemalloc.start()
+    try:
+        for n in range(100_000, 100_010):
+            call(n)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 1_000_000
 
 
 def test_at_a_tie_input_and_threshold_share_the_gradient():

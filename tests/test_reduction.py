@@ -241,6 +241,17 @@ def test_reductions_of_integers():
     assert y.item() == pytest.approx(np.log(2))
 
 
+def test_norm_with_a_negative_exponent_at_zero():
+    """A single 0 makes it 0, and stays the smallest whatever the others do. (PyTorch says the same.)"""
+    x = mg.tensor(np.array([[0.0, 1.0, -2.0], [3.0, 3.0, 1.5]]), requires_grad=True)
+    y = mg.norm(x, -1, axis=1)
+    np.testing.assert_allclose(y.data, [0.0, 0.75])
+    (g,) = mg.grad(y, x, mg.ones(2, dtype=mg.float64), create_graph=True)
+    np.testing.assert_allclose(g.data, [[0.0, 0.0, 0.0], [0.0625, 0.0625, 0.25]])
+    (second,) = mg.grad(g.sum(), x)
+    assert np.isfinite(second.data).all()
+
+
 def test_norm_with_a_small_exponent_at_zero():
     x = mg.tensor([0.0, 3.0, -2.0], dtype=mg.float64, requires_grad=True)
     y = x.norm(0.5)

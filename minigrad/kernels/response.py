@@ -123,4 +123,5 @@ def response_backward(g: Any, x: Any, gamma: Any, norms: Any, share: Any, dx: An
             if norms[i, c] == 0:
                 inv = 0.0
             a = x.dtype.type(1.0 + gamma[c] * (norms[i, c] * share[i]))
-            combine(g[i, c], x[i, c], a, x.dtype.type(inv), x.dtype.type(slope), dx[i, c])
+            # In float64: 1/G of a channel that is almost dead leaves the range of float32.
+            combine(g[i, c], x[i, c], a, inv, slope, dx[i, c])

@@ -293,7 +293,8 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdim: bool = False) -> Any:
         p: 2 (or "fro") is the Euclidean norm, 1 the sum of magnitudes, inf and -inf the largest and the smallest
             magnitude, 0 the number of elements that are not 0.
 
-    The gradient is 0 where the norm is 0, for p > 1; and at elements that are 0, for 0 < p < 1.
+    The gradient is 0 where the norm is 0, for p > 1 and for p < 0, where a single 0 makes it 0; and at elements that
+    are 0, for 0 < p < 1.
 
     Example:
         >>> import minigrad as mg
@@ -314,12 +315,14 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdim: bool = False) -> Any:
         from minigrad.ops.extrema import amax, amin
 
         return (amax if p > 0 else amin)(abs(x), axes, keepdim)
-    if 0 < p < 1:  # at 0 the power has an infinite slope
+    vanishes: Any = False
+    if p < 1:  # at 0 the power has an infinite slope, and below p = 0 no value
         zero = raw(x) == 0
         powers = sum(where(zero, 0.0, pow(abs(where(zero, 1.0, x)), p)), axes, keepdim)
+        vanishes = zero.any(axes, keepdims=keepdim) if p < 0 else False
     else:
         powers = sum(pow(abs(x), p), axes, keepdim)
-    zero = raw(powers) == 0  # there the root has an infinite slope
+    zero = (raw(powers) == 0) | vanishes  # there the root has an infinite slope
     return where(zero, 0.0, pow(where(zero, 1.0, powers), 1 / p))
 
 

@@ -125,9 +125,17 @@ def like(array: Any, other: Any) -> Any:
     return array if array.shape == other.shape else array.reshape(other.shape)
 
 
-@lru_cache(maxsize=64)
 def constant(value: int, n: int, dtype: Any) -> Any:
     """γ = 1 or β = 0, for layers without them. Kernels only read it."""
+    return _kept(value, n, dtype) if n <= KEPT else np.full(n, value, dtype)
+
+
+KEPT = 1 << 16
+"""Longer vectors are made anew each time, which is little beside the work on them; kept, they would fill memory."""
+
+
+@lru_cache(maxsize=64)
+def _kept(value: int, n: int, dtype: Any) -> Any:
     return np.full(n, value, dtype)
 
 
@@ -255,7 +263,8 @@ def follow(op: str, running: Any, new: Any, momentum: float) -> None:
 def wide_moments(stats: Any, eps: float) -> tuple[Any, Any]:
     """μ and σ² in float64, from the statistics of a fused norm.
 
-    A variance that float32 cannot hold, or only with few digits, is found from 1/√(σ² + ε), which it can.
+    A variance that float32 cannot hold, or only with few digits, is found from 1/√(σ² + ε), which it can; unless ε is
+    so much larger that this says less of σ² than those few digits.
     """
     mu = stats[0].astype(np.float64) + stats[1]
     variance = stats[3].astype(np.float64)
@@ -263,8 +272,9 @@ def wide_moments(stats: Any, eps: float) -> tuple[Any, Any]:
     if variance.size and limits.tiny <= variance.min() and variance.max() <= limits.max:
         return mu, variance
     with np.errstate(all="ignore"):
-        lost = ~((variance >= limits.tiny) & (variance <= limits.max)) & (variance != 0) & ~np.isnan(variance)
-        return mu, np.where(lost, stats[2].astype(np.float64) ** -2 - eps, variance)
+        total = stats[2].astype(np.float64) ** -2  # σ² + ε
+        lost = (total < limits.tiny) | (variance > limits.max)
+        return mu, np.where(lost, np.maximum(total - eps, 0), variance)
 
 
 def as_stats(mu: Any, variance: Any) -> Any:

@@ -9,6 +9,7 @@ from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.kernels import center as kernels
 from minigrad.kernels.norm import CHUNK
+from minigrad.ops.elementwise import cast
 from minigrad.ops.norm.batch import channel_axes, check_channels, per_channel
 from minigrad.ops.norm.common import PASSES, affine, check_parameters, check_writable, constant, follow
 from minigrad.ops.reduction import mean, sum
@@ -42,7 +43,11 @@ class MeanOnlyBatchNorm(Function):
 
     def backward(self, g: Any) -> Any:
         dx = MeanOnlyBatchNorm()(g, None) if self.needs(0) else None
-        return dx, sum(g, channel_axes(g)) if self.needs(1) else None
+        if not self.needs(1):
+            return dx, None
+        # Rows are added one after the other, which in float32 costs digits; runs along space, in pairs.
+        wide = cast(g, np.float64) if g.ndim == 2 else g
+        return dx, cast(sum(wide, channel_axes(g)), g.dtype)
 
 
 def mean_only_batch_norm(

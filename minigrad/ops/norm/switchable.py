@@ -78,9 +78,12 @@ class SwitchableNorm(Function):
         self.gather(stats)
         with np.errstate(all="ignore"):
             for i, logits in enumerate((mean_weight, var_weight)):
-                # In float64: weights that are rounded to float32 do not add up to 1, and a large mean tells.
                 weights = softmax(logits.astype(np.float64), 0)
-                values = sum(w * self.statistics[kind][i] for w, kind in zip(weights, self.kinds, strict=True))
+                # Weights do not quite add up to 1, and a large mean tells: so weigh how the kinds differ from one.
+                start = self.statistics[self.kinds[0]][i] if i == 0 else 0.0
+                values = start + sum(
+                    w * (self.statistics[kind][i] - start) for w, kind in zip(weights, self.kinds, strict=True)
+                )
                 self.mix.append((weights, np.broadcast_to(values, (self.batch, self.channels))))
             (_, mu), (_, variance) = self.mix
             stats[0] = mu.reshape(-1)
