@@ -726,6 +726,14 @@ def test_lists_are_refused_by_name():
         F.batch_norm(mg.randn(4, 2), weight=[1.0, 1.0], training=True)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble, ">f4", ">f8"])
+def test_arrays_of_other_floats_are_refused_by_name(dtype):
+    x = np.ones((4, 3, 2), dtype)
+    for norm in (lambda: F.layer_norm(x, 2), lambda: F.batch_norm(x, training=True), lambda: F.normalize(x)):
+        with pytest.raises(TypeError, match=r"must be float32 or float64 in native byte order, not .*astype"):
+            norm()
+
+
 def test_numpy_numbers_and_arrays_are_welcome():
     norm = mg.nn.LayerNorm(np.int64(3))
     assert norm.normalized_shape == (3,) and "LayerNorm((3,)," in repr(norm)

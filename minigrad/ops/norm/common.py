@@ -291,8 +291,10 @@ def check_float(op: str, input: Any) -> Any:
     x = raw(input)
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{op}: the input must be a tensor or an array, not a {type(x).__name__}: mg.tensor(...)")
-    if x.dtype.kind != "f":
-        raise TypeError(f"{op}: the input must be floating-point, not {x.dtype}: convert it first, x.float()")
+    if x.dtype != np.float32 and x.dtype != np.float64:
+        kind = "float32 or float64 in native byte order" if x.dtype.kind == "f" else "floating-point"
+        how = "x.float()" if isinstance(input, Tensor) else "x.astype(np.float32)"
+        raise TypeError(f"{op}: the input must be {kind}, not {x.dtype}: convert it first, {how}")
     return x
 
 
