@@ -627,3 +627,12 @@ def test_an_optimizer_of_ones_own_needs_no_more_than_an_update():
 
     with pytest.raises(NotImplementedError, match="Nothing defines no update"):
         Nothing([x], {}).step()
+
+
+def test_what_stands_in_for_a_norm_does_not_decay_either() -> None:
+    shape = (3, 4)
+    for layer in (mg.nn.DynamicTanh(shape), mg.nn.DynamicErf(shape), mg.nn.ConditionalBatchNorm1d(3, num_classes=5)):
+        (only,) = mg.optim.weight_decay_groups(layer, 0.1)
+        assert only["weight_decay"] == 0.0
+    decaying, _ = mg.optim.weight_decay_groups(mg.nn.ConditionalBatchNorm1d(3, condition_features=5), 0.1)
+    assert [name for name, _ in decaying["params"]] == ["mlp.0.weight", "mlp.2.weight"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minigrad.nn import Module
 
-_NORM = re.compile(r"Norm(\dd)?$")
+_NORM = re.compile(r"Norm(\dd)?$|^Dynamic(Tanh|Erf)$")
 
 
 def weight_decay_groups(model: "Module", weight_decay: float) -> list[dict[str, Any]]:
@@ -15,7 +15,8 @@ def weight_decay_groups(model: "Module", weight_decay: float) -> list[dict[str, 
     Weight decay is meant to keep a function simple, by keeping its weights small. Pulling the γ of a normalization
     layer towards 0 does no such thing: it shrinks the layer's output; and biases hardly add to a model's capacity.
     So these do not decay: the parameters of normalization layers (of any class whose name, or the name of a base
-    class, ends in "Norm", "Norm1d", ...), parameters named "bias", "bias_..." or "gain" (of scaled weight
+    class, ends in "Norm", "Norm1d", ...) and of what stands in their place (`DynamicTanh`, `DynamicErf`), a
+    conditional norm's table of γ and β, parameters named "bias", "bias_..." or "gain" (of scaled weight
     standardization), and parameters with fewer than two axes.
 
     Args:
@@ -35,6 +36,9 @@ def weight_decay_groups(model: "Module", weight_decay: float) -> list[dict[str, 
     kept = set()
     for module in model.modules():
         is_norm = any(_NORM.search(kind.__name__) for kind in type(module).__mro__)
+        if is_norm:
+            tables = [child for child in module.children() if type(child).__name__ == "Embedding"]
+            kept.update(id(p) for table in tables for p in table.parameters())
         for name, p in module.named_parameters(recurse=False):
             if is_norm or p.ndim < 2 or name in ("bias", "gain") or name.startswith("bias_"):
                 kept.add(id(p))
