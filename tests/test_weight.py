@@ -419,6 +419,11 @@ def test_the_start_refuses_what_it_cannot_do_and_changes_nothing():
     with pytest.raises(ValueError, match="other parametrizations beside weight norm"):
         data_dependent_init(both, x)
 
+    with pytest.raises(
+        ValueError, match=r"unit 0 of layer 'itself' \(ParametrizedLinear\) has outputs that are not fin"
+    ):
+        data_dependent_init(weight_norm(nn.Linear(4, 2)), x * np.nan)
+
     net = nn.Sequential(weight_norm(nn.Linear(4, 3)), weight_norm(nn.Linear(3, 2)))
     before = copy.deepcopy(net.state_dict())
     with pytest.raises(ValueError, match=r"unit 0 of layer '0' \(ParametrizedLinear\) has no variance over the batch"):

@@ -40,7 +40,7 @@ def data_dependent_init(model: AnyModule, batch: Any) -> AnyModule:
 
     Raises:
         ValueError: no layer of the model has weight norm, or none was used; a layer's g are not one for each output
-            unit; or the output of a unit is the same for the whole batch.
+            unit; or the output of a unit is the same for the whole batch, or not finite.
 
     A layer without bias can have no mean taken away: there only the variance becomes 1.
 
@@ -131,9 +131,12 @@ def _at_first_use(name: str, layer: Any, done: set[Module]) -> HookHandle:
         varies = variance.data > (np.finfo(t.dtype).eps * mu.data) ** 2  # by more than rounding
         if not varies.all():
             unit = int(np.argmin(varies))
+            finite = t.numel() == 0 or np.isfinite(variance.data.reshape(-1)[unit])
+            problem = "no variance over the batch" if finite else "outputs that are not finite"
+            way_out = "use a larger batch, of inputs that differ" if finite else "mend the batch"
             raise ValueError(
-                f"{_OP}: unit {unit} of layer {name!r} ({type(layer).__name__}) has no variance over the batch "
-                f"(output shape {t.shape}), so its g cannot be 1/σ; use a larger batch, of inputs that differ"
+                f"{_OP}: unit {unit} of layer {name or 'itself'!r} ({type(layer).__name__}) has {problem} (output "
+                f"shape {t.shape}), so its g cannot be 1/σ; {way_out}"
             )
         sigma = variance.sqrt()
         g, *bias = _g_and_bias(layer)
