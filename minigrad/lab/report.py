@@ -51,8 +51,6 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
     A line is the mean over the seeds; the band goes from the lowest to the highest.
     """
     figure = style.picture(12.5, 4.1, theme)
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     ink = style.INK[theme]
     accuracy, loss, gradients = figure.subplots(1, 3)
     for axes in (accuracy, loss, gradients):
@@ -86,9 +84,7 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
     accuracy.set_ylim(0, 101)
     accuracy.set_title("Test accuracy, %", color=ink, fontsize=11, loc="left")
     loss.set_yscale("log")
-    loss.yaxis.set_major_formatter("{x:g}")
-    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    loss.yaxis.set_minor_formatter(NullFormatter())
+    style.logarithmic(loss.yaxis)
     loss.set_title("Training loss (mean of the epoch)", color=ink, fontsize=11, loc="left")
     for axes in (accuracy, loss):
         axes.set_xlabel("epoch", color=ink, fontsize=9)
@@ -100,7 +96,7 @@ def picture(settings: "Settings", runs: list[dict[str, Any]], theme: str = "ligh
     handles, labels = accuracy.get_legend_handles_labels()
     if handles:
         style.legend(figure, handles, labels, theme)
-    return figure.bytes()
+    return figure.encoded()
 
 
 def _band(axes: Any, curves: list[list[float]], style: dict[str, Any]) -> None:

@@ -109,9 +109,9 @@ def _agreement(axes: Any, layer: str, kind: str, running: Any, true: Any, varian
     with np.errstate(all="ignore"):
         if kind == "running_mean":
             gap = (running - true) / np.sqrt(np.maximum(variance, 1e-300))
-            text = f"{np.sqrt(np.mean(gap**2)):.2g} σ"
+            text = f"off by {np.sqrt(np.mean(gap**2)):.2g} σ"
         else:
-            text = f"factor {np.exp(np.sqrt(np.mean(np.log(running / true) ** 2))):.3g}"
+            text = f"off by a factor {np.exp(np.sqrt(np.mean(np.log(running / true) ** 2))):.3g}"
     style.dress(axes, theme, f"{layer}: {text}", f"true {NAMES[kind]}")
     both = np.concatenate([running, true])
     both = both[np.isfinite(both)]

@@ -156,7 +156,7 @@ class BoundaryMovie:
         image = require("PIL.Image", extra="viz", what="an animation", package="pillow")
         if not self.frames:
             raise ValueError("BoundaryMovie: there is no snapshot yet; call snap() now and then while training")
-        pictures = [image.open(io.BytesIO(self.picture(i).bytes())).convert("RGB") for i in range(len(self.frames))]
+        pictures = [image.open(io.BytesIO(self.picture(i).encoded())).convert("RGB") for i in range(len(self.frames))]
         # All frames share the colours of the last, which has most of them: so nothing flickers.
         palette = pictures[-1].quantize(128)
         frames = [one.quantize(palette=palette, dither=image.Dither.NONE) for one in pictures]
@@ -171,7 +171,7 @@ class BoundaryMovie:
         from matplotlib.colors import to_rgb
 
         count = max(probabilities.shape[-1], int(self.y.max()) + 1)
-        palette = np.array([to_rgb(c) for c in (style.CLASSES[self.theme] * (1 + count // 10))[:count]])
+        palette = np.array([to_rgb(c) for c in (style.CLASSES[self.theme] * (1 + count // 8))[:count]])
         paper = np.array(to_rgb(style.PAPER[self.theme]))
         style.dress(axes, self.theme, grid=False)
         # From paper where the classes are equally probable to 45 % of the colour where one is certain.

@@ -369,8 +369,9 @@ def _contours(panels: dict[str, Landscape], theme: str, limit: float | None) -> 
     for axes in every[::columns]:
         axes.set_ylabel("second direction", color=style.INK[theme], fontsize=9)
     assert filled is not None
-    bar = figure.colorbar(filled, ax=every, shrink=0.9, pad=0.015, format="{x:g}")
+    bar = figure.colorbar(filled, ax=every, shrink=0.9, pad=0.015)
     bar.ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    bar.ax.yaxis.set_major_formatter("{x:g}")
     bar.ax.yaxis.set_minor_formatter(NullFormatter())
     bar.ax.tick_params(colors=style.INK[theme], labelsize=9, which="both")
     bar.outline.set_edgecolor(style.INK[theme])

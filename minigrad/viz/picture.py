@@ -29,7 +29,7 @@ class Picture(Figure):
         super().__init__(*args, **options)
         FigureCanvasAgg(self)
 
-    def bytes(self, format: str = "png") -> bytes:
+    def encoded(self, format: str = "png") -> bytes:
         """The finished file: the same figure gives the same bytes, today and tomorrow."""
         file = io.BytesIO()
         metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
@@ -48,7 +48,7 @@ class Picture(Figure):
             raise ValueError(
                 f"save({str(path)!r}): a picture can be {', '.join(FORMATS)}, not {path.suffix or 'bare'!r}"
             )
-        write(path, self.bytes(path.suffix.lower()[1:]))
+        write(path, self.encoded(path.suffix.lower()[1:]))
 
     def _repr_png_(self) -> bytes:
-        return self.bytes()
+        return self.encoded()

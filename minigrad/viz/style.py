@@ -16,7 +16,7 @@ OTHERS = {
     "light": ("#8C6D00", "#5B4FC9", "#7A4B2A", "#C2185B", "#00838F", "#6A8F00", "#9C27B0"),
     "dark": ("#F0E442", "#A79CF5", "#C99873", "#FF6F9C", "#4DD0E1", "#B5D66B", "#CE93D8"),
 }
-# For the classes of a data set: the same colours, in an order that keeps neighbours apart.
+# For the classes of a data set: the same colours in an order that keeps neighbours apart.
 CLASSES = {
     "light": [
         "#0072B2",
@@ -115,9 +115,22 @@ def dress(axes: Any, theme: str, title: str = "", x: str = "", y: str = "", grid
     axes.set_ylabel(y, color=ink, fontsize=9)
 
 
+def logarithmic(axis: Any) -> None:
+    """Ticks of a logarithmic axis (or colour bar) as plain numbers: 0.5, 1, 2; powers of ten where there are many."""
+    from matplotlib.ticker import FuncFormatter, LogFormatterSciNotation, LogLocator, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    few = low > 0 and high / low < 300
+    plain = low >= 1e-3 and high <= 1e6
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if few else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}") if plain or few else LogFormatterSciNotation())
+    axis.set_minor_formatter(NullFormatter())
+
+
 def legend(figure: Any, handles: Any, labels: Any, theme: str) -> None:
-    """One legend below all axes."""
+    """One legend below all axes, of as many columns as the width has room for."""
+    room = figure.get_figwidth() * 72 / (5.5 * max(map(len, labels)) + 45)
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(labels), 7), frameon=False,
+        handles, labels, loc="outside lower center", ncols=max(1, min(len(labels), 7, int(room))), frameon=False,
         labelcolor=INK[theme], fontsize=10,
     )  # fmt: skip
