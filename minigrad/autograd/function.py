@@ -61,9 +61,9 @@ class Function:
     hooks: "dict[int, list[Any]] | None" = None
     where: str | None = None
 
-    _saved: "tuple[Any, ...] | None" = ()
-    _sources: Sequence[int] = ()
-    _versions: Sequence[Any] = ()  # counter, version, counter, version, ...
+    _saved: "tuple[Any, ...] | None" = ()  # the arrays; None once they are freed
+    _sources: Sequence[int] = ()  # what each of them is: i for input i, ~i = −1 − i for output i
+    _versions: Sequence[Any] = ()  # counter, version, counter, version, ...: each saved tensor's, as it was then
 
     # -- to be written by each op --------------------------------------------------------------------
 
@@ -152,6 +152,7 @@ class Function:
         if modes.anomaly:
             self._look_for_nan(arrays, out)
         tracked = tracked and self.differentiable and modes.grad
+        # The same twice, for one output and for several: this runs for every op, and nearly all have one.
         if type(out) is not tuple:
             result = self._wrap(out, arrays, inputs)
             if tracked:
@@ -175,6 +176,7 @@ class Function:
         return results
 
     def _wrap(self, out: Any, arrays: list[Any], inputs: tuple[Any, ...]) -> Tensor:
+        """An output of `forward` as a Tensor, which is not part of the graph yet."""
         if type(out) is not np.ndarray:
             array = np.asarray(out)  # NumPy turns 0-d results into scalars
             if array.dtype.kind not in "fiub" or isinstance(out, list):
@@ -197,6 +199,7 @@ class Function:
         return tensor
 
     def _record(self, edges: list[Any], outputs: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]) -> None:
+        """Become a node of the graph: remember where gradients go on to, what comes out, and when this ran."""
         if self.order >= 0:
             raise RuntimeError(
                 f"{self.name}: this object has been applied before, and it remembers one application only. Make a "
@@ -208,9 +211,13 @@ class Function:
         self.order = next(_clock)
 
     def _identify(self, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]) -> None:
-        """Which input (i) or output (~i) is each saved array, and which version of it, as of now?"""
+        """Which input or output is each saved array, and which version of it?
+
+        `forward` sees arrays only. A recorded backward pass needs the Tensors that they belong to, and finds them by
+        this (see `_as_tensor`). The version tells whether a value was changed in place in the meantime.
+        """
         sources: list[int] = []
-        versions: list[Any] = []
+        versions: list[Any] = []  # flat, because Python's garbage collector would look at every pair
         n_inputs = len(inputs)
         for i, array in enumerate(self._saved or ()):
             if i < n_inputs and array is arrays[i]:  # often all inputs are saved, in their order
@@ -226,6 +233,7 @@ class Function:
     def _source(
         self, array: Any, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]
     ) -> tuple[int, Any]:
+        """(i, input i) or (~i, output i): the one that has this very array."""
         for i, candidate in enumerate(arrays):
             if candidate is array:
                 return i, inputs[i]
@@ -243,11 +251,12 @@ class Function:
         )
 
     def _as_tensor(self, array: Any, source: int) -> Any:
+        """A saved array as a Tensor in its old place in the graph: the leaf itself, or an output of the same node."""
         edge = self.edges[source] if source >= 0 else (self, ~source)
         if edge is None:
             return Tensor._of(array) if isinstance(array, np.ndarray) else array
         node, index = edge
-        if isinstance(node, Tensor):
+        if isinstance(node, Tensor):  # a leaf
             return node
         tensor = Tensor._of(array)
         tensor.grad_fn, tensor.output_index, tensor.requires_grad = node, index, True

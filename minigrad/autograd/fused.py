@@ -15,7 +15,7 @@ or the mean of numbers near 1e6. Kernels take care of that. Here the composed fo
 is rounded once, at the end.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -47,30 +47,30 @@ class FusedBackward(Function):
     def forward(self, grad_output: Any, *inputs: Any) -> Any:
         self.save_for_backward(grad_output, *inputs)
         gradients = self.kernel(grad_output, *inputs)
-        # Only wanted gradients become outputs; `spread` puts the Nones back.
+        # Outputs are arrays, so only wanted gradients become outputs; `_spread` puts the Nones back.
         self.present = [i for i, g in enumerate(gradients) if g is not None]
         return tuple(gradients[i] for i in self.present)
 
     def backward(self, *cotangents: Any) -> Any:
-        grad_output, *inputs = map(_separate, self.saved)
+        """The gradients once more, by the composed form this time; then the derivative of that computation."""
+        variables = [_variable(v) for v in self.saved]
+        grad_output, *inputs = variables
         record = modes.create_graph
         with enable_grad():
             output = self.composed(*inputs)
             sources = [inputs[i] for i in self.present]
             gradients = grad(output, sources, grad_output, create_graph=True, allow_unused=True)
-            reached = [(g, v) for g, v in zip(gradients, cotangents, strict=True) if g is not None and g.requires_grad]
-            variables = [v for v in (grad_output, *inputs) if isinstance(v, Tensor) and v.requires_grad]
-            found = iter(
-                grad(
-                    [g for g, _ in reached],
-                    variables,
-                    [_Widen()(v if isinstance(v, Tensor) else Tensor(v)) for _, v in reached],
-                    create_graph=record,
-                    allow_unused=True,
-                )
+            # A gradient that depends on nothing (None, or a constant) has no derivative to add.
+            pairs = [(g, v) for g, v in zip(gradients, cotangents, strict=True) if g is not None and g.requires_grad]
+            wanted = [i for i, v in enumerate(variables) if isinstance(v, Tensor) and v.requires_grad]
+            derivatives = grad(
+                [g for g, _ in pairs],
+                [variables[i] for i in wanted],
+                [_Widen()(v if isinstance(v, Tensor) else Tensor(v)) for _, v in pairs],
+                create_graph=record,
+                allow_unused=True,
             )
-        result = [next(found) if isinstance(v, Tensor) and v.requires_grad else None for v in (grad_output, *inputs)]
-        return tuple(result if record else map(raw, result))
+        return _spread(derivatives if record else map(raw, derivatives), wanted, len(variables))
 
 
 class _Widen(Function):
@@ -83,21 +83,26 @@ class _Widen(Function):
         return g
 
 
-def _separate(value: Any) -> Any:
+def _variable(value: Any) -> Any:
     """`value` as a variable of its own, in float64, for a derivative that stops here.
 
     Inputs of an op may depend on each other (γ may be computed from x). The op's rule is about each of them
     alone, so each is passed through a node of its own, and the gradient is taken there.
     """
-    if isinstance(value, Tensor):
-        if value.requires_grad:
-            return _Widen()(value)
-        if value.dtype.kind != "f":
-            return Tensor(value.data)
-        value = value.data
-    if value is None or getattr(value, "dtype", None) is None or value.dtype.kind != "f":
-        return value
-    return Tensor(value.astype(np.float64, copy=False), requires_grad=True)
+    if isinstance(value, Tensor) and value.requires_grad:
+        return _Widen()(value)
+    array = raw(value)
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        return value  # None, an option, an index: nothing to differentiate by
+    return Tensor(array.astype(np.float64, copy=False), requires_grad=True)
+
+
+def _spread(values: Iterable[Any], positions: list[int], n: int) -> tuple[Any, ...]:
+    """n places: the values at their positions, None at all others."""
+    result: list[Any] = [None] * n
+    for position, value in zip(positions, values, strict=True):
+        result[position] = value
+    return tuple(result)
 
 
 def fused_backward(
@@ -111,7 +116,4 @@ def fused_backward(
         return tuple(kernel(grad_output, *inputs))
     op = FusedBackward(composed, kernel, label)
     gradients = op(grad_output, *inputs)
-    result: list[Any] = [None] * len(inputs)
-    for i, g in zip(op.present, gradients, strict=True):
-        result[i] = g
-    return tuple(result)
+    return _spread(gradients, op.present, len(inputs))
