@@ -61,6 +61,19 @@ def test_selu_starts_from_lecuns_weights():
     assert not any(isinstance(module, mg.nn.ReLU) for module in network.modules())
 
 
+def test_scaled_weights_make_up_for_the_activation():
+    """Ten layers deep the sums of a layer still have variance 1, whatever stands between them."""
+    assert models.gamma_of("relu") == pytest.approx(2**0.5 / (1 - 1 / np.pi) ** 0.5, rel=1e-5)
+    for activation in ("relu", "sigmoid", "tanh"):
+        mg.manual_seed(0)
+        network = models.build("mlp", "scaled_weight_standardization", (200,), 10, 10, 200, activation)
+        x = mg.randn(400, 200)
+        for module in network[:-1]:
+            x = module(x)
+            if isinstance(module, mg.nn.Linear):
+                assert x.var(0).mean().item() == pytest.approx(1, rel=0.25), activation
+
+
 def test_methods_do_in_a_run_what_they_say(blobs, monkeypatch):
     """Clipping before each step, statistics of the whole set before each evaluation, initialization from data once."""
     calls: list[str] = []

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.nn.utils import data_dependent_init, parametrizations, parametrize, recompute_statistics
@@ -33,6 +35,7 @@ class Norm:
         activation: the nonlinearity that belongs to it, instead of the network's.
         initialize: draws the hidden layers' weights, instead of He's or Glorot's way.
         layer: what becomes of a hidden layer when its weights are drawn.
+        takes_gamma: is `layer` to be told what the activation before the hidden layer does to the deviation?
         prepare: is given the network and some training samples before the first step.
         clip: is given the network before each step of the optimizer.
         before_evaluation: is given the network and batches of all training samples.
@@ -44,7 +47,8 @@ class Norm:
     note: str = ""
     activation: Callable[[], nn.Module] | None = None
     initialize: Callable[[Any], Any] | None = None
-    layer: Callable[[Any], nn.Module] | None = None
+    layer: Callable[..., nn.Module] | None = None
+    takes_gamma: bool = False
     prepare: Callable[[nn.Module, Any], Any] | None = None
     clip: Callable[[nn.Module], None] | None = None
     before_evaluation: Callable[[nn.Module, Iterable[Any]], None] | None = None
@@ -68,7 +72,7 @@ def _identity(*sizes: int) -> nn.Module:
     return nn.Identity()
 
 
-def _weights(layer: Callable[[Any], nn.Module], note: str = "", **options: Any) -> Norm:
+def _weights(layer: Callable[..., nn.Module], note: str = "", **options: Any) -> Norm:
     """A method for weights: no layer is added."""
     return Norm(_identity, _identity, layer=layer, note=note, **options)
 
@@ -231,7 +235,11 @@ NORMS: dict[str, Norm] = {
         layer=parametrizations.weight_standardization,
         note="with group norm behind each layer, as in the paper",
     ),
-    "scaled_weight_standardization": _weights(parametrizations.scaled_weight_standardization),
+    "scaled_weight_standardization": _weights(
+        parametrizations.scaled_weight_standardization,
+        "γ makes up for the activation before the layer",
+        takes_gamma=True,
+    ),
     "spectral": _weights(parametrizations.spectral_norm),
     # doing without
     "dynamic_tanh": Norm(
@@ -344,8 +352,16 @@ def build(
     if chosen.layer is not None:
         for i, layer in enumerate(network):
             if any(layer is one for one in hidden):
-                network[i] = chosen.layer(layer)
+                after_activation = chosen.takes_gamma and layer is not hidden[0]
+                network[i] = chosen.layer(layer, **({"gamma": gamma_of(activation)} if after_activation else {}))
     return network
+
+
+def gamma_of(activation: str) -> float:
+    """1 divided by the deviation that an activation gives to standard normal numbers: 1.7129 for relu."""
+    x = np.linspace(-9, 9, 6001)
+    y, density = ACTIVATIONS[activation]()(mg.tensor(x)).numpy(), np.exp(-0.5 * x * x)
+    return float(np.average((y - np.average(y, weights=density)) ** 2, weights=density) ** -0.5)
 
 
 def weight_layers(network: nn.Module) -> "dict[str, Any]":
