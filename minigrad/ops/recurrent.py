@@ -15,6 +15,10 @@ the op means; it is what runs under `mg.composed()`; and the second derivative i
           c_t = σ(f) ⊙ c_{t−1} + σ(i) ⊙ tanh(g),  h_t = σ(o) ⊙ tanh(c_t)   the forget gate: Gers et al. 2000)
     GRU   r, z = σ(x_t + W h_{t−1} + b)                                  (Cho et al. 2014)
           n = tanh(x_t + r ⊙ (W h_{t−1} + b)),  h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}
+
+The code writes n + z ⊙ (h − n) for the last, one product less; and σ(a) as (1 + tanh(a/2)) / 2, because NumPy has a
+fast tanh and no σ. The gates of a step lie side by side in one row, i, f, g, o or r, z, n, so that one matrix product
+computes them all. In a backward rule, `dr` is the gradient with respect to r's pre-activation, and so on.
 """
 
 from collections.abc import Iterable
@@ -25,6 +29,7 @@ import numpy as np
 from minigrad.autograd import Function
 from minigrad.autograd.fused import fused_backward
 from minigrad.autograd.modes import modes
+from minigrad.autograd.tensor import raw
 from minigrad.kernels import recurrent as kernels
 from minigrad.kernels.sums import add_up
 from minigrad.ops.activation import relu
@@ -53,6 +58,7 @@ class LSTMGates(Function):
 
 
 def _lstm_activations(a: Any) -> tuple[Any, Any, Any, Any]:
+    """σ(i), σ(f), tanh(g), σ(o)."""
     n = a.shape[1] // 4
     return sigmoid(a[:, :n]), sigmoid(a[:, n : 2 * n]), tanh(a[:, 2 * n : 3 * n]), sigmoid(a[:, 3 * n :])
 
@@ -89,10 +95,17 @@ class GRUStep(Function):
         return cat([dr, dz, dn], 1), cat([dr, dz, dn * r], 1), g * z
 
 
+def _thirds(a: Any) -> tuple[Any, Any, Any]:
+    """The parts of r, z and n: views of an array that has them side by side along its last axis."""
+    n = a.shape[-1] // 3
+    return a[..., :n], a[..., n : 2 * n], a[..., 2 * n :]
+
+
 def _gru_activations(x: Any, y: Any) -> tuple[Any, Any, Any]:
-    n = x.shape[1] // 3
-    r, z = sigmoid(x[:, :n] + y[:, :n]), sigmoid(x[:, n : 2 * n] + y[:, n : 2 * n])
-    return r, z, tanh(x[:, 2 * n :] + r * y[:, 2 * n :])
+    """r, z and n, from the input part x and the hidden part y of their pre-activations."""
+    (x_r, x_z, x_n), (y_r, y_z, y_n) = _thirds(x), _thirds(y)
+    r, z = sigmoid(x_r + y_r), sigmoid(x_z + y_z)
+    return r, z, tanh(x_n + r * y_n)
 
 
 def gru_step(x: Any, y: Any, h: Any) -> Any:
@@ -116,6 +129,7 @@ def gru_step(x: Any, y: Any, h: Any) -> Any:
 
 
 def _times(steps: int, reverse: bool) -> Iterable[int]:
+    """0 ... T − 1, in the order in which the steps are computed."""
     return range(steps - 1, -1, -1) if reverse else range(steps)
 
 
@@ -164,7 +178,7 @@ class _Sequence(Function):
         self.cache = None
 
     def steps(self, n: int) -> list[tuple[int, int | None]]:
-        """(t, the time that comes before t, or None where the initial state does), in order of computation."""
+        """Of each step its t, and that of the step before (None: the initial state), in order of computation."""
         order = list(_times(n, self.reverse))
         return list(zip(order, [None, *order[:-1]], strict=True))
 
@@ -179,22 +193,20 @@ class _Sequence(Function):
 
 
 class LSTMSequence(_Sequence):
-    """h_1 ... h_T and c_T of an LSTM, stacked: see the top of this file."""
+    """h_1 ... h_T and c_T of an LSTM, stacked into one output: see the top of this file."""
 
-    def forward(self, x: Any, weight: Any, h: Any, c: Any) -> Any:
-        n_steps, batch, n_gates = x.shape
-        n = n_gates // 4
-        h0, c0 = h, c
-        y = np.empty((n_steps + 1, batch, n), x.dtype)
-        cells, tanh_cells = np.empty((2, n_steps, batch, n), x.dtype)
-        # σ(a) = (1 + tanh(a/2)) / 2, so one tanh over the whole row does for all four gates, if i, f and o are
-        # halved beforehand.
-        scale = np.full(n_gates, 0.5, x.dtype)
-        scale[2 * n : 3 * n] = 1
+    def forward(self, x: Any, weight: Any, h0: Any, c0: Any) -> Any:
+        n_steps, batch, width = x.shape
+        size = width // 4
+        y = np.empty((n_steps + 1, batch, size), x.dtype)
+        cells, tanh_cells = np.empty((2, n_steps, batch, size), x.dtype)
+        # One tanh over the whole row does for all four gates, if i, f and o, of which σ is wanted, are halved before.
+        scale = np.full(width, 0.5, x.dtype)
+        scale[2 * size : 3 * size] = 1
         gates = np.multiply(x, scale, order="C")  # becomes σ(i), σ(f), tanh(g), σ(o) of every step
         w = np.ascontiguousarray(weight.T) * scale
-        c = np.ascontiguousarray(c)
-        product = np.empty((batch, n_gates), x.dtype)
+        product = np.empty((batch, width), x.dtype)
+        h, c = h0, np.ascontiguousarray(c0)
         for t, _ in self.steps(n_steps):
             a = gates[t]
             a += np.matmul(h, w, out=product)
@@ -202,7 +214,7 @@ class LSTMSequence(_Sequence):
             kernels.lstm_forward(a.size, a, c, cells[t])
             c = cells[t]
             np.tanh(c, out=tanh_cells[t])
-            h = np.multiply(a[:, 3 * n :], tanh_cells[t], out=y[t])
+            h = np.multiply(a[:, 3 * size :], tanh_cells[t], out=y[t])
         y[n_steps] = c
         self.cache = gates, cells, tanh_cells
         self.save_for_backward(x, weight, h0, c0, y)
@@ -210,8 +222,7 @@ class LSTMSequence(_Sequence):
 
     def backward(self, grad: Any) -> Any:
         *inputs, y = self.saved
-        y = y if isinstance(y, np.ndarray) else y.data
-        cache = self.cache
+        y, cache = raw(y), self.cache  # as arrays, for the kernel only: its own derivative is the composed form's
 
         def kernel(grad: Any, x: Any, weight: Any, h0: Any, c0: Any) -> Any:
             gates, cells, tanh_cells = cache
@@ -234,65 +245,68 @@ class LSTMSequence(_Sequence):
 class GRUSequence(_Sequence):
     """h_1 ... h_T of a GRU: see the top of this file."""
 
-    def forward(self, x: Any, weight: Any, bias: Any, h: Any) -> Any:
-        n_steps, batch, n_gates = x.shape
-        n = n_gates // 3
-        h0 = h
-        y = np.empty((n_steps, batch, n), x.dtype)
+    def forward(self, x: Any, weight: Any, bias: Any, h0: Any) -> Any:
+        n_steps, batch, width = x.shape
+        size = width // 3
+        y = np.empty((n_steps, batch, size), x.dtype)
         gates = np.empty_like(x, order="C")  # r, z, n of every step
-        hidden = np.empty((n_steps, batch, n), x.dtype)  # the part of n's pre-activation that r multiplies
-        product = np.empty((batch, n_gates), x.dtype)
+        hidden = np.empty_like(y)  # W h_{t−1} + b of n: what r multiplies
+        product = np.empty((batch, width), x.dtype)
         w = np.ascontiguousarray(weight.T)
+        rs, zs, ns = _thirds(gates)
+        h = h0
         for t, _ in self.steps(n_steps):
-            a = gates[t]
+            r, z, n, rz = rs[t], zs[t], ns[t], gates[t, :, : 2 * size]
             np.matmul(h, w, out=product)
             if bias is not None:
                 product += bias
-            rz, candidate = a[:, : 2 * n], a[:, 2 * n :]
-            np.add(x[t, :, : 2 * n], product[:, : 2 * n], out=rz)
-            rz *= 0.5  # σ(a) = (1 + tanh(a/2)) / 2
+            hidden[t] = product[:, 2 * size :]
+            # r, z = σ(x + W h + b), both at once
+            np.add(x[t, :, : 2 * size], product[:, : 2 * size], out=rz)
+            rz *= 0.5
             np.tanh(rz, out=rz)
             rz *= 0.5
             rz += 0.5
-            hidden[t] = product[:, 2 * n :]
-            np.multiply(a[:, :n], hidden[t], out=candidate)
-            candidate += x[t, :, 2 * n :]
-            np.tanh(candidate, out=candidate)
-            np.subtract(h, candidate, out=y[t])
-            y[t] *= a[:, n : 2 * n]
-            y[t] += candidate
-            h = y[t]
+            # n = tanh(x + r ⊙ (W h + b))
+            np.multiply(r, hidden[t], out=n)
+            n += x[t, :, 2 * size :]
+            np.tanh(n, out=n)
+            # h_t = n + z ⊙ (h_{t−1} − n)
+            h = np.subtract(h, n, out=y[t])
+            h *= z
+            h += n
         self.cache = gates, hidden
         self.save_for_backward(x, weight, bias, h0, y)
         return y
 
     def backward(self, grad: Any) -> Any:
         *inputs, y = self.saved
-        y = y if isinstance(y, np.ndarray) else y.data
-        cache = self.cache
+        y, cache = raw(y), self.cache
 
         def kernel(grad: Any, x: Any, weight: Any, bias: Any, h0: Any) -> Any:
             gates, hidden = cache
-            n_steps, _, n = hidden.shape
+            n_steps, _, size = hidden.shape
             dx, d = np.empty_like(gates), np.empty_like(gates)  # of the input part, of the hidden part
+            (rs, zs, ns), (d_rs, d_zs, d_ns) = _thirds(gates), _thirds(d)
             dh = np.zeros_like(y[0])
             for t, before in reversed(self.steps(n_steps)):
-                a, d_t = gates[t], d[t]
-                r, z, candidate = a[:, :n], a[:, n : 2 * n], a[:, 2 * n :]
                 h = h0 if before is None else y[before]
+                z, n = zs[t], ns[t]
                 dh += grad[t]
                 dn = dh * (1 - z)
-                dn *= 1 - candidate * candidate
-                dx[t, :, 2 * n :] = dn
-                np.multiply(dn, r, out=d_t[:, 2 * n :])
-                np.multiply(dn, hidden[t], out=d_t[:, :n])
-                np.multiply(dh, h - candidate, out=d_t[:, n : 2 * n])
-                rz, d_rz = a[:, : 2 * n], d_t[:, : 2 * n]
+                dn *= 1 - n * n
+                dx[t, :, 2 * size :] = dn
+                np.multiply(dn, rs[t], out=d_ns[t])
+                # The gradients of r and z, times the slope of σ, which is σ (1 − σ), for both at once.
+                np.multiply(dn, hidden[t], out=d_rs[t])
+                np.multiply(dh, h - n, out=d_zs[t])
+                rz, d_rz = gates[t, :, : 2 * size], d[t, :, : 2 * size]
                 d_rz *= rz
                 d_rz *= 1 - rz
-                dx[t, :, : 2 * n] = d_rz
+                dx[t, :, : 2 * size] = d_rz
+                # To h_{t−1} it goes directly, by z, and through the weights.
                 dh *= z
-                dh += d_t @ weight
+                dh += d[t] @ weight
             dw = self.weight_gradient(d, y, h0) if self.needs(1) else None
             db = add_up(d, (0, 1)) if bias is not None and self.needs(2) else None
             return dx, dw, db, dh
@@ -310,10 +324,10 @@ class RNNSequence(_Sequence):
         super().__init__(reverse)
         self.nonlinearity = nonlinearity
 
-    def forward(self, x: Any, weight: Any, h: Any) -> Any:
-        h0 = h
+    def forward(self, x: Any, weight: Any, h0: Any) -> Any:
         y = np.empty_like(x, order="C")
         w = np.ascontiguousarray(weight.T)
+        h = h0
         for t, _ in self.steps(x.shape[0]):
             a = np.matmul(h, w, out=y[t])
             a += x[t]
@@ -323,7 +337,7 @@ class RNNSequence(_Sequence):
 
     def backward(self, grad: Any) -> Any:
         *inputs, y = self.saved
-        y = y if isinstance(y, np.ndarray) else y.data
+        y = raw(y)
 
         def kernel(grad: Any, x: Any, weight: Any, h0: Any) -> Any:
             slope = 1 - y * y if self.nonlinearity == "tanh" else y > 0
