@@ -243,6 +243,21 @@ def test_p_norms_of_huge_and_tiny_numbers():
             np.testing.assert_allclose(F.normalize(scaled, p, eps=0.0), unit, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("p", "axis"), [(1.0, 1), (3.0, 1), (0.5, -1), (2.0, (1, 2)), (2.0, None)])
+@pytest.mark.parametrize("scale", [1e-20, 1.0, 1e20, 1e30])
+def test_gradients_of_p_norms_of_huge_and_tiny_numbers(p: float, axis: Any, scale: float):
+    """In float32 the rule of a quotient, −x ∂L/∂y / ‖x‖², has nothing left of its second term: 1e40 is infinite."""
+    x, v = (scale * random(2, 3, 4)).astype(np.float32), random(2, 3, 4, seed=1).astype(np.float32)
+    found = []
+    for dtype in (np.float32, np.float64):
+        t = mg.tensor(x.astype(dtype), requires_grad=True)
+        y = F.normalize(t, p, axis, eps=0.0)
+        assert y.dtype == dtype
+        (g,) = mg.grad(y, t, mg.tensor(v.astype(dtype)))
+        found.append(g.data * dtype(scale))
+    np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-6 * np.abs(found[1]).max())
+
+
 def test_one_number_is_a_vector():
     assert F.normalize(np.array(-3.0), axis=-1) == -1
     assert F.cosine_similarity(np.array(-3.0), np.array(2.0), axis=0) == -1

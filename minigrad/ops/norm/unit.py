@@ -14,7 +14,7 @@ from minigrad.kernels import cosine as cosine_kernels
 from minigrad.kernels import rms as kernels
 from minigrad.ops.compare import clip
 from minigrad.ops.dims import accepts_dim, normalize_axes
-from minigrad.ops.elementwise import expand
+from minigrad.ops.elementwise import cast, expand
 from minigrad.ops.linear import linear
 from minigrad.ops.norm.common import PASSES, check_float, constant
 from minigrad.ops.norm.layer import layer_norm
@@ -157,7 +157,8 @@ def normalize(input: Any, p: float = 2.0, axis: Any = 1, eps: float = 1e-12) -> 
     axes = normalize_axes(axis, x.ndim, op)
     eps = float(eps)
     if p != 2 or len(axes) != 1 or modes.composed:
-        return input / clip(p_norm(input, p, axes), min=eps)
+        wide = cast(input, np.float64)  # the rule of a quotient squares the norm, and float32 has no 1e40
+        return cast(wide / clip(p_norm(wide, p, axes), min=eps), x.dtype)
     return UnitRows(eps)(input, None) if axes[0] == x.ndim - 1 else UnitAcross(eps, axes[0])(input)
 
 
