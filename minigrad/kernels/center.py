@@ -19,7 +19,7 @@ def write_mean(means: Any, c: Any, origin: Any, total: Any, n: Any) -> None:
     m = total / n
     hi = means.dtype.type(origin + m)
     means[0, c] = hi
-    means[1, c] = minus(np.float64(origin), np.float64(hi)) + m if np.isfinite(total) else 0.0
+    means[1, c] = minus(np.float64(origin), np.float64(hi)) + m if abs(total) < np.inf else 0.0
 
 
 @inline
@@ -52,7 +52,7 @@ def center_channels(x: Any, beta: Any, y: Any, means: Any) -> None:
         total = 0.0
         for i in range(batch):
             total += wide_sum_from(x[i, c], origin)
-        if not np.isfinite(total):
+        if not abs(total) < np.inf:
             origin = x.dtype.type(0)
             total = 0.0
             for i in range(batch):
@@ -77,7 +77,7 @@ def center_columns(x: Any, beta: Any, y: Any, means: Any) -> None:
         total = 0.0
         for chunk in range(chunks):
             total += sums[chunk, c]
-        if not np.isfinite(total):
+        if not abs(total) < np.inf:
             origin = x.dtype.type(0)
             total = wide_sum_from(x[:, c], origin)
         write_mean(means, c, origin, total, batch)

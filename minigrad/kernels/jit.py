@@ -29,6 +29,7 @@ __all__ = ["FASTMATH", "PARALLEL_FROM", "inline", "kernel", "prange"]
 
 # Sums may be reordered into SIMD lanes and fused into multiply-adds. `nnan` and `ninf` are left out on
 # purpose: they would let the compiler assume that NaN and infinity never occur, and so lose them.
+# Even so a kernel must ask abs(x) < np.inf, not np.isfinite(x): Numba's is x − x == x − x, reordered to True.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
 # error_model="numpy": x / 0 is inf or NaN, as in NumPy. Numba's default raises ZeroDivisionError, and the test

@@ -21,6 +21,7 @@ A small ε would hide that it stands in the wrong place, so rows use a large one
 """
 
 import inspect
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -310,17 +311,18 @@ def at_zero(variant: Variant) -> None:
 
 
 def not_a_number(variant: Variant) -> None:
-    """NaN and infinity reach what the formula lets them reach, and nothing else."""
-    for bad in (np.nan, np.inf, -np.inf):
+    """NaN and infinity reach what the formula lets them reach, and nothing else. (Sums may start from the first one.)"""
+    for bad, at in itertools.product((np.nan, np.inf, -np.inf), (0, -1)):
         arrays = variant.arrays()
         arrays[0] = np.array(arrays[0])
-        arrays[0][(-1,) * arrays[0].ndim] = bad
+        arrays[0][(at,) * arrays[0].ndim] = bad
+        label = f"with {bad} at {at}"
         with np.errstate(all="ignore"):
             expected = variant.oracle(*arrays)
             found = variant.function(*variant.tensors(arrays)).data
-            np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12, err_msg=f"with {bad}")
+            np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12, err_msg=label)
             narrow = variant.function(*variant.tensors(arrays, np.float32)).data
-        np.testing.assert_array_equal(np.isnan(narrow), np.isnan(expected), err_msg=f"with {bad}, float32")
+        np.testing.assert_array_equal(np.isnan(narrow), np.isnan(expected), err_msg=f"{label}, float32")
 
 
 def empty_batch(variant: Variant) -> None:
