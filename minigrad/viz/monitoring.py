@@ -302,8 +302,8 @@ class Monitor:
             raise ValueError(f"monitor: there is no kind {kind!r}{nearest(kind, KINDS)} Known: {', '.join(KINDS)}")
         if name not in table[kind]:
             known = list(table[kind])
-            what = f"there are: {', '.join(known)}" if known else "nothing of the kind was collected yet"
-            raise ValueError(f"monitor: no {kind} of {name!r}{nearest(name, known)} {what[0].upper()}{what[1:]}")
+            what = f"There are: {', '.join(known)}" if known else "Nothing of the kind was collected yet"
+            raise ValueError(f"monitor: no {kind} of {name!r}{nearest(name, known)} {what}")
         return table[kind][name]
 
     def save(self, path: str | Path) -> None:
