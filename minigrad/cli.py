@@ -1,4 +1,4 @@
-"""The `minigrad` command: reads the arguments, and leaves the work to `minigrad.lab`."""
+"""The `minigrad` command: reads the arguments, and leaves the work to `minigrad.lab` and `minigrad.viz`."""
 
 import argparse
 import os
@@ -15,6 +15,23 @@ _EPILOG = """examples:
   minigrad compare --activation relu --lr 0.4 --optimizer sgd --depth 10
   minigrad compare --norm none,weight,GroupNorm,dyt  any name of `minigrad norms`
   minigrad compare --resume runs/20260101-120000-cnn-digits
+"""
+
+
+_EXPLAIN_EPILOG = """operations:
+  batch_norm, layer_norm, instance_norm, group_norm, rms_norm, weight_norm, local_response_norm, batch_renorm,
+  softmax_cross_entropy, linear, conv2d
+
+examples:
+  minigrad explain batch_norm                        writes batch_norm.html
+  minigrad explain layer_norm --shape 2,5 -o ln.html
+  minigrad explain group_norm --shape 2,6 --groups 3
+  minigrad explain batch_norm --values mine.csv --eps 0.1
+  minigrad explain batch_norm --text                 the same walk in the terminal
+  minigrad explain batch_norm --text --break mean    what goes wrong if μ is taken for a constant
+
+A .json file may hold an object with any of the leaves, and "seed", the gradient that arrives at the output:
+  {"x": [[1, 2], [3, 5]], "gamma": [1, 2], "seed": [[1, 0], [0, 1]]}
 """
 
 
@@ -38,6 +55,14 @@ def _seeds(text: str) -> tuple[int, ...]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number of seeds nor a list such as 0,1,2") from None
     return numbers if "," in text else tuple(range(numbers[0] if numbers else 0))
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    """ "4,2" or "4x2"."""
+    try:
+        return tuple(int(part) for part in text.lower().replace("x", ",").replace("×", ",").split(",") if part.strip())
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write lengths with commas, such as 4,2") from None
 
 
 def _parser() -> tuple[_Parser, dict[str, _Parser]]:
@@ -83,7 +108,26 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         allow_abbrev=False,
     )
     norms.add_argument("name", nargs="?", help="such as group, GroupNorm, group_norm or gn")
-    return parser, {"compare": compare, "norms": norms}
+    explain = commands.add_parser(
+        "explain",
+        help="walk through an operation and its backward pass, number by number, in a page or as text",
+        description="Take one operation apart: every step forward, every gradient backward, the closed form, and "
+        "switches that break it. Writes one HTML page, or plain text.",
+        epilog=_EXPLAIN_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    option = explain.add_argument
+    option("name", help="batch_norm, layer_norm, ... (listed below)")
+    option("--shape", type=_shape, metavar="N,C,...", help="of the input (small by default, so that one can read it)")
+    option("--values", type=Path, metavar="FILE", help="the input from a .npy, .csv or .json file")
+    option("--eps", type=float, metavar="X", help="ε (default: that of the operation)")
+    option("--batch-size", type=int, metavar="N", help="the length of the first axis")
+    option("--groups", type=int, metavar="G", help="of group_norm (default: 2)")
+    option("--text", action="store_true", help="the walk in the terminal rather than a page")
+    option("--break", dest="broken", type=_names, default=(), metavar="A,B", help="with --text: switches to throw")
+    option("-o", "--out", type=Path, metavar="FILE", help="the page (default: NAME.html)")
+    return parser, {"compare": compare, "norms": norms, "explain": explain}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -100,7 +144,34 @@ def main(argv: list[str] | None = None) -> int:
     for text in unknown:
         known = [s for action in command._actions for s in action.option_strings]
         command.error(f"unknown argument {text!r}{nearest(text.partition('=')[0], known)}")
-    return (_norms if arguments.command == "norms" else _compare)(arguments, command)
+    run = {"norms": _norms, "compare": _compare, "explain": _explain}[arguments.command]
+    return run(arguments, command)
+
+
+def _explain(arguments: argparse.Namespace, parser: _Parser) -> int:
+    a = arguments
+    if a.broken and not a.text:
+        parser.error("--break is for --text; the page has all switches")
+    if a.text and a.out is not None:
+        parser.error("--text prints; leave out --out, or leave out --text for a page")
+    try:
+        from minigrad.viz.explainer import explain
+
+        explanation = explain(a.name, a.shape, a.values, a.eps, a.batch_size, a.groups)
+        if a.text:
+            explanation.print(a.broken)
+            return 0
+        path = explanation.save(a.out or Path(f"{explanation.operation.name}.html"))
+    except (ValueError, TypeError) as error:
+        parser.error(str(error))
+    except BrokenPipeError:  # as in `minigrad explain batch_norm --text | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ImportError, OSError, RuntimeError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    print(f"{explanation.operation.title}, step by step: {path}")
+    return 0
 
 
 def _norms(arguments: argparse.Namespace, parser: _Parser) -> int:

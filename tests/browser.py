@@ -119,9 +119,7 @@ class Browser:
         """Show a file in a window of this size."""
         self.complaints.clear()
         self.requests.clear()
-        self.ask(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
-        )
+        self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self.scheme(dark)
         self.ask("Page.navigate", url=path.resolve().as_uri())
         end = time.monotonic() + 30
@@ -151,10 +149,13 @@ class Browser:
 
     def click(self, selector: str) -> None:
         """Click with the mouse into the middle of an element."""
-        at = self.run(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
-            " const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
-        )
+        script = """(() => {
+            const element = document.querySelector(SELECTOR);
+            element.scrollIntoView({block: "center"});
+            const box = element.getBoundingClientRect();
+            return [box.x + box.width / 2, box.y + box.height / 2];
+        })()"""
+        at = self.run(script.replace("SELECTOR", json.dumps(selector)))
         for kind in ("mousePressed", "mouseReleased"):
             self.ask("Input.dispatchMouseEvent", type=kind, x=at[0], y=at[1], button="left", clickCount=1)
 

@@ -1,21 +1,22 @@
 """The graph of a walk as SVG, for the page to colour: every node and edge has an id."""
 
 import re
-from html import escape
 from typing import TYPE_CHECKING
 
 from minigrad.extras import require
+from minigrad.viz.dot import FONT, escape
+from minigrad.viz.render import render
 
 if TYPE_CHECKING:
     from minigrad.viz.explainer.walk import Walk
 
 
 def svg(walk: "Walk") -> str:
-    """A drawing of the walk; nodes have the ids `node-NAME`, edges `edge-PARENT-USER`."""
-    graphviz = require("graphviz", extra="viz", what="the graph of the explorer")
+    """A drawing of the walk by what draws `mg.viz.graph`; ids are `node-NAME` and `edge-PARENT-USER`."""
+    graphviz = require("graphviz", extra="viz", what="the graph of an explanation")
     dot = graphviz.Digraph()
     dot.attr(rankdir="TB", nodesep="0.25", ranksep="0.3", bgcolor="transparent")
-    dot.attr("node", shape="box", style="rounded,filled", fontname="Helvetica", fontsize="13", margin="0.14,0.07")
+    dot.attr("node", shape="box", style="rounded,filled", fontname=FONT, fontsize="13", margin="0.14,0.07")
     dot.attr("edge", dir="both", arrowsize="0.6")
     for value in walk.values.values():
         first = f'<FONT POINT-SIZE="17">{escape(value.symbol)}</FONT>'
@@ -24,14 +25,12 @@ def svg(walk: "Walk") -> str:
         dot.node(value.name, label=f"<{first}{second}>", id=f"node-{value.name}", **{"class": value.role})
         for parent in value.parents:
             dot.edge(parent, value.name, id=f"edge-{parent}-{value.name}")
-    pygraphviz = require("pygraphviz", extra="viz", what="the graph of the explorer")
-    text = pygraphviz.AGraph(dot.source).draw(format="svg", prog="dot").decode()
-    return embeddable(text)
+    return embeddable(render(dot.source, "svg").decode())
 
 
 def embeddable(text: str) -> str:
-    """An SVG file as a part of a page: without its head, comments and titles, and as wide as there is room."""
+    """An SVG file as a part of a page: without its head, titles and style, and as wide as there is room."""
     text = text[text.index("<svg") :]
-    text = re.sub(r"<!--.*?-->|<title>.*?</title>", "", text, flags=re.S)
+    text = re.sub(r"<!--.*?-->|<title>.*?</title>|<style>.*?</style>", "", text, flags=re.S)
     text = re.sub(r'<svg width="(\d+)pt" height="(\d+)pt"', r'<svg data-width="\1" data-height="\2"', text)
     return re.sub(r"\n+", "\n", text).strip()

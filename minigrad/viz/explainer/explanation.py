@@ -3,6 +3,9 @@
 import csv
 import itertools
 import json
+import os
+import shutil
+import sys
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -95,7 +98,7 @@ class Variation:
 
 
 def gap(a: Any, b: Any) -> float:
-    """The largest difference between two arrays; equal infinities and NaNs at the same place count as no difference."""
+    """The largest difference between two arrays; equal infinities, and NaNs at the same place, are none."""
     a, b = np.asarray(a, float), np.asarray(b, float)
     with np.errstate(all="ignore"):
         difference = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
@@ -110,6 +113,7 @@ class Explanation:
         self.switches = [s for s in operation.switches if operation.applies(s, setting)]
         self.missing = [s for s in operation.switches if not operation.applies(s, setting)]
         self._done: dict[frozenset[str], Variation] = {}
+        self._slopes: dict[Any, dict[str, Any]] = {}
 
     # -- one combination of switches ---------------------------------------------------------------------------
 
@@ -176,6 +180,10 @@ class Explanation:
         What is a constant by definition stays as it is, and what a switch only takes for one moves.
         """
         constant = self.operation.cuts(s) & frozenset(self.operation.fixed_cuts)
+        functions = {switch.key for switch in self.switches if switch.changes == "function"}
+        known = s.on & functions, constant  # all that the forward pass depends on
+        if known in self._slopes:
+            return self._slopes[known]
         base = self.operation.walk(s)
         frozen = {name: base[name].data for name in constant}
 
@@ -195,6 +203,7 @@ class Explanation:
                     moved.append(loss(s.arrays | {name: nudged}))
                 slopes.reshape(-1)[i] = (moved[0] - moved[1]) / (2 * STEP)
             found[name] = slopes
+        self._slopes[known] = found
         return found
 
     # -- what changes ------------------------------------------------------------------------------------------
@@ -217,7 +226,9 @@ class Explanation:
         symbols = {name: now.walk.values[name].symbol for name in now.walk.leaves}
         moved, still = [], []
         for name, change in self.changes(on).items():
-            what = f"the output {now.walk.values[now.walk.output].symbol}" if name == "output" else f"∂L/∂{symbols[name]}"
+            what = (
+                f"the output {now.walk.values[now.walk.output].symbol}" if name == "output" else f"∂L/∂{symbols[name]}"
+            )
             if not change.happened:
                 still.append(what)
             elif not np.isfinite(change.largest):
@@ -283,16 +294,35 @@ class Explanation:
 
         return html(self)
 
-    def text(self, width: int = 100) -> str:
-        """The same walk as plain text."""
-        from minigrad.viz.explainer.text import text
+    def text(self, on: Any = (), width: int = 100) -> str:
+        """The same walk as plain text, with the switches `on`."""
+        from minigrad.viz.explainer.text import HEADING, text
 
-        return text(self, width)
+        return "\n".join(text(self, on, width)).replace(HEADING, "")
+
+    def print(self, on: Any = ()) -> None:
+        """Print the walk, as wide as the terminal and with bold headings where there is one."""
+        from minigrad.viz.explainer.text import HEADING, text
+
+        width = min(max(shutil.get_terminal_size().columns, 60), 110)
+        bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        lines = text(self, on, width)
+        whole = "\n".join(f"\x1b[1m{x[1:]}\x1b[0m" if bold and x.startswith(HEADING) else x for x in lines)
+        whole = whole.replace(HEADING, "")
+        encoding = sys.stdout.encoding or "utf-8"
+        try:
+            whole.encode(encoding)
+        except UnicodeEncodeError:  # a terminal without Greek shows question marks, and no error
+            whole = whole.replace("−", "-").encode(encoding, "replace").decode(encoding)
+        sys.stdout.write(whole + "\n")
+        sys.stdout.flush()
 
     def save(self, path: Any) -> Path:
         """Write the page to a file."""
+        from minigrad.viz.files import write
+
         path = Path(path)
-        path.write_text(self.html(), encoding="utf-8")
+        write(path, self.html().encode())
         return path
 
     def _repr_html_(self) -> str:
@@ -427,7 +457,8 @@ def explain(
     for key, array in arrays.items():
         if array.shape != filled[key].shape:
             raise ValueError(
-                f"{who}: {key} has shape {array.shape}, and must have {filled[key].shape} for an input of shape {wanted}"
+                f"{who}: {key} has shape {array.shape}, and must have {filled[key].shape} for an input of shape "
+                f"{wanted}"
             )
         filled[key] = array
     given = operation.given(filled, rng) | given

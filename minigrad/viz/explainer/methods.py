@@ -117,7 +117,10 @@ UNBIASED = Switch(
 )
 TWO = Switch("two", "Batch of two", "Keeps the first two samples only.", "function")
 FLAT = Switch(
-    "flat", "Make the first group flat", "All its elements become 1: σ² = 0. Only ε keeps what follows finite.", "function"
+    "flat",
+    "Make the first group flat",
+    "All its elements become 1: σ² = 0. Only ε keeps what follows finite.",
+    "function",
 )
 
 
@@ -185,9 +188,7 @@ class Operation:
                 found -= set(switch.uncut)
         return frozenset(found)
 
-    def walk(
-        self, s: Setting, cuts: frozenset[str] | None = None, frozen: dict[str, Any] | None = None
-    ) -> Walk:
+    def walk(self, s: Setting, cuts: frozenset[str] | None = None, frozen: dict[str, Any] | None = None) -> Walk:
         """The stages for this setting; `cuts` overrides what the switches say, `frozen` values stay as they are."""
         walk = Walk(tuple(self.cuts(s) if cuts is None else cuts), frozen)
         for name, array in s.arrays.items():
@@ -361,7 +362,8 @@ class Standardize(Operation):
             "Scaled, so that the network may choose its own deviation.",
         )  # fmt: skip
         walk.step(
-            "y", "y", lambda a, beta: a + reshape(beta, spread), {"a": "1", "beta": "1, and add up: one β shifts many"},
+            "y", "y", lambda a, beta: a + reshape(beta, spread),
+            {"a": "1", "beta": "1, and add up: one β shifts many"},
             "y = a + β", "Shifted: the output.",
         )  # fmt: skip
 
@@ -397,7 +399,7 @@ class Standardize(Operation):
         derivation = [
             ("∂L/∂x̂ = ĝ = γ · ∂L/∂y", "The scale is undone first; β takes its share on the way and changes nothing."),
             ("∂L/∂s = Σ ĝ · (−d/s²) = −(Σ ĝ·x̂) / s", "One s divides the whole group: its gradient is a sum over it."),
-            (f"∂L/∂σ² = ∂L/∂s · 1/(2s) = −(Σ ĝ·x̂) / (2s²)", "The derivative of the root."),
+            ("∂L/∂σ² = ∂L/∂s · 1/(2s) = −(Σ ĝ·x̂) / (2s²)", "The derivative of the root."),
             (
                 f"∂L/∂d = ĝ/s + ∂L/∂σ² · (1/{divisor}) · 2d = ( ĝ − x̂ · {share} ĝ·x̂ ) / s",
                 "d has two users. The 2 of the square and the ½ of the root cancel; so does one s.",
@@ -406,7 +408,8 @@ class Standardize(Operation):
             (
                 f"∂L/∂x = ∂L/∂d + (1/{m}) ∂L/∂μ = ( ĝ − 1/{m} Σ ĝ − x̂ · {share} ĝ·x̂ ) / s",
                 "x has two users, too. What is left takes from ĝ its mean and its part along x̂, and rescales: "
-                "a standardized x̂ cannot feel a shift or a rescaling of x, and sends back no gradient that points there.",
+                "a standardized x̂ cannot feel a shift or a rescaling of x, and sends back no gradient that points "
+                "there.",
             ),
         ]
         return Closed(f"∂L/∂x = ( ĝ − 1/{m} Σ ĝ − x̂ · {share} ĝ·x̂ ) / s,  ĝ = γ · ∂L/∂y", terms, others, derivation)
@@ -491,8 +494,8 @@ class InstanceNorm(Standardize):
 class GroupNorm(Standardize):
     name, title = "group_norm", "Group normalization"
     about = (
-        "The channels of a sample are divided into groups, and each group is standardized by itself. Statistics belong "
-        "to groups, γ and β to channels."
+        "The channels of a sample are divided into groups, and each group is standardized by itself. Statistics "
+        "belong to groups, γ and β to channels."
     )
     source = "Wu & He, arXiv 1803.08494"
     shape = (3, 6)
@@ -519,7 +522,8 @@ class BatchRenorm(BatchNorm):
     formula = "y = γ · ( (x − μ)/s · r + δ ) + β,  r = clip(s/σᵣ),  δ = clip((μ − μᵣ)/σᵣ)"
     about = (
         "Batch norm whose x̂ is brought to what the running averages μᵣ and σᵣ would have made of x. r and δ depend on "
-        "the batch, and yet count as constants by definition: let the gradient flow through them, and see what is left."
+        "the batch, and yet count as constants by definition: let the gradient flow through them, and see what is "
+        "left."
     )
     source = "Ioffe, arXiv 1702.03275"
     fixed_cuts = ("r", "delta")
@@ -630,9 +634,7 @@ class BatchRenorm(BatchNorm):
     def at_once(self, s: Setting, *leaves: Tensor) -> Tensor:
         x, gamma, beta = leaves
         average, deviation = (s.given[k].copy() for k in ("running_mean", "running_std"))
-        return F.batch_renorm(
-            x, average, deviation, gamma, beta, True, 0.0, s.eps or 0.0, self.r_max, self.d_max
-        )
+        return F.batch_renorm(x, average, deviation, gamma, beta, True, 0.0, s.eps or 0.0, self.r_max, self.d_max)
 
 
 def _clip(x: Any, lowest: float, highest: float) -> Any:
@@ -648,8 +650,8 @@ class RMSNorm(Operation):
     name, title = "rms_norm", "RMSNorm"
     formula = "y = γ · x / √(mean(x²) + ε)"
     about = (
-        "Every sample is divided by its root mean square; nothing is subtracted. It is layer norm without the mean: one "
-        "statistic, one fork and one term fewer."
+        "Every sample is divided by its root mean square; nothing is subtracted. It is layer norm without the mean: "
+        "one statistic, one fork and one term fewer."
     )
     source = "Zhang & Sennrich, arXiv 1910.07467"
     shape = (3, 4)
@@ -757,7 +759,7 @@ class WeightNorm(Operation):
         )  # fmt: skip
         walk.step("n", "‖v‖", sqrt, {"S": "1/(2‖v‖)"}, "‖v‖ = √S", "The length of a unit's weights.")
         walk.step(
-            "u", "u", lambda v, n: v / n, {"v": "1/‖v‖", "n": "−v/‖v‖², and add up: one length divides the whole unit"},
+            "u", "u", lambda v, n: v / n, {"v": "1/‖v‖", "n": "−v/‖v‖², and add up: one ‖v‖ divides the whole unit"},
             "u = v / ‖v‖", "The direction alone, of length 1.",
         )  # fmt: skip
         walk.step(
@@ -833,9 +835,7 @@ class LocalResponseNorm(Operation):
             "D", "D", lambda e: e * (self.alpha / self.size) + self.k, {"E": "α/3"}, "D = k + (α/3) · E",
             "Weighed, with k to keep it away from 0.",
         )  # fmt: skip
-        walk.step(
-            "B", "B", lambda d: pow(d, self.power), {"D": "β · D^(β−1)"}, "B = D^β", "The power that divides."
-        )
+        walk.step("B", "B", lambda d: pow(d, self.power), {"D": "β · D^(β−1)"}, "B = D^β", "The power that divides.")
         walk.step(
             "y", "y", lambda x, b: x / b, {"x": "1/B", "B": "−x/B²"}, "y = x / B",
             "Strong responses inhibit their neighbours. x is used a second time.",
@@ -913,7 +913,12 @@ class SoftmaxCrossEntropy(Operation):
             "constant: look at what arrives here on the way back.", statistic=True,
         )  # fmt: skip
         walk.step(
-            "a", "a", lambda z, m: z - m, {"z": "1", "m": "−1, and add up"}, "a = z − m", "Shifted scores: 0 and below."
+            "a",
+            "a",
+            lambda z, m: z - m,
+            {"z": "1", "m": "−1, and add up"},
+            "a = z − m",
+            "Shifted scores: 0 and below.",
         )
         walk.step("e", "e", exp, {"a": "e"}, "e = exp(a)", "Exponentials are their own derivative.")
         walk.step(
@@ -926,13 +931,17 @@ class SoftmaxCrossEntropy(Operation):
             f"a_t = a at class {classes}", "The score of the right class. a is used a second time.", ("n", "k"),
         )  # fmt: skip
         walk.step(
-            "losses", "ℓ", lambda l, t: l - t, {"l": "1", "t": "−1"}, "ℓ = l − a_t",
+            "losses", "ℓ", lambda log_sum, t: log_sum - t, {"l": "1", "t": "−1"}, "ℓ = l − a_t",
             "The loss of each sample: −log p of the right class.",
         )  # fmt: skip
         if "sum" in s.on:
-            walk.step("L", "L", lambda l: sum(l), {"losses": "1"}, "L = Σ ℓ", "The loss of the batch, added up.", ())
+            walk.step(
+                "L", "L", lambda each: sum(each), {"losses": "1"}, "L = Σ ℓ", "The loss of the batch, added up.", ()
+            )
         else:
-            walk.step("L", "L", lambda l: mean(l), {"losses": f"1/{n}"}, f"L = (1/{n}) Σ ℓ", "The mean loss.", ())
+            walk.step(
+                "L", "L", lambda each: mean(each), {"losses": f"1/{n}"}, f"L = (1/{n}) Σ ℓ", "The mean loss.", ()
+            )
 
     def closed(self, s: Setting, cuts: frozenset[str]) -> Closed:
         n = len(s.x)
@@ -980,8 +989,8 @@ class Linear(Operation):
     name, title = "linear", "Linear layer"
     formula = "y = x Wᵀ + b"
     about = (
-        "Two products, each with the other factor: the gradient of x goes through W, the gradient of W is made of x. W "
-        "and b are used by every sample, so the samples' gradients add up."
+        "Two products, each with the other factor: the gradient of x goes through W, the gradient of W is made of x. "
+        "W and b are used by every sample, so the samples' gradients add up."
     )
     source = "Rumelhart, Hinton & Williams, 1986"
     shape = (3, 2)
@@ -1010,7 +1019,9 @@ class Linear(Operation):
             "p", "p", lambda x, w: matmul(x, w.T), {"x": "W: ∂L/∂p · W", "W": "x: (∂L/∂p)ᵀ · x, a sum over samples"},
             "p = x Wᵀ", "Every output is a sum over inputs, every input is used by all outputs.", ("n", "out"),
         )  # fmt: skip
-        walk.step("y", "y", lambda p, b: p + b, {"p": "1", "b": "1, and add up over the batch"}, "y = p + b", "Shifted.")
+        walk.step(
+            "y", "y", lambda p, b: p + b, {"p": "1", "b": "1, and add up over the batch"}, "y = p + b", "Shifted."
+        )
 
     def closed(self, s: Setting, cuts: frozenset[str]) -> Closed:
         with no_grad():
@@ -1051,8 +1062,8 @@ class Conv2d(Linear):
     name, title = "conv2d", "Convolution"
     formula = "y = Σ x · W over a 2×2 window, + b"
     about = (
-        "A linear layer on windows. Windows overlap, so a pixel is in up to four of them, and collects a gradient from "
-        "each; the weights are used at every place, and collect from all."
+        "A linear layer on windows. Windows overlap, so a pixel is in up to four of them, and collects a gradient "
+        "from each; the weights are used at every place, and collect from all."
     )
     source = "LeCun et al., 1989"
     shape = (1, 1, 3, 3)
@@ -1092,7 +1103,8 @@ class Conv2d(Linear):
             return _Overwritten(index, c * h * w)(flat) if "overwrite" in s.on else flat[:, index]
 
         walk.step(
-            "p", "P", lambda x: pick(reshape(x, (n, c * h * w))), {"x": "1 for each window that holds the pixel, and add up"},
+            "p", "P", lambda x: pick(reshape(x, (n, c * h * w))),
+            {"x": "1 for each window that holds the pixel, and add up"},
             "P = the windows of x, one a row",
             "Unfolded: each row is what the kernel sees at one place. A pixel stands in several rows: a fork.",
             ("n", "place", "tap"), statistic=True,
@@ -1114,9 +1126,8 @@ class Conv2d(Linear):
     def closed(self, s: Setting, cuts: frozenset[str]) -> Closed:
         with no_grad():
             x, w, dy = Tensor(s.x), Tensor(s.arrays["W"]), Tensor(s.seed)
-            terms = [
-                Term("∂L/∂y ∗ W, the transposed convolution", "through the windows", F.conv_transpose2d(dy, w).data.copy())
-            ]  # fmt: skip
+            spread = F.conv_transpose2d(dy, w).data.copy()
+            terms = [Term("∂L/∂y ∗ W, the transposed convolution", "through the windows", spread)]
             # ∂L/∂W is a convolution, too: of x with ∂L/∂y as the kernel. Samples are what is summed over.
             by_weight = F.conv2d(x.transpose(0, 1), dy.transpose(0, 1)).transpose(0, 1)
             others = {
@@ -1125,7 +1136,10 @@ class Conv2d(Linear):
             }
         derivation = [
             ("y_p = Σ_i x_(p+i) · W_i + b", "p is a place of the output, i a place of the kernel."),
-            ("∂L/∂x_q = Σ_i ∂L/∂y_(q−i) · W_i", "Pixel q is seen from every place p = q − i: add up. The sign of i turns."),
+            (
+                "∂L/∂x_q = Σ_i ∂L/∂y_(q−i) · W_i",
+                "Pixel q is seen from every place p = q − i: add up. The sign of i turns.",
+            ),
             ("∂L/∂W_i = Σ_p ∂L/∂y_p · x_(p+i)", "W_i is used at every place: add up. It is a convolution again."),
         ]
         return Closed("∂L/∂x_q = Σ_i ∂L/∂y_(q−i) · W_i", terms, others, derivation)

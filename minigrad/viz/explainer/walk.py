@@ -153,9 +153,7 @@ class Walk:
     def gradients_by_engine(self, seed: Any) -> dict[str, Any]:
         """The gradients of the leaves once more, by one call of `mg.grad` over the whole connected graph."""
         leaves = [self.values[name].tensor for name in self.leaves]
-        found = grad(
-            self.values[self.output].tensor, leaves, Tensor(seed), retain_graph=True, allow_unused=True
-        )
+        found = grad(self.values[self.output].tensor, leaves, Tensor(seed), retain_graph=True, allow_unused=True)
         return {
             name: np.zeros_like(leaf.data) if g is None else g.data
             for name, leaf, g in zip(self.leaves, leaves, found, strict=True)
