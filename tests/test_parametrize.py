@@ -242,6 +242,10 @@ def test_cached_values_are_computed_once_and_never_stale():
             layer.parametrizations.weight.original.fill_(0)
         assert not values(layer.weight).any()
         assert layer.weight.requires_grad
+        layer.requires_grad_(False)
+        assert not layer.weight.requires_grad
+        layer.requires_grad_(True)
+        assert layer.weight.requires_grad
     counted.calls = 0
     layer(layer(x))
     assert counted.calls == 2

@@ -255,7 +255,7 @@ def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
 
 
 class _Cache(threading.local):
-    values: "dict[tuple[Module, bool], tuple[list[int], Tensor]] | None" = None
+    values: "dict[tuple[Module, bool], tuple[list[tuple[int, bool]], Tensor]] | None" = None
 
 
 _cache = _Cache()
@@ -265,10 +265,10 @@ def _value(parts: ParametrizationList) -> Tensor:
     if _cache.values is None:
         return parts()
     key = parts, modes.grad  # a value computed in no_grad has no graph
-    versions = [tensor.version[0] for tensor in parts.parameters()]
+    states = [(tensor.version[0], tensor.requires_grad) for tensor in parts.parameters()]
     known = _cache.values.get(key)
-    if known is None or known[0] != versions:
-        _cache.values[key] = known = versions, parts()
+    if known is None or known[0] != states:
+        _cache.values[key] = known = states, parts()
     return known[1]
 
 
@@ -279,7 +279,8 @@ def cached() -> Iterator[None]:
     For modules that use their weight several times in one forward pass, such as a cell in a loop over time. Leave the
     block before the backward pass, or at least before the next forward pass: one graph is good for one backward pass.
 
-    Differences from PyTorch: a value is computed anew when a parameter that it depends on was changed.
+    Differences from PyTorch: a value is computed anew when a parameter that it depends on was changed, frozen
+    or unfrozen.
 
     Example:
         >>> import minigrad as mg
