@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import numba
@@ -16,8 +15,6 @@ import minigrad as mg
 from minigrad.autograd import gradcheck, gradgradcheck
 from minigrad.kernels import jit
 from minigrad.nn import functional as F
-
-EXAMPLES = json.loads((Path(__file__).parent / "data" / "worked_examples.json").read_text())
 
 
 def random(*shape: int, seed: int = 0) -> Any:
@@ -532,32 +529,6 @@ def test_second_derivatives_in_float32_hold_where_first_ones_do(kind: str) -> No
             found.append([s.data for s in second])
         for a, b in zip(*found, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * np.abs(b).max() + 1e-38)
-
-
-# -- published tables -------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("fused", [True, False])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_worked_examples(fused: bool, dtype: Any) -> None:
-    functions = {
-        "batch_norm_2d": lambda x, e: F.batch_norm(x, training=e["training"], eps=e["eps"]),
-        "layer_norm": lambda x, e: F.layer_norm(x, e["normalized_shape"], eps=e["eps"]),
-        "group_norm": lambda x, e: F.group_norm(x, e["num_groups"], eps=e["eps"]),
-    }
-    for name, example in EXAMPLES.items():
-        x = mg.tensor(np.array(example["input"], dtype))
-        with mg.composed() if not fused else mg.enable_grad():
-            y = functions[name](x, example).data
-        np.testing.assert_allclose(y, np.array(example["output"]), rtol=0, atol=5.1e-5, err_msg=name)
-
-
-def test_worked_statistics() -> None:
-    example = EXAMPLES["batch_norm_2d"]
-    layer = mg.nn.BatchNorm2d(4, momentum=1.0)
-    layer(mg.tensor(np.array(example["input"], np.float32)))
-    np.testing.assert_allclose(layer.running_mean.data, example["mean"], rtol=1e-6)
-    np.testing.assert_allclose(layer.running_var.data, np.array(example["biased_variance"]) * 8 / 7, rtol=1e-6)
 
 
 X = random(4, 6, 5)
