@@ -311,7 +311,10 @@ def at_zero(variant: Variant) -> None:
 
 
 def not_a_number(variant: Variant) -> None:
-    """NaN and infinity reach what the formula lets them reach, and nothing else. (Sums may start from the first one.)"""
+    """NaN and infinity reach what the formula lets them reach, and nothing else.
+
+    (Sums may start from the first one.)
+    """
     for bad, at in itertools.product((np.nan, np.inf, -np.inf), (0, -1)):
         arrays = variant.arrays()
         arrays[0] = np.array(arrays[0])
