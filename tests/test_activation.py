@@ -8,6 +8,7 @@ import pytest
 import minigrad as mg
 import minigrad.nn.functional as F
 from minigrad import nn
+from minigrad.kernels import activation as kernels
 
 # No kink of any activation here (0, ±1, ±3, 6, and the threshold of softplus) is closer than 0.05.
 POINTS = np.array([-7.3, -3.2, -2.1, -1.4, -0.6, -0.11, 0.2, 0.7, 1.6, 2.8, 3.3, 5.5, 6.4])
@@ -18,6 +19,7 @@ ELEMENTWISE = {
     "leaky_relu": lambda x: F.leaky_relu(x, 0.3),
     "leaky_relu_negative_slope": lambda x: F.leaky_relu(x, -0.3),
     "elu": lambda x: F.elu(x, 0.7),
+    "elu_negative_alpha": lambda x: F.elu(x, -0.7),
     "celu": lambda x: F.celu(x, 1.9),
     "selu": F.selu,
     "gelu": F.gelu,
@@ -124,6 +126,96 @@ def test_relu_of_integers():
         F.gelu([1.0])
     with pytest.raises(TypeError, match=r"gelu: input is int64, and must be floating-point.*x\.float\(\)"):
         F.gelu(mg.tensor([1, 2]))
+
+
+# -- the exponential of the ELU family, which has kernels of its own -----------------------------------------
+
+ELUS = {"elu": F.elu, "elu with α": lambda x: F.elu(x, 0.3), "celu": lambda x: F.celu(x, 2.0), "selu": F.selu}
+# y = scale · x where x > 0, and depth · (exp(rate · x) − 1) elsewhere
+SCALE_DEPTH_RATE = {
+    "elu": (1.0, 1.0, 1.0),
+    "elu with α": (1.0, 0.3, 1.0),
+    "celu": (1.0, 2.0, 0.5),
+    "selu": (1.0507009873554805, 1.0507009873554805 * 1.6732632423543772, 1.0),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ELUS)
+def test_elu_is_exact_to_the_last_digits_everywhere(name, dtype):
+    """Where eˣ − 1 cancels, on both sides of each multiple of log 2, and where it has become −1."""
+    halves = -math.log(2) / 2 * np.arange(1, 110, dtype=np.float64)
+    jumps = np.concatenate([halves * (1 + s) for s in (-1e-7, -1e-16, 0, 1e-16, 1e-7)])
+    x = np.concatenate([-np.geomspace(1e-36, 100, 20_001), -np.linspace(0, 3, 20_001), np.geomspace(1e-30, 1e30, 99)])
+    x = np.concatenate([x, jumps]).astype(dtype)
+    wide = x.astype(np.float64 if dtype is np.float32 else np.longdouble)
+    scale, depth, rate = SCALE_DEPTH_RATE[name]
+    exact = np.where(x > 0, scale * wide, depth * np.expm1(rate * np.minimum(wide, 0)))
+    y = ELUS[name](mg.Tensor(x)).data
+    assert y.dtype == dtype
+    error = np.abs(y - exact) / np.spacing(np.abs(exact).astype(dtype))
+    # On a machine whose longdouble is a float64, the exact values are themselves off by a digit.
+    assert error.max() < (2.3 if np.finfo(np.longdouble).eps < 1e-18 or dtype is np.float32 else 4)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_elu_of_what_is_no_ordinary_number(dtype):
+    x = np.array([np.nan, np.inf, -np.inf, -0.0, 0.0, -1e30, 1e30, np.finfo(dtype).smallest_subnormal * -8], dtype)
+    for name, f in ELUS.items():
+        t = mg.tensor(x, requires_grad=True)
+        y = f(t)
+        y.sum().backward()
+        _, depth, rate = SCALE_DEPTH_RATE[name]
+        limit = dtype(depth)
+        assert f(mg.tensor(np.array([-100.0], dtype))).item() == -limit
+        assert np.isnan(y.data[0]) and y.data[1] == np.inf and np.isinf(y.data).sum() == 1
+        assert y.data[2] == -limit == y.data[5]
+        np.testing.assert_array_equal(np.signbit(y.data[3:5]), [True, False])
+        assert y.data[7] < 0
+        assert np.isnan(t.grad.data[0]) and t.grad.data[2] == 0 == t.grad.data[5]
+        np.testing.assert_allclose(t.grad.data[[3, 4]], depth * rate, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_elu_has_the_same_bits_wherever_an_element_is_and_on_any_thread(dtype):
+    x = np.random.default_rng(0).standard_normal(1003).astype(dtype) * 5
+    g = np.random.default_rng(1).standard_normal(1003).astype(dtype)
+    forward = kernels.elu_float32 if dtype is np.float32 else kernels.elu_float64
+    y, parallel, one = np.empty_like(x), np.empty_like(x), np.empty_like(x)
+    for kernel, inputs in [(forward, (x,)), (kernels.elu_backward, (g, x))]:
+        kernel(0, *inputs, 1.1, 1.7, 0.9, y)
+        kernel(1 << 20, *inputs, 1.1, 1.7, 0.9, parallel)
+        for i in range(x.size):
+            kernel(0, *[a[i : i + 1] for a in inputs], 1.1, 1.7, 0.9, one[i : i + 1])
+        np.testing.assert_array_equal(parallel, y)
+        np.testing.assert_array_equal(one, y)
+
+
+@pytest.mark.parametrize("name", ELUS)
+def test_elu_derivatives_of_all_orders_agree(name):
+    x = variable(POINTS)
+    (plain,) = mg.grad(ELUS[name](x).sum(), [x])
+    (first,) = mg.grad(ELUS[name](x).sum(), [x], create_graph=True)
+    np.testing.assert_allclose(plain.data, first.data, rtol=1e-15)
+    (second,) = mg.grad(first.sum(), [x], create_graph=True)
+    (third,) = mg.grad(second.sum(), [x])
+    scale, depth, rate = SCALE_DEPTH_RATE[name]
+    tail = depth * np.exp(rate * np.minimum(POINTS, 0))
+    np.testing.assert_allclose(first.data, np.where(POINTS > 0, scale, rate * tail), rtol=1e-12)
+    np.testing.assert_allclose(second.data, np.where(POINTS > 0, 0, rate**2 * tail), rtol=1e-12)
+    np.testing.assert_allclose(third.data, np.where(POINTS > 0, 0, rate**3 * tail), rtol=1e-12)
+
+
+def test_elu_with_a_negative_alpha():
+    """Then y is positive on both sides of 0, or has no limit on the left."""
+    x = variable([-3.0, -1e4, 0.0, 2.0, 1e4])
+    y = F.elu(x, -2)
+    y.sum().backward()
+    np.testing.assert_allclose(y.data, [2 - 2 * math.exp(-3), 2, 0, 2, 1e4], rtol=1e-14)
+    np.testing.assert_allclose(x.grad.data, [-2 * math.exp(-3), 0, -2, 1, 1], rtol=1e-14)
+    np.testing.assert_allclose(
+        F.celu(mg.tensor([-1.0, -200.0, 3.0]), -2.0).data, [2 - 2 * math.exp(0.5), -np.inf, 3], rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("weight", [1, 3])

@@ -167,6 +167,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], list[list[tuple[int, ...]]]]] = {
         lambda lib, x: lib.nn.functional.local_response_norm(x, 5),
         [[s] for s in [(8, 16, 64), *MAPS]],
     ),
+    "SELU": (lambda lib, x: lib.nn.functional.selu(x), [[s] for s in [*FEATURES, *MAPS[:5]]]),
     "local response norm, even window and exponent 0.6": (
         lambda lib, x: lib.nn.functional.local_response_norm(x, 4, beta=0.6),
         [[s] for s in ACROSS[:4]],

@@ -222,6 +222,8 @@ class Function:
         for i, array in enumerate(self._saved or ()):
             if i < n_inputs and array is arrays[i]:  # often all inputs are saved, in their order
                 source, owner = i, inputs[i]
+            elif results and array is results[0].data:  # or the output, alone
+                source, owner = ~0, results[0]
             else:
                 source, owner = self._source(array, inputs, arrays, results)
             sources.append(source)

@@ -13,15 +13,16 @@ from minigrad.ops.dims import accepts_dim, normalize_axes
 from minigrad.ops.elementwise import cast, sum_to
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import chunk, reshape
-from minigrad.ops.unary import OfInput, erfc, exp, log, sigmoid, tanh
+from minigrad.ops.unary import OfInput, erfc, exp, expm1, log, sigmoid, tanh
 
 
 def check_float(x: Any, op: str) -> None:
     """Refuse integers and booleans, whose activation would be rounded or has no gradient."""
-    if not hasattr(x, "dtype"):
+    dtype = getattr(x, "dtype", None)
+    if dtype is None:
         raise TypeError(f"{op}: input is a {type(x).__name__}, and must be a tensor: mg.tensor(...)")
-    if x.dtype.kind != "f":
-        raise TypeError(f"{op}: input is {x.dtype}, and must be floating-point: convert it first, x.float()")
+    if dtype.kind != "f":
+        raise TypeError(f"{op}: input is {dtype}, and must be floating-point: convert it first, x.float()")
 
 
 # -- piecewise linear ---------------------------------------------------------------------------------------
@@ -190,28 +191,40 @@ def hardswish(x: Any) -> Any:
 
 
 class ELU(Function):
-    """y = s x where x > 0, and s α (eᵏˣ − 1) elsewhere:  ∂y/∂x = s, and k (y + s α)."""
+    """y = s x where x > 0, and d (eᵏˣ − 1) elsewhere, with positive s and k and d ≥ 0:  ∂y/∂x = s, and k (y + d).
 
-    def __init__(self, alpha: float, scale: float = 1.0, inner: float = 1.0):
-        self.alpha, self.scale, self.inner = alpha, scale, inner
+    s is called the scale, d the depth, which y approaches far to the left, and k the rate at which it does.
+    """
+
+    def __init__(self, scale: float, depth: float, rate: float):
+        self.scale, self.depth, self.rate = scale, depth, rate
 
     def forward(self, x: Any) -> Any:
-        self.positive = x > 0
-        # The exponential of large positive numbers would overflow; it is not used there.
-        bent = np.expm1(np.minimum(x, 0) * self.inner) * (self.scale * self.alpha)
-        y = np.where(self.positive, x * self.scale, bent)
-        self.save_for_backward(y)
+        y = np.empty(x.shape, x.dtype)
+        elu = kernels.elu_float32 if x.dtype == np.float32 else kernels.elu_float64
+        elu(x.size, x.ravel(), self.scale, self.depth, self.rate, y.ravel())
+        self.save_for_backward(y)  # it tells where x > 0 as well as x does, and spares the exponential
         return y
 
     def backward(self, g: Any) -> Any:
         (y,) = self.saved
-        return g * where(self.positive, self.scale, (y + self.scale * self.alpha) * self.inner)
+        if modes.create_graph:
+            return g * where(y > 0, self.scale, (y + self.depth) * self.rate)
+        out = np.empty(g.shape, g.dtype)
+        kernels.elu_backward(g.size, g.ravel(), y.ravel(), self.scale, self.depth, self.rate, out.ravel())
+        return out
+
+
+def _negative_elu(x: Any, depth: float, rate: float) -> Any:
+    """An ELU with a negative α, as small ops: one that its output does not tell where x > 0, or that has no limit."""
+    return where(x > 0, x, expm1(where(x > 0, 0.0, x) * rate) * depth)
 
 
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """x where x > 0, and α (eˣ − 1) elsewhere. Source: Clevert et al., arXiv 1511.07289."""
     check_float(x, "elu")
-    return ELU(alpha)(x)
+    alpha = float(alpha)
+    return _negative_elu(x, alpha, 1.0) if alpha < 0 else ELU(1.0, alpha, 1.0)(x)
 
 
 def celu(x: Any, alpha: float = 1.0) -> Any:
@@ -220,9 +233,10 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
     Source: Barron, arXiv 1704.07483.
     """
     check_float(x, "celu")
+    alpha = float(alpha)
     if alpha == 0:
         raise ZeroDivisionError("celu: alpha is 0, and x/alpha is needed: use relu, the limit for small alpha")
-    return ELU(alpha, 1.0, 1 / alpha)(x)
+    return _negative_elu(x, alpha, 1 / alpha) if alpha < 0 else ELU(1.0, alpha, 1 / alpha)(x)
 
 
 SELU_ALPHA = 1.6732632423543772848170429916717
@@ -255,7 +269,7 @@ def selu(x: Any) -> Any:
         (True, True)
     """
     check_float(x, "selu")
-    return ELU(SELU_ALPHA, SELU_SCALE)(x)
+    return ELU(SELU_SCALE, SELU_SCALE * SELU_ALPHA, 1.0)(x)
 
 
 class GELU(OfInput):
