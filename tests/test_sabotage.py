@@ -42,6 +42,7 @@ FUNCTIONS: dict[str, tuple[Any, list[mg.Tensor]]] = {
     "reuse": (lambda x: x * x + x.exp() * x, [random(4)]),
     "exp": (lambda x: x.exp(), [random(4)]),
     "relu": (F.relu, [random(8)]),
+    "elu": (F.elu, [random(8)]),
     "softmax": (lambda x: F.softmax(x, 1), [random(3, 4)]),
     "log_softmax": (lambda x: F.log_softmax(x, 1), [random(3, 4)]),
     "index": (lambda x: x[[0, 2, 0]], [random(3, 2)]),
@@ -266,6 +267,11 @@ ROWS = [
         kernel("minigrad.kernels.activation.gate", slope=lambda slope: slope + 0.01),
         partial(parity, "relu"),
         partial(first_order, "relu"),
+    ),
+    Row(
+        "elu's slope too deep on the left",
+        kernel("minigrad.kernels.activation.elu_backward", depth=lambda depth: depth * SCALE),
+        partial(first_order, "elu"),
     ),
     Row(
         "broadcasting undone by a mean",
