@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ def summarize(array: Any) -> tuple[str, str]:
 
 
 def _whole(array: Any) -> str:
-    return np.array2string(array, precision=4, separator=", ", suppress_small=False, threshold=SMALL + 1)
+    return np.array2string(array, precision=4, separator=", ", max_line_width=44, threshold=SMALL + 1)
 
 
 def _numbers(array: Any, sign: str, background: str) -> str:
@@ -128,8 +129,9 @@ def _table(role: str, rows: str, style: str = "ROUNDED") -> str:
 def node_label(node: Node, place: str, values: bool, names: Any) -> str:
     """The label of a node: name, place in the model, options, and for each output its type and its numbers."""
     head = f"<B>{escape(node.label)}</B>"
-    if place:
-        head += f'  <FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(place)}</FONT>'
+    aside = "  ".join(text for text in (place, node.id if node.op and node.twin is None else "") if text)
+    if aside:
+        head += f'  <FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(aside)}</FONT>'
     rows = f"<TR><TD>{head}</TD></TR>"
     if node.details:
         text = ", ".join(f"{name} = {value}" for name, value in list(node.details.items())[:6])
@@ -144,6 +146,7 @@ def node_label(node: Node, place: str, values: bool, names: Any) -> str:
 
 def _value_rows(value: Value, i: int, values: bool, names: Any) -> str:
     type_ = "" if value.shape is None else f"{value.dtype}  {shape_text(value.shape)}"
+    type_ = f"{value.name}  {type_}" if value.name else type_
     rows = f'<TR><TD PORT="o{i}">{escape(type_)}</TD></TR>'
     if values and value.array is not None:
         rows += _numbers(value.array, "", "")
@@ -176,7 +179,7 @@ def box_title(box: Box) -> str:
         name = summary(box)
         return f"({name}) × {box.count}" if box.count > 1 else name
     kind = box.scope.kind or box.scope.name
-    name = box.scope.name if box.scope.kind else ""
+    name = box.scope.name if box.scope.kind and box.scope.name != kind else ""
     if box.count > 1:
         name = f"{name} … {box.last}" if box.last and box.last != name else name
         return f"{name}: {kind} × {box.count}" if name else f"{kind} × {box.count}"
@@ -224,7 +227,7 @@ def source(program: Program, nodes: list[Node], layout: Layout, title: str, valu
     kept = False
 
     def name_of(id: str) -> str:
-        return by_id[id].label if id in by_id else id
+        return f"{by_id[id].op} {id}" if id in by_id else id
 
     stack = [iter(layout.root.items)]
     while stack:
@@ -282,13 +285,17 @@ def _outgoing(nodes: list[Node], layout: Layout) -> dict[str, list[Value]]:
             if source is not None and layout.shown[source[0]] != layout.shown[node.id]:
                 value = by_id[source[0]].outputs[source[1]]
                 found.setdefault(layout.shown[source[0]], {})[source] = value
+    for node in nodes:
+        if node.role == "output":
+            for i, value in enumerate(node.outputs):
+                found.setdefault(layout.shown[node.id], {})[node.id, i] = value
     return {id: list(values.values()) for id, values in found.items()}
 
 
 def _edges(drawing: Any, nodes: list[Node], layout: Layout) -> None:
     """Arrows between what is drawn, each once; dotted ones from a retained tensor to the rule that needs it."""
     shown, drawn = layout.shown, {node.id: node for node in nodes}
-    edges: dict[tuple[str, str, str], None] = {}
+    edges: dict[tuple[str, str, str], int] = {}
     for node in nodes:
         to = shown[node.id]
         for kind, sources in (("data", node.inputs), ("kept", node.kept)):
@@ -298,11 +305,17 @@ def _edges(drawing: Any, nodes: list[Node], layout: Layout) -> None:
                 if layout.goes_on(source[0], node.id):
                     continue
                 many = start in drawn and len(drawn[start].outputs) > 1
-                edges[f"{start}:o{source[1]}" if many else start, to, kind] = None
-    for start, end, kind in edges:
+                edge = f"{start}:o{source[1]}" if many else start, to, kind
+                # x·x uses x twice; but between closed boxes, or out of what repeats, one arrow stands for all.
+                alone = start == source[0] and to == node.id and kind == "data"
+                edges[edge] = edges.get(edge, 0) + 1 if alone else 1
+    taken: Counter[str] = Counter()
+    for start, end, kind in (edge for edge, count in edges.items() for _ in range(count)):
         name = start.partition(":")[0]
         backward = drawn[end].twin is not None if end in drawn else end in layout.backward
-        options = {"id": f"{name}-{end}" + ("-kept" if kind == "kept" else ""), "class": kind}
+        id = f"{name}-{end}" + ("-kept" if kind == "kept" else "")
+        taken[id] += 1
+        options = {"id": id if taken[id] == 1 else f"{id}-{taken[id]}", "class": kind}
         if kind == "kept":
             options |= {"style": "dotted", "constraint": "false", "color": INK}
         elif backward:

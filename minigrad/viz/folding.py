@@ -17,6 +17,9 @@ from minigrad.viz.trace import Node, Scope
 PERIODS = 64
 """The longest sequence of units whose repetition is found."""
 
+CHUNKS = 24
+"""Into so many boxes ops are put that stand side by side in great number and do not repeat."""
+
 
 @dataclass(slots=True, eq=False)
 class Box:
@@ -47,7 +50,7 @@ class Box:
     @property
     def is_module(self) -> bool:
         """Is it a call of a module, rather than one of the two passes, or a sequence?"""
-        return self.scope is not None and self.scope.kind != ""
+        return self.scope is not None and self.scope.module
 
     def leaves_and_units(self) -> "tuple[list[Node], list[Node | Box]]":
         """Its own leaf tensors, and everything else."""
@@ -132,7 +135,7 @@ def _tree(nodes: list[Node]) -> tuple[Box, list[Box]]:
         if box is None:
             level = -1
             for i, scope in enumerate(node.scope):
-                level += scope.kind != ""
+                level += scope.module
                 key = node.scope[: i + 1]
                 if key not in found:
                     found[key] = Box(f"m{len(boxes)}", scope, level)
@@ -233,25 +236,29 @@ def _repeat(boxes: list[Box], much: bool, folds: _Folds) -> list[Box]:
             tuple((leaf.role, leaf.outputs[0].shape) for leaf in leaves),
         )
         kind_of[box] = kinds.setdefault(key, len(kinds))
-        made += _fold(box, units, [kind_of[unit] for unit in units], much, folds, len(boxes) + len(made))
+        made += _fold(box, leaves, units, list(contents), much, folds, len(boxes) + len(made))
     return made
 
 
-def _fold(box: Box, units: list[Any], kinds: list[int], much: bool, folds: _Folds, next_id: int) -> list[Box]:
+def _fold(
+    box: Box, leaves: list[Node], units: list[Any], kinds: list[int], much: bool, folds: _Folds, next_id: int
+) -> list[Box]:
     """Find runs in the units of one box, and cut them down to their first repetition."""
     runs = _runs(np.array(kinds), 3, PERIODS if much else 1)
     if not runs:
         return []
-    # A leaf goes with the unit that uses it first.
-    owned: dict[int, list[Node]] = {}
-    position = 0
-    waiting: list[Node] = []
-    for item in box.items:
-        if isinstance(item, Box) or item.op:
-            owned[position] = waiting
-            waiting, position = [], position + 1
-        else:
-            waiting.append(item)
+    # A leaf that one unit alone uses goes with it; the others are not part of what repeats.
+    users: dict[str, set[int]] = {}
+    for i, unit in enumerate(units):
+        for node in _nodes_of(unit):
+            for source in node.inputs:
+                if source is not None:
+                    users.setdefault(source[0], set()).add(i)
+    owned: list[list[Node]] = [[] for _ in units]
+    shared: list[Any] = []
+    for leaf in leaves:
+        homes = users.get(leaf.id, ())
+        (owned[next(iter(homes))] if len(homes) == 1 else shared).append(leaf)
     made: list[Box] = []
     items: list[Any] = []
     at = 0
@@ -259,6 +266,10 @@ def _fold(box: Box, units: list[Any], kinds: list[int], much: bool, folds: _Fold
         is_modules = all(isinstance(unit, Box) for unit in units[start : start + period])
         if not much and not is_modules:
             continue
+        if count > 1 and any(owned[start : start + period]) and not any(owned[start + period : start + 2 * period]):
+            for i in range(start, start + period):  # what only the first repetition uses is where the chain begins
+                shared += owned[i]
+                owned[i] = []
         parts = [
             [x for i in range(s, s + period) for x in (*owned[i], units[i])]
             for s in range(start, start + period * count, period)
@@ -281,7 +292,7 @@ def _fold(box: Box, units: list[Any], kinds: list[int], much: bool, folds: _Fold
         at = start + period * count
     for i in range(at, len(units)):
         items += (*owned[i], units[i])
-    box.items = items + waiting
+    box.items = shared + items
     return made
 
 
@@ -394,7 +405,7 @@ def _chunks(root: Box, limit: int) -> None:
         leaves, units = box.leaves_and_units()
         if len(units) <= limit:
             continue
-        length = ceil(len(units) / max(1, limit // 2))
+        length = ceil(len(units) / min(CHUNKS, limit))
         items: list[Any] = []
         for i in range(0, len(units), length):
             number += 1

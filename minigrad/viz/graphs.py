@@ -145,7 +145,7 @@ def graph(
             trace.differentiate(program, gradient)
     nodes = views.nodes(program, view, gradient)
     if expand:
-        nodes = views.expand(program, nodes)
+        nodes = views.expand(nodes)
     layout = folding.arrange(nodes, depth, fold, limit)
     source = dot.source(program, nodes, layout, title or "", values, direction)
     return Graph(program, nodes, layout, source)

@@ -14,7 +14,7 @@ Nodes stand in the order in which they ran, and are named after it: n1, n2, ... 
 import inspect
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -27,6 +27,7 @@ from minigrad.autograd import engine
 from minigrad.autograd.function import Function
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import Tensor, raw
+from minigrad.nn.container import Sequential
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
 
@@ -43,6 +44,7 @@ class Value:
         grad: its gradient, after `differentiate`.
         kept_by: ids of the ops that retain it for their backward rule.
         parts: what the gradient is the sum of: (id of the op whose rule sent it, number of that op's input, array).
+        name: what it is, where an op has several outputs.
     """
 
     shape: tuple[int, ...] | None
@@ -51,15 +53,17 @@ class Value:
     grad: Any = None
     kept_by: list[str] = field(default_factory=list)
     parts: list[tuple[str, int, Any]] = field(default_factory=list)
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One call of a module (or another group of nodes that is drawn as a box)."""
+    """One call of a module, or (then `module` is False) another group of nodes that is drawn as a box."""
 
     name: str
-    kind: str
+    kind: str = ""
     call: int = 1
+    module: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +85,7 @@ class Node:
         twin: in the views of the backward pass, the id of the forward node that this one belongs to.
         kept: in the views of the backward pass, the tensors of the forward pass that its rule needs.
         function, tensor: what it stands for.
+        arguments: the arrays (or numbers, or None) that the op was given; None where they are not all known.
     """
 
     id: str
@@ -96,6 +101,7 @@ class Node:
     kept: list[tuple[str, int]] = field(default_factory=list)
     function: Function | None = None
     tensor: Tensor | None = None
+    arguments: tuple[Any, ...] | None = None
 
     @property
     def value(self) -> Any:
@@ -137,6 +143,7 @@ class Program:
         self._by_id: dict[str, Node] = {}
         self._of_function: dict[Function, Node] = {}
         self._of_tensor: dict[Tensor, tuple[Node, int]] = {}
+        self._of_array: dict[int, Node] = {}  # leaves by the array object that they hold
 
     def __getitem__(self, id: str) -> Node:
         return self._by_id[id]
@@ -148,6 +155,8 @@ class Program:
             self._of_function[node.function] = node
         if node.tensor is not None:
             self._of_tensor[node.tensor] = node, 0
+        if not node.op:
+            self._of_array.setdefault(id(node.value), node)
         return node
 
     def next_id(self) -> str:
@@ -158,6 +167,8 @@ class Program:
         found = self._of_tensor.get(tensor)
         if found is None and tensor.grad_fn in self._of_function:
             found = self._of_function[tensor.grad_fn], tensor.output_index
+        if found is None and tensor.grad_fn is None and id(tensor.data) in self._of_array:
+            found = self._of_array[id(tensor.data)], 0
         return found
 
 
@@ -194,8 +205,6 @@ def _role(tensor: Tensor) -> str:
 def _leaf(program: Program, tensor: Tensor, names: Mapping[Tensor, tuple[str, str]], scope: tuple[Scope, ...]) -> Node:
     name, role = names.get(tensor, ("", ""))
     role = role or _role(tensor)
-    if role in ("input", "leaf"):  # it was there before any module was called
-        scope = ()
     value = Value(tensor.shape, tensor.dtype, tensor.data)
     node = Node(program.next_id(), "", name or role, role, outputs=[value], scope=scope, tensor=tensor)
     return program.add(node)
@@ -262,13 +271,16 @@ def from_outputs(outputs: Iterable[Tensor], params: Any = None) -> Program:
             details["inputs without gradient"] = str(unknown)
         values = [Value(shape, dtype) for shape, dtype in op.outputs]
         node = Node(program.next_id(), op.name, op.name, "op", sources, values, details=details, function=op)
+        if all(i in known for i in range(len(op.edges))):
+            node.arguments = tuple(known[i] for i in range(len(op.edges)))
         program.add(node)
         _mark_kept(program, node)
     for output in outputs:
         found = program.find(output) or (_leaf(program, output, names, ()), 0)
         _finish(program, found, output)
     if freed:
-        program.note = "A backward pass has freed what the ops retained; draw before it, or use retain_graph=True."
+        program.note = FREED
+    _infer_modules(program, params)
     return program
 
 
@@ -295,6 +307,95 @@ def _finish(program: Program, found: tuple[Node, int], tensor: Tensor) -> None:
     if node.outputs[index].array is None:
         node.outputs[index].array = tensor.data
     program.outputs.append(found)
+
+
+def _infer_modules(program: Program, params: Any) -> None:
+    """Guess from the names of parameters which module called an op.
+
+    An op that uses parameters is in the module that holds them. Another one is in the smallest module around the op
+    whose result it took last and the op that takes its own first; at the ends, where one is missing, it is in none.
+    """
+    homes: dict[str, tuple[str, ...]] = {}
+    for node in program.nodes:
+        if not node.op and node.role in ("parameter", "buffer"):
+            homes[node.id] = tuple(node.label.split("."))[:-1]
+    own: dict[str, tuple[str, ...]] = {}
+    for node in program.nodes:
+        paths = [homes[source[0]] for source in node.inputs if source is not None and source[0] in homes]
+        if paths:
+            own[node.id] = _common(paths)
+    before, after = dict(own), dict(own)
+    users: dict[str, list[str]] = {}
+    for node in program.nodes:
+        for source in node.inputs:
+            if source is not None:
+                users.setdefault(source[0], []).append(node.id)
+        known = [source[0] for source in node.inputs if source is not None and source[0] in before]
+        if node.id not in own and known:
+            before[node.id] = before[max(known, key=lambda id: int(id[1:]))]
+    for node in reversed(program.nodes):
+        first_user = next((id for id in users.get(node.id, ()) if id in after), None)
+        if node.id not in own and first_user is not None and node.op:
+            after[node.id] = after[first_user]
+    module = params if isinstance(params, Module) else None
+    kinds = {} if module is None else {path: type(part).__name__ for path, part in module.named_modules()}
+    # By path the names of the children of each Sequential, which runs them and nothing else.
+    sequences = {
+        tuple(path.split(".")) if path else (): list(part._module_names)
+        for path, part in (() if module is None else module.named_modules())
+        if isinstance(part, Sequential)
+    }
+    calls: Counter[tuple[str, ...]] = Counter()
+    current: tuple[Scope, ...] = ()
+    for node in program.nodes:
+        if not node.op:
+            continue
+        inside = node.id in before and node.id in after
+        parts = _common([before[node.id], after[node.id]]) if inside else ()
+        if inside and parts in sequences:
+            parts = _inside_sequence(parts, sequences[parts], before[node.id], after[node.id])
+        scopes: list[Scope] = []
+        paths = [parts[:i] for i in range(0 if module is not None and inside else 1, len(parts) + 1)]
+        for i, path in enumerate(paths):
+            name = ".".join(path)
+            if i < len(current) and current[i].name == name and tuple(current[:i]) == tuple(scopes):
+                scopes.append(current[i])
+            else:
+                calls[path] += 1
+                scopes.append(Scope(name, kinds.get(name, ""), calls[path]))
+        node.scope = current = tuple(scopes)
+    _place_leaves(program)
+
+
+def _inside_sequence(
+    path: tuple[str, ...], children: list[str], before: tuple[str, ...], after: tuple[str, ...]
+) -> tuple[str, ...]:
+    """An op between two neighbours in a Sequential belongs to the first: nobody else could have called it."""
+    first, second = (other[len(path)] if len(other) > len(path) else None for other in (before, after))
+    if first in children and second in children and children.index(second) == children.index(first) + 1:
+        return (*path, first)
+    return path
+
+
+def _place_leaves(program: Program) -> None:
+    """Parameters and constants stand in the smallest box around all who use them, what the user gave outside."""
+    places: dict[str, tuple[Scope, ...]] = {}
+    for node in program.nodes:
+        for source in node.inputs:
+            if source is not None and not program[source[0]].op:
+                known = places.get(source[0])
+                places[source[0]] = node.scope if known is None else _common([known, node.scope])
+    for id, place in places.items():
+        program[id].scope = () if program[id].role in ("input", "leaf") else place
+
+
+def _common(paths: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The longest path that all begin with."""
+    first, *others = paths
+    for other in others:
+        length = min(len(first), len(other))
+        first = first[: next((i for i in range(length) if first[i] != other[i]), length)]
+    return first
 
 
 # -- a program that is watched -------------------------------------------------------------------------------
@@ -330,7 +431,8 @@ class _Watcher:
         try:
             return call(module, *args, **kwargs)
         except Exception as error:
-            inputs = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
+            own = [module.__dict__[name] for name in module._parameter_names]
+            inputs = [x for x in (*args, *kwargs.values(), *own) if isinstance(x, Tensor)]
             self.fail(type(module).__name__, inputs, error)
             raise
         finally:
@@ -349,12 +451,13 @@ class _Watcher:
         self.note(op, inputs, result if isinstance(result, tuple) else (result,))
         return result
 
-    def note(self, op: Function, inputs: Iterable[Any], results: tuple[Tensor, ...]) -> Node:
+    def note(self, op: Function, inputs: tuple[Any, ...], results: tuple[Tensor, ...]) -> Node:
         details = _options(op)
         sources = self.sources(inputs, details)
         values = [Value(r.shape, r.dtype, r.data) for r in results]
         program = self.program
         node = Node(program.next_id(), op.name, op.name, "op", sources, values, self.scope, details, function=op)
+        node.arguments = tuple(map(raw, inputs))
         program.add(node)
         for i, result in enumerate(results):
             program._of_tensor[result] = node, i
@@ -445,6 +548,7 @@ def record(function: Callable[..., Any], *inputs: Any, params: Any = None) -> Pr
             result = ()
             _blame(watcher, error)
     _keep_needed(program, result)
+    _place_leaves(program)
     return program
 
 
@@ -552,11 +656,13 @@ def _blame(watcher: _Watcher, error: Exception) -> None:
 
 # -- the backward pass ---------------------------------------------------------------------------------------
 
+FREED = "A backward pass has freed what the ops retained; draw before it, or use retain_graph=True."
+
 
 def differentiate(program: Program, gradient: Any = None) -> None:
     """Run the backward pass over a program, and write down every gradient and where each came from.
 
-    It is the engine's pass, with two differences: nothing is accumulated into `.grad`, and hooks do not run.
+    It is the engine's pass, with two differences: nothing is added to `.grad`, and hooks do not run.
 
     Args:
         program: is given gradients (`Value.grad`, `Value.parts`) and `steps`.
@@ -567,68 +673,114 @@ def differentiate(program: Program, gradient: Any = None) -> None:
         for value in node.outputs:
             value.grad = None
             value.parts.clear()
-    start = [(node, i) for node, i in program.outputs if _wants_gradient(node)]
-    if not start:
-        program.note = program.note or "Nothing here requires a gradient."
-        return
-    pending: dict[Any, list[Any]] = {}
-    for node, index in start[:1]:
+    pass_ = _Pass(program, gradient, create_graph=False)
+    for op, grads in pass_.turns():
+        node = program._of_function[op]
+        for value, g in zip(node.outputs, grads, strict=True):
+            value.grad = None if g is None else np.asarray(g)
+        outgoing = pass_.run(op, grads)
+        for i, g in enumerate(outgoing):
+            source = node.inputs[i] if g is not None else None
+            if source is not None:
+                program[source[0]].outputs[source[1]].parts.append((node.id, i, np.asarray(g)))
+        program.steps.append(Step(node, list(grads), outgoing))
+    for leaf, g in pass_.leaves():
+        leaf.outputs[0].grad = np.asarray(g)
+    if program.note == FREED:
+        for node in program.nodes:  # an earlier pass left these
+            if node.tensor is not None and node.tensor.grad is not None:
+                node.outputs[0].grad = node.tensor.grad.data
+
+
+def differentiate_recorded(program: Program, gradient: Any = None) -> None:
+    """Run the backward pass with `create_graph`, and add the ops that it consists of to the program."""
+    pass_ = _Pass(program, gradient, create_graph=True)
+    watcher = _Watcher(
+        program, {g: ("start", "seed") for grads in pass_.pending.values() for g in grads if g is not None}
+    )
+    with _watch(watcher):
+        for op, grads in pass_.turns():
+            node = program._of_function[op]
+            title = f"derivative of {op.name} ({node.id})"
+            watcher.scope = (Scope("backward pass", module=False), *node.scope, Scope(title, module=False))
+            pass_.run(op, grads)
+    for leaf, g in list(pass_.leaves()):
+        found = program.find(g) if isinstance(g, Tensor) else None
+        if found is not None:
+            scope = (Scope("backward pass", module=False), *leaf.scope)
+            value = Value(g.shape, g.dtype, g.data)
+            id = program.next_id()
+            sources: list[tuple[str, int] | None] = [(found[0].id, found[1])]
+            node = Node(id, "Gradient", f"∇ {leaf.label}", "gradient", sources, [value], scope, twin=leaf.id)
+            program.add(node)
+
+
+class _Pass:
+    """The engine's loop, one turn at a time."""
+
+    def __init__(self, program: Program, gradient: Any, create_graph: bool):
+        self.program, self.create_graph = program, create_graph
+        self.pending: dict[Any, list[Any]] = {}
+        self.ops: list[Function] = []
+        start = [(node, i) for node, i in program.outputs if _wants_gradient(node)]
+        if not start:
+            program.note = program.note or "Nothing here requires a gradient."
+            return
+        node, index = start[0]
         value = node.outputs[index]
         seed = np.ones(value.shape, value.dtype) if gradient is None else np.asarray(raw(gradient), value.dtype)
         if seed.shape != value.shape:
             raise ValueError(f"graph: the gradient has shape {seed.shape}, and the output {value.shape}")
-        target = node.function or node.tensor
-        engine._send(pending, target, len(node.outputs), index, seed)
-    ops = engine._reachable(pending)
-    if any(op._saved is None for op in ops):
-        program.note = "A backward pass has freed what the ops retained; draw before it, or use retain_graph=True."
-        _leaf_gradients(program)
-        return
-    if any(op not in program._of_function for op in ops):
-        program.note = "Part of this was computed before the drawing began, so it has no gradients."
-        return
-    before = modes.grad, modes.create_graph, modes.wanted
-    modes.grad, modes.create_graph, modes.wanted = False, False, None
-    try:
-        with np.errstate(all="ignore"):
-            for op in reversed(ops):
-                grads = pending.pop(op, None)
-                if grads is not None:
-                    _step(program, op, grads, pending)
-    finally:
-        modes.grad, modes.create_graph, modes.wanted = before
-    for leaf, grads in pending.items():
-        found = program.find(leaf)
-        if found is not None:
-            found[0].outputs[0].grad = np.asarray(grads[0])
+        engine._send(
+            self.pending,
+            node.function or node.tensor,
+            len(node.outputs),
+            index,
+            Tensor(seed) if create_graph else seed,
+        )
+        ops = engine._reachable(self.pending)
+        if any(op._saved is None for op in ops):
+            program.note = FREED
+        elif any(op not in program._of_function for op in ops):
+            program.note = "Part of this was computed before the drawing began, so there are no gradients."
+        else:
+            self.ops = ops
+            return
+        self.pending.clear()
+
+    def turns(self) -> Iterator[tuple[Function, list[Any]]]:
+        """Each op, from the youngest to the oldest, with the gradients of its outputs."""
+        before = modes.grad, modes.create_graph, modes.wanted
+        modes.grad, modes.create_graph, modes.wanted = self.create_graph, self.create_graph, None
+        try:
+            with np.errstate(all="ignore"):
+                for op in reversed(self.ops):
+                    grads = self.pending.pop(op, None)
+                    if grads is not None:
+                        yield op, grads
+        finally:
+            modes.grad, modes.create_graph, modes.wanted = before
+
+    def run(self, op: Function, grads: list[Any]) -> list[Any]:
+        """The gradients of an op's inputs, which are also sent on."""
+        results = op.backward(*engine._fill_in(op, list(grads), self.create_graph))
+        results = results if type(results) is tuple else (results,)
+        outgoing: list[Any] = [None] * len(op.edges)
+        for i, (edge, g) in enumerate(zip(op.edges, results, strict=False)):
+            if edge is None or g is None:
+                continue
+            target, index = edge
+            outgoing[i] = g = engine._fit(op, edge, g)
+            engine._send(self.pending, target, len(target.outputs), index, g)
+        return outgoing
+
+    def leaves(self) -> Iterator[tuple[Node, Any]]:
+        """What arrived at the leaves."""
+        for leaf, grads in self.pending.items():
+            found = self.program.find(leaf)
+            if found is not None and grads[0] is not None:
+                yield found[0], grads[0]
 
 
 def _wants_gradient(node: Node) -> bool:
     return bool(node.function.edges) if node.function else node.tensor is not None and node.tensor.requires_grad
-
-
-def _step(program: Program, op: Function, grads: list[Any], pending: dict[Any, list[Any]]) -> None:
-    node = program._of_function[op]
-    for value, g in zip(node.outputs, grads, strict=False):
-        value.grad = None if g is None else np.asarray(g)
-    results = op.backward(*engine._fill_in(op, list(grads), False))
-    results = results if type(results) is tuple else (results,)
-    outgoing: list[Any] = [None] * len(op.edges)
-    for i, (edge, g) in enumerate(zip(op.edges, results, strict=False)):
-        if edge is None or g is None:
-            continue
-        target, index = edge
-        g = np.asarray(engine._fit(op, edge, g))
-        outgoing[i] = g
-        engine._send(pending, target, len(target.outputs), index, g)
-        source = node.inputs[i]
-        if source is not None:
-            program[source[0]].outputs[source[1]].parts.append((node.id, i, g))
-    program.steps.append(Step(node, list(grads), outgoing))
-
-
-def _leaf_gradients(program: Program) -> None:
-    """What an earlier backward pass left in `.grad`."""
-    for node in program.nodes:
-        if node.tensor is not None and node.tensor.grad is not None:
-            node.outputs[0].grad = node.tensor.grad.data
