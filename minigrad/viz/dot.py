@@ -308,19 +308,27 @@ def _edges(drawing: Any, nodes: list[Node], layout: Layout) -> None:
                 edge = f"{start}:o{source[1]}" if many else start, to, kind
                 # x·x uses x twice; but between closed boxes, or out of what repeats, one arrow stands for all.
                 alone = start == source[0] and to == node.id and kind == "data"
-                edges[edge] = edges.get(edge, 0) + 1 if alone else 1
+                edges[edge] = edges.get(edge, 0) + alone
+
+    def is_backward(id: str) -> bool:
+        return drawn[id].twin is not None if id in drawn else id in layout.backward
+
+    # Beside a forward pass that goes down, the backward pass goes up: each rule stands next to its op.
+    up = any(node.twin is None for node in nodes) and any(node.twin is not None for node in nodes)
     taken: Counter[str] = Counter()
-    for start, end, kind in (edge for edge, count in edges.items() for _ in range(count)):
+    for start, end, kind in (edge for edge, count in edges.items() for _ in range(max(1, count))):
         name = start.partition(":")[0]
-        backward = drawn[end].twin is not None if end in drawn else end in layout.backward
         id = f"{name}-{end}" + ("-kept" if kind == "kept" else "")
         taken[id] += 1
         options = {"id": id if taken[id] == 1 else f"{id}-{taken[id]}", "class": kind}
         if kind == "kept":
             options |= {"style": "dotted", "constraint": "false", "color": INK}
-        elif backward:
+        elif is_backward(end):
             options |= {"class": "gradient", "color": ROLES["backward"][1]}
-        drawing.edge(start, end, **options)
+        if up and kind == "data" and is_backward(name) and is_backward(end):
+            drawing.edge(end, start, dir="back", **options)
+        else:
+            drawing.edge(start, end, **options)
 
 
 def _caption(title: str, note: str, roles: dict[str, None], kept: bool) -> str:
