@@ -258,6 +258,20 @@ def test_gradients_of_p_norms_of_huge_and_tiny_numbers(p: float, axis: Any, scal
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-6 * np.abs(found[1]).max())
 
 
+@pytest.mark.parametrize("centered", [False, True])
+def test_vectors_without_elements_have_cosine_zero(centered: bool):
+    y = F.cosine_linear(mg.zeros(2, 0), mg.zeros(3, 0), centered=centered)
+    np.testing.assert_array_equal(y.data, np.zeros((2, 3)))
+
+
+def test_plain_arrays_stay_float32_in_the_composed_form():
+    x, tau = random(2, 3, 4).astype(np.float32), np.zeros(3, np.float32)
+    with mg.composed():
+        y = F.filter_response_norm(x, threshold=tau)
+    assert y.dtype == np.float32
+    np.testing.assert_allclose(y, F.filter_response_norm(x, threshold=tau), rtol=1e-6, atol=1e-7)
+
+
 def test_one_number_is_a_vector():
     assert F.normalize(np.array(-3.0), axis=-1) == -1
     assert F.cosine_similarity(np.array(-3.0), np.array(2.0), axis=0) == -1

@@ -12,6 +12,7 @@ from minigrad.autograd.tensor import raw
 from minigrad.kernels import response as response_kernels
 from minigrad.kernels import rms as kernels
 from minigrad.ops.compare import maximum
+from minigrad.ops.elementwise import cast
 from minigrad.ops.norm.batch import per_channel
 from minigrad.ops.norm.common import PASSES, affine, check_float, check_parameters, constant
 from minigrad.ops.reduction import mean, norm
@@ -157,6 +158,7 @@ def filter_response_norm(
         raise TypeError(f"{op}: the input is {x.dtype} and eps is {eps.dtype}; bring them to one dtype, x.double()")
     norm = FilterResponseNorm()
     y = norm.composed(input, weight, bias, eps) if modes.composed else norm(input, weight, bias, eps)
+    y = cast(y, x.dtype)  # (an ε of float64 widens arrays in the composed form)
     return y if threshold is None else thresholded_linear_unit(y, threshold)
 
 

@@ -352,6 +352,6 @@ def cosine_linear(input: Any, weight: Any, *, centered: bool = False, eps: float
         )
     if centered:
         # Standardized vectors of n elements have length √n.
-        n = max(w.shape[1], 1)
-        return linear(layer_norm(input, n, eps=eps**2 / n), layer_norm(weight, n, eps=eps**2 / n)) / n
+        features, n = w.shape[1], max(w.shape[1], 1)
+        return linear(*(layer_norm(v, features, eps=eps**2 / n) for v in (input, weight))) / n
     return linear(normalize(input, axis=-1, eps=eps), normalize(weight, axis=-1, eps=eps))
