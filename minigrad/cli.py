@@ -18,6 +18,17 @@ _EPILOG = """examples:
 """
 
 
+_GRAPH_EPILOG = """examples:
+  minigrad graph --model cnn --norm batch -o cnn.svg
+  minigrad graph --model mlp --norm layer --view both --layers 1 -o mlp.png
+  minigrad graph --model mlp --norm batch --layers 1 --expand -o batch.pdf
+  minigrad graph --layers 12 --depth 1               the parts of a deep network, each as one node
+  minigrad graph my_script.py:make_loss              what this function computes; it takes no arguments
+
+A program of your own is imported (its name is not `__main__`), and the function is called once.
+"""
+
+
 _EXPLAIN_EPILOG = """operations:
   batch_norm, layer_norm, instance_norm, group_norm, rms_norm, weight_norm, local_response_norm, batch_renorm,
   softmax_cross_entropy, linear, conv2d
@@ -127,7 +138,36 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     option("--text", action="store_true", help="the walk in the terminal rather than a page")
     option("--break", dest="broken", type=_names, default=(), metavar="A,B", help="with --text: switches to throw")
     option("-o", "--out", type=Path, metavar="FILE", help="the page (default: NAME.html)")
-    return parser, {"compare": compare, "norms": norms, "explain": explain}
+    graph = commands.add_parser(
+        "graph",
+        help="draw the computation graph of a network, or of your own program",
+        description="Draw the computation graph of a network of `minigrad compare`, or of what a function in "
+        "your program computes. Needs no program but Python's packages.",
+        epilog=_GRAPH_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    option = graph.add_argument
+    option("target", nargs="?", metavar="FILE.py:NAME", help="a function without arguments, or a tensor")
+    option("--model", help="mlp or cnn (default: cnn)")
+    option("--norm", metavar="NAME", help="none, or a name of `minigrad norms` (default: batch)")
+    option("--activation", metavar="NAME", help="relu, tanh, sigmoid, gelu, ... (default: relu)")
+    option("--layers", type=int, metavar="N", help="hidden layers (default: 3)")
+    option("--width", type=int, metavar="N", help="units or channels of a hidden layer (default: 16)")
+    option("--batch-size", type=int, metavar="N", help="default: 32")
+    option("--view", help="forward, backward, both, double: a backward pass that is recorded (default: forward)")
+    option("--depth", type=int, metavar="N", help="close modules nested deeper than this; 0 closes the network")
+    option("--expand", action="store_true", default=None, help="fused ops beside their composed form")
+    option(
+        "--fold",
+        action=argparse.BooleanOptionalAction,
+        help="draw what repeats once (default: modules, if it is long)",
+    )
+    option("--values", action=argparse.BooleanOptionalAction, help="write numbers into the nodes (default: yes)")
+    option("--direction", choices=("TB", "LR"), help="from top to bottom, or from left to right (default: TB)")
+    option("--format", help="svg, png, pdf or dot (default: as the file is called, or svg)")
+    option("-o", "--out", type=Path, metavar="FILE", help="the picture (default: named after what is drawn)")
+    return parser, {"compare": compare, "norms": norms, "explain": explain, "graph": graph}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -144,7 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     for text in unknown:
         known = [s for action in command._actions for s in action.option_strings]
         command.error(f"unknown argument {text!r}{nearest(text.partition('=')[0], known)}")
-    run = {"norms": _norms, "compare": _compare, "explain": _explain}[arguments.command]
+    run = {"norms": _norms, "compare": _compare, "explain": _explain, "graph": _graph}[arguments.command]
     return run(arguments, command)
 
 
@@ -171,6 +211,29 @@ def _explain(arguments: argparse.Namespace, parser: _Parser) -> int:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     print(f"{explanation.operation.title}, step by step: {path}")
+    return 0
+
+
+def _graph(arguments: argparse.Namespace, parser: _Parser) -> int:
+    given = {name: value for name, value in vars(arguments).items() if value is not None and name != "command"}
+    network = [name for name in ("model", "norm", "activation", "layers", "width", "batch_size") if name in given]
+    if "target" in given and network:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in network)
+        parser.error(f"{options}: for the networks of minigrad, not for a program of your own")
+    try:
+        from minigrad.lab import draw
+
+        drawing, path = draw.draw(draw.Settings(**given))
+    except (ValueError, TypeError) as error:
+        parser.error(str(error))
+    except (ImportError, OSError, RuntimeError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    if drawing.error is not None:
+        print(f"{parser.prog}: the computation failed: {drawing.error}", file=sys.stderr)
+        print(f"the graph up to there: {path}")
+        return 1
+    print(f"{len(drawing.nodes)} nodes: {path}")
     return 0
 
 

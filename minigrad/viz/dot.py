@@ -129,7 +129,7 @@ def _table(role: str, rows: str, style: str = "ROUNDED") -> str:
 def node_label(node: Node, place: str, values: bool, names: Any) -> str:
     """The label of a node: name, place in the model, options, and for each output its type and its numbers."""
     head = f"<B>{escape(node.label)}</B>"
-    aside = "  ".join(text for text in (place, node.id if node.op and node.twin is None else "") if text)
+    aside = "  ".join(text for text in (place, node.id if node.op and node.id[0] == "n" else "") if text)
     if aside:
         head += f'  <FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(aside)}</FONT>'
     rows = f"<TR><TD>{head}</TD></TR>"

@@ -7,8 +7,9 @@ in `minigrad.viz.render`.
 **For those who build on it.** A `Graph` has `nodes`, in the order in which they run, each with `id`, `op`, `label`,
 `role`, `inputs` (pairs of a node's id and the number of its output), `value` and `grad` (arrays, or None); and `svg()`
 gives the drawing as text. In it the element of a node is `<g id="n7" class="node op">` with the node's id, that of an
-arrow `<g id="n3-n7" class="edge data">` ("gradient" in the backward pass, "kept" if dotted). With `svg(prefix="p-")` all ids begin with `p-`, so that several drawings fit
-in one page. `program.steps` is the backward pass, op by op; `Value.parts` says who sent which part of a gradient.
+arrow `<g id="n3-n7" class="edge data">` ("gradient" in the backward pass, "kept" if dotted). With `svg(prefix="p-")`
+all ids begin with `p-`, so that several drawings fit in one page. `program.steps` is the backward pass, op by op;
+`Value.parts` says who sent which part of a gradient.
 """
 
 import re

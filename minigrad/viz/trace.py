@@ -364,7 +364,7 @@ def _infer_modules(program: Program, params: Any) -> None:
                 calls[path] += 1
                 scopes.append(Scope(name, kinds.get(name, ""), calls[path]))
         node.scope = current = tuple(scopes)
-    _place_leaves(program)
+    place_leaves(program)
 
 
 def _inside_sequence(
@@ -377,7 +377,7 @@ def _inside_sequence(
     return path
 
 
-def _place_leaves(program: Program) -> None:
+def place_leaves(program: Program) -> None:
     """Parameters and constants stand in the smallest box around all who use them, what the user gave outside."""
     places: dict[str, tuple[Scope, ...]] = {}
     for node in program.nodes:
@@ -548,7 +548,7 @@ def record(function: Callable[..., Any], *inputs: Any, params: Any = None) -> Pr
             result = ()
             _blame(watcher, error)
     _keep_needed(program, result)
-    _place_leaves(program)
+    place_leaves(program)
     return program
 
 
@@ -703,7 +703,11 @@ def differentiate_recorded(program: Program, gradient: Any = None) -> None:
             node = program._of_function[op]
             title = f"derivative of {op.name} ({node.id})"
             watcher.scope = (Scope("backward pass", module=False), *node.scope, Scope(title, module=False))
+            count = len(program.nodes)
             pass_.run(op, grads)
+            for made in program.nodes[count:]:
+                made.twin = node.id
+                made.role = "backward" if made.op else made.role
     for leaf, g in list(pass_.leaves()):
         found = program.find(g) if isinstance(g, Tensor) else None
         if found is not None:

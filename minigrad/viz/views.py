@@ -28,9 +28,7 @@ def nodes(program: Program, view: str, gradient: Any = None) -> list[Node]:
     trace.differentiate_recorded(program, gradient)
     before = [replace(node, scope=(FORWARD, *node.scope)) for node in program.nodes[:count]]
     after = program.nodes[count:]
-    for node in after:
-        node.scope = node.scope if node.scope and node.scope[0] == BACKWARD else (BACKWARD, *node.scope)
-        node.twin = node.twin or (node.id if node.op else None)
+    trace.place_leaves(program)  # a constant of the backward pass stands there
     return before + after
 
 

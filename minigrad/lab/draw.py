@@ -1,0 +1,138 @@
+"""`minigrad graph`: the networks of `minigrad compare`, or a program of the user's, as a picture."""
+
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import minigrad as mg
+from minigrad import nn
+from minigrad.autograd import Tensor
+from minigrad.extras import require
+from minigrad.lab import models
+from minigrad.lab.catalogue import find
+from minigrad.suggest import check_name, nearest
+from minigrad.viz import dot, render
+from minigrad.viz.graphs import VIEWS, Graph, graph
+
+SAMPLE = (1, 8, 8)
+"""A picture of the digits data. A graph needs its shape only, so the pixels are drawn at random."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is drawn, and how.
+
+    Attributes:
+        target: "my_script.py:make_loss"; None for a network of `minigrad compare`.
+        model, norm, activation, layers, width, batch_size: that network.
+        view, depth, expand, fold, values, direction: as in `mg.viz.graph`.
+        format: svg, png, pdf or dot; None: by the ending of `out`, or svg.
+        out: the file; None names it after what is drawn.
+    """
+
+    target: str | None = None
+    model: str = "cnn"
+    norm: str = "batch"
+    activation: str = "relu"
+    layers: int = 3
+    width: int = 16
+    batch_size: int = 32
+    view: str = "forward"
+    depth: int | None = None
+    expand: bool = False
+    fold: bool | None = None
+    values: bool = True
+    direction: str = "TB"
+    format: str | None = None
+    out: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_name("--model", self.model, models.MODELS)
+        check_name("--activation", self.activation, models.ACTIVATIONS)
+        check_name("--view", self.view, VIEWS)
+        object.__setattr__(self, "norm", find(self.norm, ("none",), "--norm"))
+        for option in ("layers", "width", "batch_size"):
+            if getattr(self, option) < 1:
+                raise ValueError(f"--{option.replace('_', '-')} must be at least 1, and is {getattr(self, option)}")
+        if self.depth is not None and self.depth < 0:
+            raise ValueError(f"--depth must be at least 0, and is {self.depth}")
+        if self.format is not None:
+            check_name("--format", self.format, render.FORMATS)
+        if self.out is not None and self.out.suffix:
+            ending = render.format_of(self.out)
+            if self.format not in (None, ending):
+                raise ValueError(f"--format {self.format}, but the file is called {self.out}; leave out one of them")
+
+    def path(self) -> Path:
+        """Where the picture goes."""
+        stem = f"{self.model}-{self.norm}" if self.target is None else self.target.rpartition(":")[2]
+        path = self.out if self.out is not None else Path(stem)
+        return path if path.suffix else path.with_name(f"{path.name}.{self.format or 'svg'}")
+
+
+def draw(settings: Settings) -> tuple[Graph, Path]:
+    """Draw it and save it. Whether there is anything to draw with is found out first."""
+    path = settings.path()
+    require("graphviz", extra="viz", what=dot.WHAT)
+    render.check(render.format_of(path))
+    options: dict[str, Any] = {
+        name: getattr(settings, name) for name in ("view", "depth", "expand", "fold", "values", "direction")
+    }
+    if settings.target is None:
+        drawing = graph(_network_loss(settings), title=_title(settings), **options)
+    else:
+        thing = load(settings.target)
+        if not isinstance(thing, Tensor) and not callable(thing):
+            raise ValueError(
+                f"{settings.target}: this is a {type(thing).__name__}; name a function without arguments that returns "
+                "a loss, or a tensor"
+            )
+        drawing = graph(thing, title=settings.target.rpartition(":")[2], **options)
+    drawing.save(path)
+    return drawing, path
+
+
+def _title(settings: Settings) -> str:
+    norm = "without a norm" if settings.norm == "none" else f"with {settings.norm.replace('_', ' ')} norm"
+    return f"{settings.model.upper()} {norm}, {settings.view if settings.view != 'both' else 'forward and backward'}"
+
+
+def _network_loss(settings: Settings) -> Any:
+    s = settings
+    mg.manual_seed(0)
+    try:
+        network = models.build(s.model, s.norm, SAMPLE, 10, s.layers, s.width, s.activation)
+    except models.DoesNotApply as error:
+        raise ValueError(f"--norm {s.norm} with --model {s.model}: {error}") from error
+    images, labels = mg.randn(s.batch_size, *SAMPLE), mg.arange(s.batch_size) % 10
+    return lambda: nn.functional.cross_entropy(network(images), labels)
+
+
+def load(target: str) -> Any:
+    """What "my_script.py:make_loss" names. The script runs as an imported module: not as `__main__`.
+
+    Raises:
+        ValueError: there is no such file, or nothing of that name in it.
+    """
+    file, colon, name = target.rpartition(":")
+    if not colon or not name or not file:
+        raise ValueError(f"{target!r}: name the file and what in it is to be drawn, such as my_script.py:make_loss")
+    path = Path(file).resolve()
+    if not path.is_file():
+        raise ValueError(f"{target!r}: there is no file {file}")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{target!r}: {file} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(path.parent))  # so that the script finds its neighbours
+    sys.modules[path.stem] = module
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    if not hasattr(module, name):
+        known = [n for n, x in vars(module).items() if callable(x) or isinstance(x, Tensor)]
+        raise ValueError(f"{target!r}: there is no {name!r} in {file}{nearest(name, known)}")
+    return getattr(module, name)
