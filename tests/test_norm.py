@@ -531,6 +531,14 @@ def test_second_derivatives_in_float32_hold_where_first_ones_do(kind: str) -> No
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * np.abs(b).max() + 1e-38)
 
 
+X = random(4, 6, 5)
+
+
+def close(a: Any, b: Any, tolerance: float = 1e-12) -> None:
+    a, b = (t.data if isinstance(t, mg.Tensor) else t for t in (a, b))
+    np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+
+
 # -- running averages --------------------------------------------------------------------------------------
 
 
