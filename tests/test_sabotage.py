@@ -399,8 +399,8 @@ ROWS = [
     Row(
         "the running whitening matrix is replaced, not averaged",
         attribute(
-            "minigrad.ops.norm.whitening._move",
-            lambda original: lambda op, name, running, new, momentum: original(op, name, running, new, 1.0),
+            "minigrad.ops.norm.whitening.follow",
+            lambda original: lambda op, running, new, momentum: original(op, running, new, 1.0),
         ),
         partial(test_whitening.test_running_averages, "decorrelated_batch_norm", False, 0.3),
     ),

@@ -11,19 +11,6 @@ from minigrad.nn.norm.common import ChannelNorm
 
 
 class _BatchNorm(ChannelNorm):
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-        *,
-        bias: bool = True,
-        dtype: Any = None,
-    ):
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias, dtype=dtype)
-
     def forward(self, input: Tensor) -> Tensor:
         self.check_input(input, 1)
         mean, var = self.running_mean, self.running_var

@@ -30,7 +30,7 @@ class Norm(Module):
 class ChannelNorm(Norm):
     """What batch and instance norm share: one γ, one β and one pair of running averages for each channel.
 
-    `averages` names the buffers of the averages, with the values that they start from.
+    `averages` names the buffers of the averages, with the values that they start from. The defaults are batch norm's.
     """
 
     averages: dict[str, float] = {"running_mean": 0, "running_var": 1}
@@ -44,13 +44,13 @@ class ChannelNorm(Norm):
     def __init__(
         self,
         num_features: int,
-        eps: float,
-        momentum: float | None,
-        affine: bool,
-        track_running_stats: bool,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
         *,
-        bias: bool,
-        dtype: Any,
+        bias: bool = True,
+        dtype: Any = None,
     ):
         super().__init__()
         dtype = np.float32 if dtype is None else dtype
@@ -58,16 +58,20 @@ class ChannelNorm(Norm):
         self.affine, self.track_running_stats = affine, track_running_stats
         self.make_affine((num_features,), affine, bias, dtype)
         tracked = track_running_stats
-        for name, value in self.averages.items():
-            self.register_buffer(name, Tensor(np.full(num_features, value, dtype)) if tracked else None)
+        for name, value in self.first_averages().items():
+            self.register_buffer(name, Tensor(value.astype(dtype)) if tracked else None)
         self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if tracked else None)
 
+    def first_averages(self) -> dict[str, Any]:
+        """What each running average is before the first batch."""
+        return {name: np.full(self.num_features, value) for name, value in self.averages.items()}
+
     def reset_running_stats(self) -> None:
-        """Forget the running averages: mean 0, variance 1, no batch seen."""
-        for name, value in (*self.averages.items(), ("num_batches_tracked", 0)):
+        """Forget the running averages: back to their first values, and no batch seen."""
+        for name, value in (*self.first_averages().items(), ("num_batches_tracked", 0)):
             buffer = getattr(self, name)
             if buffer is not None:
-                buffer.fill_(value)
+                buffer.copy_(value)
 
     @property
     def batches_seen(self) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 
 from minigrad.autograd import Tensor
 from minigrad.nn import functional as F
-from minigrad.nn.norm.common import Norm
+from minigrad.nn.norm.common import ChannelNorm, Norm
 from minigrad.nn.norm.population import ChannelPopulation
 from minigrad.nn.parameter import Parameter
 
@@ -16,19 +16,18 @@ class _EvoNorm(Norm):
 
     v: Parameter | None
 
-    def make_parameters(self, channels: int, affine: bool, dtype: Any) -> None:
-        dtype = np.float32 if dtype is None else dtype
-        self.make_affine((channels,), affine, True, dtype)
-        self.register_parameter("v", Parameter(np.ones(channels, dtype)) if affine else None)
+    def make_affine(self, shape: tuple[int, ...], affine: bool, bias: bool, dtype: Any) -> None:
+        super().make_affine(shape, affine, bias, dtype)
+        self.register_parameter("v", Parameter(np.ones(shape, dtype)) if affine else None)
 
     def reset_parameters(self) -> None:
-        """γ and v back to 1, and β to 0."""
+        """γ and v back to 1, and β to 0; running averages to nothing seen."""
         super().reset_parameters()
         if self.v is not None:
             self.v.detach().fill_(1)
 
 
-class EvoNormB0(_EvoNorm):
+class EvoNormB0(_EvoNorm, ChannelNorm):
     """Divide by the deviation of the batch, or by one that grows with the element itself: whichever is larger.
 
     y = x / max(√(σ²_batch + ε), v x + √(σ²_instance + ε)) · γ + β; see `functional.evo_norm_b0`. It takes the place
@@ -60,8 +59,7 @@ class EvoNormB0(_EvoNorm):
         1
     """
 
-    running_var: Tensor | None
-    num_batches_tracked: Tensor | None
+    averages = {"running_var": 1}
 
     def __init__(
         self,
@@ -73,25 +71,7 @@ class EvoNormB0(_EvoNorm):
         *,
         dtype: Any = None,
     ):
-        super().__init__()
-        self.num_features, self.eps, self.momentum = num_features, eps, momentum
-        self.affine, self.track_running_stats = affine, track_running_stats
-        self.make_parameters(num_features, affine, dtype)
-        variance = Tensor(np.ones(num_features, np.float32 if dtype is None else dtype))
-        self.register_buffer("running_var", variance if track_running_stats else None)
-        self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if track_running_stats else None)
-
-    def reset_running_stats(self) -> None:
-        """Forget the running variance: 1, and no batch seen."""
-        if self.running_var is not None:
-            self.running_var.fill_(1)
-        if self.num_batches_tracked is not None:
-            self.num_batches_tracked.fill_(0)
-
-    def reset_parameters(self) -> None:
-        """γ and v back to 1, β to 0, and the running variance to nothing seen."""
-        self.reset_running_stats()
-        super().reset_parameters()
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, dtype=dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim < 3 or input.shape[1] != self.num_features:
@@ -100,14 +80,11 @@ class EvoNormB0(_EvoNorm):
                 f"with an axis of space; its shape is {input.shape}"
             )
         affine = self.weight, self.bias, self.v
-        count = self.num_batches_tracked
-        if self.running_var is None or count is None:
+        if self.running_var is None:
             return F.evo_norm_b0(input, None, *affine, True, 0.0, self.eps)
-        # momentum=None: the k-th batch weighs 1/k, so that all batches weigh the same.
-        momentum = 1 / (count.item() + 1) if self.momentum is None else self.momentum
-        y = F.evo_norm_b0(input, self.running_var, *affine, self.training, momentum, self.eps)
-        if self.training and 0 not in input.shape:
-            count._write("EvoNormB0")[...] += 1
+        y = F.evo_norm_b0(input, self.running_var, *affine, self.training, self.next_momentum(), self.eps)
+        if self.training:
+            self.count_batch(input)
         return y
 
     def population_statistics(self) -> Any:
@@ -158,7 +135,7 @@ class EvoNormS0(_EvoNorm):
         if num_groups < 1 or num_channels % num_groups:
             raise ValueError(f"EvoNormS0: num_channels={num_channels} is not divisible by num_groups={num_groups}")
         self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
-        self.make_parameters(num_channels, affine, dtype)
+        self.make_affine((num_channels,), affine, True, np.float32 if dtype is None else dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim < 2 or input.shape[1] != self.num_channels:

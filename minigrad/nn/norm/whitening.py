@@ -7,7 +7,7 @@ import numpy as np
 from minigrad.autograd import Tensor
 from minigrad.autograd.tensor import raw
 from minigrad.nn import functional as F
-from minigrad.nn.norm.common import Norm
+from minigrad.nn.norm.common import ChannelNorm
 from minigrad.ops.matrix_root import inverse_sqrt
 from minigrad.ops.norm.whitening import Whitening, iterated_root
 
@@ -39,12 +39,10 @@ class WhiteningPopulation:
         self.layer.running_matrix.copy_(raw(self.layer.root(self.products / self.count)))
 
 
-class _WhiteningNorm(Norm):
+class _WhiteningNorm(ChannelNorm):
     """γ, β, and running averages of the mean and of the whitening matrix."""
 
-    running_mean: Tensor | None
     running_matrix: Tensor | None
-    num_batches_tracked: Tensor | None
 
     def __init__(
         self,
@@ -57,34 +55,16 @@ class _WhiteningNorm(Norm):
         bias: bool,
         dtype: Any,
     ):
-        super().__init__()
         if num_groups < 1 or num_features % num_groups:
             name = type(self).__name__
             raise ValueError(f"{name}: num_features={num_features} is not divisible by num_groups={num_groups}")
-        dtype = np.float32 if dtype is None else dtype
-        self.num_features, self.num_groups, self.eps, self.momentum = num_features, num_groups, eps, momentum
-        self.affine, self.track_running_stats = affine, track_running_stats
-        self.make_affine((num_features,), affine, bias, dtype)
-        width = num_features // num_groups
-        shape, tracked = (num_groups, width, width), track_running_stats
-        self.register_buffer("running_mean", Tensor(np.empty(num_features, dtype)) if tracked else None)
-        self.register_buffer("running_matrix", Tensor(np.empty(shape, dtype)) if tracked else None)
-        self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if tracked else None)
-        self.reset_running_stats()
+        self.num_groups = num_groups
+        super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias, dtype=dtype)
 
-    def reset_running_stats(self) -> None:
-        """Forget the running averages: mean 0, the identity for a matrix, no batch seen."""
-        if self.running_mean is not None and self.running_matrix is not None and self.num_batches_tracked is not None:
-            self.running_mean.fill_(0)
-            self.running_matrix.copy_(
-                np.broadcast_to(np.eye(self.running_matrix.shape[-1]), self.running_matrix.shape)
-            )
-            self.num_batches_tracked.fill_(0)
-
-    def reset_parameters(self) -> None:
-        """γ back to 1, β to 0, and the running averages to nothing seen."""
-        self.reset_running_stats()
-        super().reset_parameters()
+    def first_averages(self) -> dict[str, Any]:
+        """What each running average is before the first batch: 0 for the mean, the identity for a matrix."""
+        identity = np.eye(self.num_features // self.num_groups)
+        return {"running_mean": np.zeros(self.num_features), "running_matrix": np.stack([identity] * self.num_groups)}
 
     def whiten(self, input: Tensor, *statistics: Any) -> Tensor:
         """The layer's function: of the input, running averages, γ, β, training, momentum, ε."""
@@ -104,16 +84,13 @@ class _WhiteningNorm(Norm):
                 f"{type(self).__name__}: num_features={self.num_features}, and the input must be "
                 f"(N, {self.num_features}) or (N, {self.num_features}, ...); its shape is {input.shape}"
             )
-        mean, matrix, count = self.running_mean, self.running_matrix, self.num_batches_tracked
+        mean, matrix = self.running_mean, self.running_matrix
         if not self.training:
             return self.whiten(input, mean, matrix, self.weight, self.bias, mean is None, 0.0, self.eps)
-        if not self.track_running_stats or count is None:
+        if not self.track_running_stats or mean is None:
             return self.whiten(input, None, None, self.weight, self.bias, True, 0.0, self.eps)
-        # momentum=None: the k-th batch weighs 1/k, so that all batches weigh the same.
-        momentum = 1 / (count.item() + 1) if self.momentum is None else self.momentum
-        y = self.whiten(input, mean, matrix, self.weight, self.bias, True, momentum, self.eps)
-        if 0 not in input.shape:
-            count._write(type(self).__name__)[...] += 1
+        y = self.whiten(input, mean, matrix, self.weight, self.bias, True, self.next_momentum(), self.eps)
+        self.count_batch(input)
         return y
 
     def extra_repr(self) -> str:

@@ -26,7 +26,7 @@ from minigrad.ops.elementwise import cast
 from minigrad.ops.linalg import matmul
 from minigrad.ops.matrix_root import inverse_sqrt, newton_schulz
 from minigrad.ops.norm.batch import per_channel
-from minigrad.ops.norm.common import FusedNorm, affine, check_float, check_parameters
+from minigrad.ops.norm.common import FusedNorm, affine, check_float, check_parameters, check_writable, follow
 from minigrad.ops.reduction import mean
 from minigrad.ops.shape import matrix_transpose, permute, reshape
 
@@ -265,7 +265,7 @@ def _whitened(
         raise ValueError(f"{op}: the input has {channels} channels, which num_groups={num_groups} does not divide")
     check_parameters(op, x, (channels,), weight, bias, running_mean)
     width = channels // num_groups
-    _check_matrix(op, x, (num_groups, width, width), running_matrix)
+    check_parameters(op, x, (num_groups, width, width), running_matrix, names=("running_matrix",))
     if (running_mean is None) != (running_matrix is None):
         raise ValueError(f"{op}: pass both running_mean and running_matrix, or neither")
     if not training:
@@ -292,8 +292,9 @@ def _whitened(
         y = norm(input, weight, bias)
         mu, matrix = (norm.mean, norm.matrix) if x.size else (None, None)
     if running_mean is not None and mu is not None:
-        _move(op, "running_mean", running_mean, mu.reshape(-1), momentum)
-        _move(op, "running_matrix", running_matrix, matrix, momentum)
+        check_writable(op, running_mean=running_mean, running_matrix=running_matrix)
+        follow(op, running_mean, mu, momentum)
+        follow(op, running_matrix, matrix, momentum)
     return y
 
 
@@ -301,32 +302,3 @@ def _statistics(norm: Whitening, x: Any) -> tuple[Any, Any]:
     """μ and the whitening matrix of a batch."""
     centered = norm.center(x)
     return norm.mean, raw(norm.root(centered @ centered.swapaxes(-1, -2) / centered.shape[-1]))
-
-
-def _move(op: str, name: str, running: Any, new: Any, momentum: float) -> None:
-    """running ← (1 − momentum) · running + momentum · new, in place."""
-    if not raw(running).flags.writeable:
-        raise ValueError(
-            f"{op}: {name} is to be updated in place, and its elements share memory or are read-only; pass a copy, "
-            f"{name}.clone()"
-        )
-    array = running._write(op) if isinstance(running, Tensor) else running
-    array[...] = (1 - momentum) * array.astype(np.float64) + momentum * new
-
-
-def _check_matrix(op: str, x: Any, shape: tuple[int, ...], matrix: Any) -> None:
-    if matrix is None:
-        return
-    values = raw(matrix)
-    if not isinstance(values, np.ndarray):
-        raise TypeError(f"{op}: running_matrix must be a tensor or an array, not a {type(values).__name__}")
-    if values.shape != shape:
-        raise ValueError(
-            f"{op}: running_matrix has shape {values.shape}, and must have {shape}, one square matrix for each group "
-            f"of channels, for an input of shape {x.shape}"
-        )
-    if values.dtype != x.dtype:
-        raise TypeError(
-            f"{op}: the input is {x.dtype} and running_matrix is {values.dtype}; bring them to one dtype, x.double() "
-            "or module.double()"
-        )
