@@ -201,7 +201,7 @@ class ELU(Function):
 
     def forward(self, x: Any) -> Any:
         y = np.empty(x.shape, x.dtype)
-        elu = kernels.elu_float32 if x.dtype == np.float32 else kernels.elu_float64
+        elu = kernels.elu_float32 if x.itemsize == 4 else kernels.elu_float64
         elu(x.size, x.ravel(), self.scale, self.depth, self.rate, y.ravel())
         self.save_for_backward(y)  # it tells where x > 0 as well as x does, and spares the exponential
         return y
