@@ -115,15 +115,8 @@ class _AvgPool(AvgPool1d):
 
     def forward(self, x: Tensor) -> Tensor:
         pool = F.avg_pool2d if self.n == 2 else F.avg_pool3d
-        return pool(
-            x,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
+        options = self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override
+        return pool(x, self.kernel_size, self.stride, *options)
 
 
 class AvgPool2d(_AvgPool):
@@ -158,19 +151,21 @@ class AvgPool3d(_AvgPool):
     n = 3
 
 
-class _AdaptiveAvgPool(Module):
+class _AdaptivePool(Module):
     n: int
 
     def __init__(self, output_size: Any):
         super().__init__()
         self.output_size = output_size
 
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class _AdaptiveAvgPool(_AdaptivePool):
     def forward(self, x: Tensor) -> Tensor:
         pool = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[self.n - 1]
         return pool(x, self.output_size)
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
@@ -205,19 +200,14 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
     n = 3
 
 
-class _AdaptiveMaxPool(Module):
-    n: int
-
+class _AdaptiveMaxPool(_AdaptivePool):
     def __init__(self, output_size: Any, return_indices: bool = False):
-        super().__init__()
-        self.output_size, self.return_indices = output_size, return_indices
+        super().__init__(output_size)
+        self.return_indices = return_indices
 
     def forward(self, x: Tensor) -> Any:
         pool = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)[self.n - 1]
         return pool(x, self.output_size, self.return_indices)
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):

@@ -89,16 +89,16 @@ class ConvWeightGrad(Function):
 
 
 def _weight_and_bias(op: Conv | ConvInputGrad, g: Any, x: Any, cotangent: Any) -> tuple[Any, ...]:
-    """The gradients of inputs 1 and 2 of `op`; of input 1 alone if it has no bias.
+    """The gradients of w and bias; of w alone if there was no bias.
 
-    For `Conv` the output is on the side of g, for `ConvInputGrad` on that of x; `cotangent` is the one that the
-    bias was added to.
+    g is on the side of a convolution's output, x on that of its image; `cotangent` is the one of them that belongs
+    to the output of `op`, to which the bias was added.
     """
     has_bias = len(op.edges) == 3
     gw = gb = None
     if op.needs(1):
-        gw, sums = ConvWeightGrad(op.geometry)(g, x)
-        gb = sums if cotangent is g else None
+        gw, sum_of_g = ConvWeightGrad(op.geometry)(g, x)
+        gb = sum_of_g if cotangent is g else None  # it comes for free
     if has_bias and op.needs(2) and gb is None:
         gb = sum(cotangent, (0, *range(2, cotangent.ndim)))
     return (gw, gb) if has_bias else (gw,)
@@ -113,18 +113,17 @@ def conv_simple(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
     Position t sees the image shifted by t, of which the stride picks every s-th pixel; its weights w[:, :, t] are
     a matrix that mixes the channels. `with mg.composed():` makes all convolutions run like this.
     """
-    for axis, (before, length) in enumerate(zip(at.padding, at.image, strict=True), start=2):
-        reach = at.stride[axis - 2] * (at.out_size[axis - 2] - 1) + at.dilation[axis - 2] * (
-            at.kernel_size[axis - 2] - 1
-        )
-        x = _zeros_around(x, axis, before, max(0, reach + 1 - before - length))
+    axes = zip(at.padding, at.image, at.stride, at.out_size, at.dilation, at.kernel_size, strict=True)
+    for axis, (before, length, s, o, d, k) in enumerate(axes, start=2):
+        seen = s * (o - 1) + d * (k - 1) + 1  # how many pixels all windows cover together
+        x = _zeros_around(x, axis, before, max(0, seen - before - length))
     total = None
     for t in product(*map(range, at.kernel_size)):
-        seen = [
+        shifted = [
             slice(d * i, d * i + s * (o - 1) + 1, s)
             for i, o, s, d in zip(t, at.out_size, at.stride, at.dilation, strict=True)
         ]
-        pixels = getitem(x, (slice(None), slice(None), *seen))
+        pixels = getitem(x, (slice(None), slice(None), *shifted))
         term = _mix(getitem(w, (slice(None), slice(None), *t)), pixels, at.groups)
         total = term if total is None else total + term
     return total if bias is None else total + reshape(bias, (-1, *[1] * len(at.image)))
@@ -133,29 +132,24 @@ def conv_simple(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
 def conv_transpose_simple(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
     """The transpose: put stride − 1 zeros between the pixels, then convolve with the kernel turned round."""
     for axis, s in enumerate(at.stride, start=2):
-        if s > 1:
+        if s > 1:  # a b c → a 0 b 0 c 0, by an axis of zeros that is then merged into this one
             apart = _zeros_around(reshape(x, (*x.shape[: axis + 1], 1, *x.shape[axis + 1 :])), axis + 1, 0, s - 1)
             x = reshape(apart, (*x.shape[:axis], x.shape[axis] * s, *x.shape[axis + 1 :]))
     w = flip(w, tuple(range(2, w.ndim)))
     grouped = reshape(w, (at.groups, -1, *w.shape[1:]))  # (groups, C_in/groups, C_out/groups, ...)
     w = reshape(transpose(grouped, 1, 2), (at.groups * w.shape[1], -1, *at.kernel_size))
     reach = tuple(d * (k - 1) for d, k in zip(at.dilation, at.kernel_size, strict=True))
-    too_much = [max(0, p - r) for p, r in zip(at.padding, reach, strict=True)]
-    x = getitem(x, (slice(None), slice(None), *(slice(cut, None) for cut in too_much)))
-    return conv_simple(
-        x,
-        w,
-        bias,
-        at._replace(
-            stride=(1,) * len(reach),
-            padding=tuple(max(0, r - p) for p, r in zip(at.padding, reach, strict=True)),
-            image=x.shape[2:],
-            out_size=at.image,
-        ),
-    )
+    # What lies before the image is now reach − padding zeros; where that is negative, pixels are cut off instead.
+    around = [r - p for p, r in zip(at.padding, reach, strict=True)]
+    x = getitem(x, (slice(None), slice(None), *(slice(max(0, -a), None) for a in around)))
+    padding = tuple(max(0, a) for a in around)
+    ones = (1,) * len(reach)
+    return conv_simple(x, w, bias, at._replace(stride=ones, padding=padding, image=x.shape[2:], out_size=at.image))
 
 
 def _zeros_around(x: Any, axis: int, before: int, after: int) -> Any:
+    """x with so many zeros before and after it along an axis."""
+
     def zeros(n: int) -> Any:
         return np.zeros((*x.shape[:axis], n, *x.shape[axis + 1 :]), x.dtype)
 
@@ -233,6 +227,7 @@ def _check(op: str, n: int, x: Any, weight: Any, bias: Any, groups: int, transpo
 def _conv(
     op: str, n: int, x: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
 ) -> Any:
+    """Check the arguments, work out the geometry, and convolve."""
     _check(op, n, x, weight, bias, groups, transposed=False)
     stride = sizes(stride, n, op, "stride", 1)
     dilation = sizes(dilation, n, op, "dilation", 1)
@@ -248,7 +243,7 @@ def _conv(
     else:
         before = (0,) * n if padding == "valid" else _padding(padding, n, op)
         both = tuple(2 * p for p in before)
-    free = [i + p - r - 1 for i, p, r in zip(image, both, reach, strict=True)]
+    free = [i + p - r - 1 for i, p, r in zip(image, both, reach, strict=True)]  # how far the kernel can be moved
     if min(free) < 0:
         raise ValueError(
             f"{op}: the kernel does not fit in the image: with dilation it covers {tuple(r + 1 for r in reach)} "

@@ -57,7 +57,7 @@ class SyncBatchNorm(BatchNorm):
             stats[2] = 1 / np.sqrt(variance + self.eps)
             stats[3] = variance
         if x.size:
-            self.scale(x, stats, self.parameter(gamma, 1, x.dtype), self.parameter(beta, 0, x.dtype), y)
+            self.run_forward(x, self.parameter(gamma, 1, x.dtype), self.parameter(beta, 0, x.dtype), y, True)
         return y
 
     def own_moments(self, x: Any, scratch: Any) -> tuple[int, Any, Any]:
@@ -65,9 +65,9 @@ class SyncBatchNorm(BatchNorm):
         if not x.size:
             return 0, np.zeros(self.parameters), np.zeros(self.parameters)
         n = x.size // self.parameters
-        stats = np.empty((4, self.parameters), x.dtype)
+        self.stats = stats = np.empty((4, self.parameters), x.dtype)
         zeros = self.parameter(None, 0, x.dtype)
-        self.scale(x, stats, zeros, zeros, scratch, given=False)
+        self.run_forward(x, zeros, zeros, scratch, False)  # for the statistics, which it writes into self.stats
         with np.errstate(all="ignore"):
             mean, squares = stats[0].astype(np.float64) + stats[1], stats[3].astype(np.float64) * n
         # The kernel hands the variance over in x's precision, which may not hold it: then once more in float64.
@@ -93,16 +93,10 @@ class SyncBatchNorm(BatchNorm):
         if x.size:  # x̂ · mean(h·x̂) + mean(h) is one more scale and shift of x̂
             mean_hx, mean_h = (sums / self.count * scale).astype(x.dtype)
             rest = np.empty(x.shape, x.dtype)
-            self.scale(x, self.stats, mean_hx, mean_h, rest)
+            self.run_forward(x, mean_hx, mean_h, rest, True)
             rest *= self.stats[2].reshape(per_channel(x))
             dx -= rest
         return dx, None if gamma is None else like(dgamma, gamma), None if beta is None else like(dbeta, beta)
-
-    def scale(self, x: Any, stats: Any, gamma: Any, beta: Any, y: Any, given: bool = True) -> None:
-        """y = x̂ γ + β, by the statistics in `stats`; or write those of x into it, if they are not given."""
-        x, y = self.layout(x, y)
-        forward = kernels.columns_forward if x.ndim == 2 else kernels.channels_forward
-        forward(self.work(x), x, gamma, beta, self.eps, y, stats, given)
 
 
 def sync_batch_norm(
