@@ -137,13 +137,15 @@ class BoundaryMovie:
             figure.suptitle(self.titles[index], color=style.INK[self.theme], fontsize=12)
         return figure
 
-    def save(self, path: str | Path, fps: float = 8, hold: float = 2.0) -> None:
+    def save(self, path: str | Path, fps: float = 8, hold: float = 2.0, dpi: int = 80, colours: int = 128) -> None:
         """Write all snapshots as an animated .gif, under a temporary name that is then changed.
 
         Args:
             path: it ends in .gif.
             fps: snapshots per second.
             hold: for how many seconds the last one stays before the animation begins again.
+            dpi: pixels per inch; a panel is 3.9 inches wide.
+            colours: how many the file has, at most 256; fewer make it smaller.
 
         Raises:
             ValueError: another ending, no snapshot, or `fps` is not positive.
@@ -156,14 +158,22 @@ class BoundaryMovie:
         image = require("PIL.Image", extra="viz", what="an animation", package="pillow")
         if not self.frames:
             raise ValueError("BoundaryMovie: there is no snapshot yet; call snap() now and then while training")
-        pictures = [image.open(io.BytesIO(self.picture(i).encoded())).convert("RGB") for i in range(len(self.frames))]
-        # All frames share the colours of the last, which has most of them: so nothing flickers.
-        palette = pictures[-1].quantize(128)
+        pictures = [
+            image.open(io.BytesIO(self.picture(i).encoded(dpi=dpi))).convert("RGB") for i in range(len(self.frames))
+        ]
+        # All frames share one palette, so that nothing flickers. It is made for some of them, side by side: the first
+        # are the palest and the last the most colourful.
+        some = [pictures[i] for i in np.unique(np.linspace(0, len(pictures) - 1, 6).round().astype(int))]
+        width, height = some[0].size
+        strip = image.new("RGB", (width * len(some), height))
+        for i, one in enumerate(some):
+            strip.paste(one, (i * width, 0))
+        palette = strip.quantize(colours)
         frames = [one.quantize(palette=palette, dither=image.Dither.NONE) for one in pictures]
         times = [round(1000 / fps)] * (len(frames) - 1) + [round(1000 * max(hold, 1 / fps))]
         file = io.BytesIO()
         frames[0].save(
-            file, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=False
+            file, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=True
         )
         write(path, file.getvalue())
 

@@ -282,7 +282,8 @@ def landscapes(
     Args:
         lands: by name; the names of norms have colours of their own. Those along one direction are drawn as lines
             in one pair of axes, and a name can have several (other directions, other seeds): its line is their
-            mean, its band goes from the lowest to the highest. Those over a plane get a panel each.
+            mean, its band goes from the lowest to the highest; the scale is logarithmic where the largest loss is more
+            than thirty times the smallest. Those over a plane get a panel each, with logarithmic levels.
         kind: "contour" (default) or "surface", for those over a plane.
         theme: "light" or "dark".
         limit: losses above it are drawn as this one. Default: the highest that was measured.
@@ -327,6 +328,11 @@ def _lines(groups: dict[str, list[Landscape]], theme: str, limit: float | None) 
         axes.plot(a, losses.mean(0), color=colour, linewidth=2, label=name)
         if len(group) > 1:
             axes.fill_between(a, losses.min(0), losses.max(0), color=colour, alpha=0.18, linewidth=0)
+    drawn = np.concatenate([np.asarray(line.get_ydata()) for line in axes.lines])
+    drawn = drawn[np.isfinite(drawn)]
+    if drawn.size and drawn.min() > 0 and drawn.max() > 30 * drawn.min():
+        axes.set_yscale("log")
+        style.logarithmic(axes.yaxis)
     if any(groups):
         style.legend(figure, *axes.get_legend_handles_labels(), theme)
     return figure
@@ -386,6 +392,7 @@ def _surfaces(panels: dict[str, Landscape], theme: str, limit: float | None) -> 
     rows = -(-len(panels) // columns)
     # Constrained layout does not know how far the labels of 3-D axes reach.
     figure = style.picture(4.3 * columns, 4.2 * rows, theme, layout=None)
+    from matplotlib import rc_context
     from matplotlib.colors import LogNorm, to_rgba
 
     figure.subplots_adjust(left=0.01, right=1 - 0.12 / columns, bottom=0.07, top=0.92, wspace=0.12)
@@ -393,7 +400,8 @@ def _surfaces(panels: dict[str, Landscape], theme: str, limit: float | None) -> 
     scale = LogNorm(levels[0], levels[-1])
     powers = np.arange(np.floor(np.log10(levels[0])), np.ceil(np.log10(levels[-1])) + 1)
     for i, (name, land) in enumerate(panels.items()):
-        axes: Any = figure.add_subplot(rows, columns, i + 1, projection="3d")
+        with rc_context({"grid.color": style.GRID[theme], "grid.linewidth": 0.7}):
+            axes: Any = figure.add_subplot(rows, columns, i + 1, projection="3d")
         axes.set_facecolor(style.PAPER[theme])
         x, y = np.meshgrid(land.a, land.a, indexing="ij")
         colours = style.sequential(theme)(0.15 + 0.85 * np.asarray(scale(shown[name])))
@@ -408,7 +416,7 @@ def _surfaces(panels: dict[str, Landscape], theme: str, limit: float | None) -> 
         for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
             axis.set_pane_color(to_rgba(style.PAPER[theme], 0))
             axis.line.set_color(ink)
-        axes.tick_params(colors=ink, labelsize=8, pad=0, grid_color=style.GRID[theme])
+        axes.tick_params(colors=ink, labelsize=8, pad=0)
         axes.locator_params(axis="x", nbins=5)
         axes.locator_params(axis="y", nbins=5)
         axes.set_xlabel("first direction", color=ink, fontsize=9)

@@ -29,12 +29,12 @@ class Picture(Figure):
         super().__init__(*args, **options)
         FigureCanvasAgg(self)
 
-    def encoded(self, format: str = "png") -> bytes:
+    def encoded(self, format: str = "png", dpi: float | None = None) -> bytes:
         """The finished file: the same figure gives the same bytes, today and tomorrow."""
         file = io.BytesIO()
         metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
         with rc_context({"svg.hashsalt": "minigrad"}):  # without it the names inside an SVG are drawn by lot
-            self.savefig(file, format=format, metadata=metadata[format])
+            self.savefig(file, format=format, metadata=metadata[format], dpi=dpi or self.dpi)
         return file.getvalue()
 
     def save(self, path: str | Path) -> None:
