@@ -41,12 +41,12 @@ SERIES_FLOAT32 = tuple([np.float32(c) for c in SERIES[:8]])
 def _expm1_float32(z):
     if z < -18:  # the result is −1 from here on, and 2ᵏ would leave the range of the exponents
         z = np.float32(-18)
-    k = np.rint(z * INVERSE_LOG_2_FLOAT32)
-    r = z - k * LOG_2_FLOAT32
+    k = np.int32(z * INVERSE_LOG_2_FLOAT32 - np.float32(0.5))  # cut off towards 0: the nearest integer, as z < 0
+    r = z - np.float32(k) * LOG_2_FLOAT32
     c = SERIES_FLOAT32
     p = r * (c[1] + r * (c[2] + r * (c[3] + r * (c[4] + r * (c[5] + r * (c[6] + r * c[7]))))))
     # The bits of the float32 number 2ᵏ: sign 0, exponent k + 127, and 23 zeros.
-    power = np.int32((np.int32(k) + 127) << 23).view(np.float32)
+    power = np.int32((k + 127) << 23).view(np.float32)
     return power * p + (power - c[0])
 
 
@@ -54,8 +54,8 @@ def _expm1_float32(z):
 def _expm1_float64(z):
     if z < -40:
         z = -40.0
-    k = np.rint(z * (1 / LOG_2))
-    r = z - k * LOG_2
+    k = np.int32(z * (1 / LOG_2) - 0.5)
+    r = z - np.float64(k) * LOG_2
     c = SERIES
     p = c[7] + r * (c[8] + r * (c[9] + r * (c[10] + r * (c[11] + r * (c[12] + r * c[13])))))
     p = r * (c[1] + r * (c[2] + r * (c[3] + r * (c[4] + r * (c[5] + r * (c[6] + r * p))))))
