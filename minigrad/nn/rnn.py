@@ -490,7 +490,18 @@ class _Cell(Module):
 
     rows = 1
 
-    def __init__(self, input_size: int, hidden_size: int, bias: bool, norm: NormFactory | None, dtype: Any):
+    bias_ih: Tensor | None
+    bias_hh: Tensor | None
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        norm: NormFactory | None = None,
+        dtype: Any = None,
+    ):
         super().__init__()
         _check_factory(type(self).__name__, norm)
         self.input_size, self.hidden_size, self.bias, self.normalized = input_size, hidden_size, bias, norm is not None
@@ -503,9 +514,6 @@ class _Cell(Module):
         if norm is not None:
             for name, module in self._make_norms(norm).items():
                 self.add_module(name, module if dtype is None else module.to(dtype))
-
-    bias_ih: Tensor | None
-    bias_hh: Tensor | None
 
     def reset_parameters(self) -> None:
         """Draw all weights and biases from U(−1/√hidden_size, 1/√hidden_size)."""
@@ -569,7 +577,7 @@ class RNNCell(_Cell):
         dtype: Any = None,
     ):
         _check_nonlinearity("RNNCell", nonlinearity)
-        super().__init__(input_size, hidden_size, bias, norm, dtype)
+        super().__init__(input_size, hidden_size, bias, norm=norm, dtype=dtype)
         self.nonlinearity = nonlinearity
 
     def _make_norms(self, norm: NormFactory) -> dict[str, Module]:
@@ -600,17 +608,6 @@ class LSTMCell(_Cell):
 
     rows = 4
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        *,
-        norm: NormFactory | None = None,
-        dtype: Any = None,
-    ):
-        super().__init__(input_size, hidden_size, bias, norm, dtype)
-
     def _make_norms(self, norm: NormFactory) -> dict[str, Module]:
         return {**super()._make_norms(norm), "norm_c": norm(self.hidden_size)}
 
@@ -638,17 +635,6 @@ class GRUCell(_Cell):
     """
 
     rows = 3
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        *,
-        norm: NormFactory | None = None,
-        dtype: Any = None,
-    ):
-        super().__init__(input_size, hidden_size, bias, norm, dtype)
 
     def _make_norms(self, norm: NormFactory) -> dict[str, Module]:
         return {"norm_ih": GRUNorm(norm, self.hidden_size), "norm_hh": GRUNorm(norm, self.hidden_size)}
