@@ -286,12 +286,15 @@ def as_stats(mu: Any, variance: Any) -> Any:
 # -- checks --------------------------------------------------------------------------------------------------
 
 
+FLOATS = np.dtype(np.float32), np.dtype(np.float64)
+
+
 def check_float(op: str, input: Any) -> Any:
     """The input's array, which must be of floating-point numbers."""
     x = raw(input)
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{op}: the input must be a tensor or an array, not a {type(x).__name__}: mg.tensor(...)")
-    if x.dtype != np.float32 and x.dtype != np.float64:
+    if x.dtype not in FLOATS:
         kind = "float32 or float64 in native byte order" if x.dtype.kind == "f" else "floating-point"
         how = "x.float()" if isinstance(input, Tensor) else "x.astype(np.float32)"
         raise TypeError(f"{op}: the input must be {kind}, not {x.dtype}: convert it first, {how}")
