@@ -1453,3 +1453,26 @@ def test_what_a_backward_pass_may_start_from():
     assert mg.grad((x * x).sum(), x, 2.0)[0].tolist() == [4, 8]
     with pytest.raises(TypeError, match="complex128"):
         (x * x).backward(np.ones(2) * 1j)
+
+
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("changed", ["input", "output", "cotangent"])
+def test_a_change_in_place_is_noticed_by_the_derivative_of_a_derivative(changed, norm):
+    """The recorded backward pass saves the same values, and has to know of their versions."""
+    x = mg.tensor(np.array([[0.3, -1.0, 0.7]]), requires_grad=True)
+    v = mg.tensor(np.array([[1.0, 2.0, -1.0]]), requires_grad=True)
+    h, w = x * 1.0, v * 1.0
+    if norm:
+        y = mg.nn.functional.layer_norm(h, 3)
+    else:
+        y = h.exp() if changed == "output" else h * h
+    (g,) = mg.grad(y, h, w, create_graph=True)
+    u = mg.tensor(np.array([[1.0, 0.5, 2.0]]))
+    mg.grad(g, x, u, retain_graph=True)
+    with mg.no_grad():
+        {"input": h, "output": y, "cotangent": w}[changed].mul_(2.0)
+    if norm and changed == "output":  # which is not needed
+        mg.grad(g, x, u)
+        return
+    with pytest.raises(RuntimeError, match="changed in place"):
+        mg.grad(g, [x, v], u, allow_unused=True)

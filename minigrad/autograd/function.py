@@ -38,6 +38,7 @@ from minigrad.autograd.tensor import Tensor
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 _new = object.__new__
+_CONSTANT = [0]  # the version counter of a saved value that is no tensor
 _clock = itertools.count()  # numbers the nodes: a node is always younger than those it depends on
 
 
@@ -99,7 +100,9 @@ class Function:
                     f"forward pass (version {versions[i][0]}, expected {versions[i + 1]}). Change a copy instead, "
                     "x.clone(), or make the change before the value is used."
                 )
-        return tuple(map(self._as_tensor, self._saved, self._sources)) if modes.create_graph else self._saved
+        if not modes.create_graph:
+            return self._saved
+        return tuple(map(self._as_tensor, self._saved, self._sources, versions[::2]))
 
     def needs(self, i: int) -> bool:
         """Is the gradient of input `i` wanted? A costly rule asks before it computes."""
@@ -227,9 +230,8 @@ class Function:
             else:
                 source, owner = self._source(array, inputs, arrays, results)
             sources.append(source)
-            if isinstance(owner, Tensor):
-                version = owner.version
-                versions += version, version[0]
+            version = owner.version if isinstance(owner, Tensor) else _CONSTANT
+            versions += version, version[0]
         self._sources, self._versions = sources, versions
 
     def _source(
@@ -252,15 +254,22 @@ class Function:
             "would be wrong."
         )
 
-    def _as_tensor(self, array: Any, source: int) -> Any:
-        """A saved array as a Tensor in its old place in the graph: the leaf itself, or an output of the same node."""
+    def _as_tensor(self, array: Any, source: int, version: Any) -> Any:
+        """A saved array as a Tensor in its old place in the graph: the leaf itself, or an output of the same node.
+
+        It has the version counter of the tensor that was saved: nodes of the backward pass save it, too, and a change
+        in place must not slip by them.
+        """
         edge = self.edges[source] if source >= 0 else (self, ~source)
-        if edge is None:
-            return Tensor._of(array) if isinstance(array, np.ndarray) else array
-        node, index = edge
-        if isinstance(node, Tensor):  # a leaf
-            return node
+        if edge is not None and isinstance(edge[0], Tensor):  # a leaf
+            return edge[0]
+        if not isinstance(array, np.ndarray):
+            return array
         tensor = Tensor._of(array)
+        tensor.version = version
+        if edge is None:
+            return tensor
+        node, index = edge
         tensor.grad_fn, tensor.output_index, tensor.requires_grad = node, index, True
         return tensor
 
