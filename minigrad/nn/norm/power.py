@@ -99,7 +99,7 @@ class PowerNorm(ChannelNorm):
             self.weight,
             self.bias,
             self.training,
-            1 / (self.batches_seen + 1) if warming_up else self.momentum,
+            1 / (self.batches_seen + 1) if warming_up else self.next_momentum(),
             self.eps,
             warmup=warming_up,
             approximate=self.approximate,
