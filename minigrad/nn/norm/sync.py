@@ -124,7 +124,8 @@ class SyncBatchNorm(_BatchNorm):
             module: it is changed, and returned; if it is a batch norm itself, its replacement is returned.
             process_group: for the new layers.
 
-        Parameters stay the same objects, so an optimizer that has them goes on working.
+        Parameters stay the same objects, so an optimizer that has them goes on working. Subclasses of your own, which
+        may compute something else, and norms with parametrized tensors stay as they are (PyTorch converts those, too).
 
         Example:
             >>> import minigrad as mg
