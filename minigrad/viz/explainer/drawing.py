@@ -16,7 +16,7 @@ def svg(walk: "Walk") -> str:
     graphviz = require("graphviz", extra="viz", what="the graph of an explanation")
     dot = graphviz.Digraph()
     dot.attr(rankdir="TB", nodesep="0.25", ranksep="0.3", bgcolor="transparent")
-    dot.attr("node", shape="box", style="rounded,filled", fontname=FONT, fontsize="13", margin="0.14,0.07")
+    dot.attr("node", shape="box", style="rounded,filled", fontname=FONT, fontsize="13", margin="0.2,0.08")
     dot.attr("edge", dir="both", arrowsize="0.6")
     for value in walk.values.values():
         first = f'<FONT POINT-SIZE="17">{escape(value.symbol)}</FONT>'

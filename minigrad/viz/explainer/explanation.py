@@ -87,6 +87,7 @@ class Variation:
         paths: for each term of the closed form, what the graph itself sends along that path: the difference that
             it makes to the gradient whether the path is open or cut.
         ways: for each leaf, its gradient in several ways.
+        laws: what the input's gradient cannot contain if it is right: formula, reason, and what it does contain.
     """
 
     setting: Setting
@@ -95,6 +96,7 @@ class Variation:
     closed: Closed
     paths: list[Any]
     ways: dict[str, Way]
+    laws: list[tuple[str, str, Any]]
 
 
 def gap(a: Any, b: Any) -> float:
@@ -153,7 +155,8 @@ class Explanation:
             staged = gradients.of[name]
             staged = np.zeros_like(walk.values[name].array) if staged is None else staged
             ways[name] = Way(staged, by_formula[name], engine[name], fused.get(name), numeric[name])
-        return Variation(s, walk, gradients, closed, paths, ways)
+        laws = operation.laws(s, walk, ways[main].staged)
+        return Variation(s, walk, gradients, closed, paths, ways, laws)
 
     def _paths(self, s: Setting, closed: Closed, cuts: frozenset[str]) -> list[Any]:
         """Open the paths one after the other; what each adds to the gradient is its own."""
@@ -353,6 +356,7 @@ def number(value: float) -> str:
     """
     if not np.isfinite(value):
         return "NaN" if np.isnan(value) else "∞" if value > 0 else "−∞"
+    value += 0.0  # no −0
     size = abs(value)
     if size and not 1e-3 <= size < 1e4:
         mantissa, power = f"{value:.1e}".split("e")

@@ -115,7 +115,17 @@ NO_EPS = Switch("eps", "Drop ε", "Divides by √σ² alone. Try it on a flat gr
 UNBIASED = Switch(
     "unbiased", "Use the unbiased variance", "Divides by m − 1, as running averages do, and not by m.", "function"
 )
-TWO = Switch("two", "Batch of two", "Keeps the first two samples only.", "function")
+TWO = Switch(
+    "two", "Batch of two", "Keeps the first two samples only, which do not know of each other: see ∂L/∂x.", "function"
+)
+TWO_COUPLED = Switch(
+    "two",
+    "Batch of two",
+    "Of two samples, standardizing leaves only which is larger: x̂ is ±1 whatever x is, and hardly any gradient is "
+    "left (with space, more is).",
+    "function",
+)
+TWO_SUMMED = Switch("two", "Batch of two", "Keeps the first two samples only: fewer gradients to add up.", "function")
 FLAT = Switch(
     "flat",
     "Make the first group flat",
@@ -168,6 +178,10 @@ class Operation:
     def closed(self, s: Setting, cuts: frozenset[str]) -> Closed:
         """The closed form, computed with minigrad's ops."""
         raise NotImplementedError
+
+    def laws(self, s: Setting, walk: Walk, gradient: Any) -> list[tuple[str, str, Any]]:
+        """What the right gradient of the input cannot contain: formula, reason, and the value, which should be 0."""
+        return []
 
     def at_once(self, s: Setting, *leaves: Tensor) -> Tensor:
         """The same by one op of minigrad."""
@@ -414,6 +428,23 @@ class Standardize(Operation):
         ]
         return Closed(f"∂L/∂x = ( ĝ − 1/{m} Σ ĝ − x̂ · {share} ĝ·x̂ ) / s,  ĝ = γ · ∂L/∂y", terms, others, derivation)
 
+    def laws(self, s: Setting, walk: Walk, gradient: Any) -> list[tuple[str, str, Any]]:
+        axes, shape = self.shared(s.x, s), self.grouped_shape(s.x, s)
+        g, hat = gradient.reshape(shape), (walk["d"] / walk["s"]).data
+        small = " (Not quite 0, because of ε.)" if s.eps else ""
+        return [
+            ("Σ ∂L/∂x over each group", "x̂ stays as it is when a group is shifted: no gradient points there.",
+             _inner(g, np.ones(shape), axes)),
+            ("Σ ∂L/∂x · x̂ over each group", f"x̂ stays as it is when a group is rescaled.{small}",
+             _inner(g, hat, axes)),
+        ]  # fmt: skip
+
+
+def _inner(a: Any, b: Any, axes: tuple[int, ...]) -> Any:
+    """Σ a · b over `axes`, which stay."""
+    with no_grad():
+        return sum(Tensor(a) * b, axes, keepdim=True).data
+
 
 def _over(x: Any, axes: tuple[int, ...], divisor: float) -> Any:
     """Σ x / divisor over `axes`, which stay; NaN or ∞ where the divisor is 0."""
@@ -439,6 +470,7 @@ class BatchNorm(Standardize):
     source = "Ioffe & Szegedy, arXiv 1502.03167"
     shape = (4, 2)
     sharing = "of one channel, over the batch"
+    switches = (MEAN, VARIANCE, NO_EPS, UNBIASED, TWO_COUPLED, FLAT)
 
     def shared(self, x: Any, s: Setting) -> tuple[int, ...]:
         return (0, *range(2, x.ndim))
@@ -536,7 +568,7 @@ class BatchRenorm(BatchNorm):
             "Where nothing is clipped, x̂ is then (x − μᵣ)/σᵣ, and the batch's statistics cancel: no coupling is left.",
             "gradient", uncut=("r", "delta"),
         ),
-        NO_EPS, UNBIASED, TWO,
+        NO_EPS, UNBIASED, TWO_COUPLED,
     )  # fmt: skip
 
     def given(self, arrays: dict[str, Any], rng: Any) -> dict[str, Any]:
@@ -630,6 +662,11 @@ class BatchRenorm(BatchNorm):
             ),
         ]
         return Closed(f"∂L/∂x = r/s · ( ĝ − 1/{m} Σ ĝ − z · {share} ĝ·z ),  ĝ = γ · ∂L/∂y", terms, others, derivation)
+
+    def laws(self, s: Setting, walk: Walk, gradient: Any) -> list[tuple[str, str, Any]]:
+        if "flow" in s.on:  # then x̂ does feel shifts and rescalings
+            return []
+        return super().laws(s, walk, gradient)
 
     def at_once(self, s: Setting, *leaves: Tensor) -> Tensor:
         x, gamma, beta = leaves
@@ -729,6 +766,13 @@ class RMSNorm(Operation):
         x, gamma = leaves
         return F.rms_norm(x, x.shape[1:], gamma, s.eps or 0.0)
 
+    def laws(self, s: Setting, walk: Walk, gradient: Any) -> list[tuple[str, str, Any]]:
+        small = " (Not quite 0, because of ε.)" if s.eps else ""
+        return [
+            ("Σ ∂L/∂x · x̂ of each sample", f"x̂ stays as it is when a sample is rescaled.{small}",
+             _inner(gradient, walk["x_hat"].data, tuple(range(1, s.x.ndim)))),
+        ]  # fmt: skip
+
 
 class WeightNorm(Operation):
     name, title = "weight_norm", "Weight normalization"
@@ -796,6 +840,12 @@ class WeightNorm(Operation):
     def at_once(self, s: Setting, *leaves: Tensor) -> Tensor:
         v, g = leaves
         return F.weight_norm(v, g)
+
+    def laws(self, s: Setting, walk: Walk, gradient: Any) -> list[tuple[str, str, Any]]:
+        return [
+            ("Σ ∂L/∂v · v of each unit", "w stays as it is when v is rescaled: a step moves v at right angles.",
+             _inner(gradient, s.x, tuple(range(1, s.x.ndim)))),
+        ]  # fmt: skip
 
 
 class LocalResponseNorm(Operation):
@@ -890,7 +940,7 @@ class SoftmaxCrossEntropy(Operation):
     switches = (
         Switch("normalizer", "Treat Σ exp as a constant", "Cuts the path through S.", "gradient", "S"),
         Switch("sum", "Add up the losses rather than average them", "No 1/N.", "function"),
-        TWO,
+        TWO_SUMMED,
     )
 
     def fill(self, shape: tuple[int, ...], rng: Any) -> dict[str, Any]:
@@ -972,6 +1022,12 @@ class SoftmaxCrossEntropy(Operation):
     def is_one_op(self, s: Setting) -> bool:
         return "normalizer" not in s.on
 
+    def laws(self, s: Setting, walk: Walk, gradient: Any) -> list[tuple[str, str, Any]]:
+        return [
+            ("Σ ∂L/∂z of each sample", "The loss stays as it is when all scores of a sample grow by the same.",
+             _inner(gradient, np.ones(gradient.shape), (1,))),
+        ]  # fmt: skip
+
 
 def _largest(z: Any) -> Any:
     """The largest of each row, as a sum with a mask: its gradient goes to that element."""
@@ -996,7 +1052,7 @@ class Linear(Operation):
     shape = (3, 2)
     ranks = (2,)
     axes = ("n", "in")
-    switches = (AVERAGE, TWO)
+    switches = (AVERAGE, TWO_SUMMED)
     outputs = 2
 
     def fill(self, shape: tuple[int, ...], rng: Any) -> dict[str, Any]:
@@ -1075,7 +1131,7 @@ class Conv2d(Linear):
             "The commonest fault of all, = in place of +=: a pixel keeps the gradient of its last window only.",
             "gradient",
         ),
-        AVERAGE, TWO,
+        AVERAGE, TWO_SUMMED,
     )  # fmt: skip
     outputs, kernel = 1, 2
 

@@ -66,7 +66,8 @@ function tensor(index, symbol, axes, options = {}) {
   if (options.id) box.dataset.tensor = options.id;
   box.append(make("div", {}, make("span", { class: "math name" }, symbol), make("span", { class: "shape" }, shape.length ? shape.join(" × ") : "a number")));
   const sheets = make("div", { class: "sheets" });
-  const largest = Math.max(0, ...v.filter((x) => typeof x === "number").map(Math.abs));
+  // What should be 0 gets a colour by what it should be measured with.
+  const largest = Math.max(options.exponents ? 0.1 : 0, ...v.filter((x) => typeof x === "number").map(Math.abs));
   const names = axes.slice(0, shape.length);
   while (names.length < shape.length) names.push("");
   const rows = shape.length > 1 ? shape[shape.length - 2] : 1;
@@ -148,8 +149,18 @@ function drawGraph() {
     svg.setAttribute("role", "img");
     svg.setAttribute("aria-label", "Graph of " + program().steps.map((s) => s.formula || s.symbol).join("; "));
     svg.style.width = (1.3 * svg.dataset.width) + "px";
-    for (const node of svg.querySelectorAll(".node"))
+    for (const node of svg.querySelectorAll(".node")) {
       node.addEventListener("click", () => goTo(node.id.replace("node-", "")));
+      // Graphviz placed the text for a font of its own: put it into the middle again.
+      const box = node.querySelector("path").getBBox();
+      const texts = node.querySelectorAll("text");
+      texts.forEach((text, i) => {
+        text.setAttribute("text-anchor", "middle");
+        text.setAttribute("x", box.x + box.width / 2);
+        if (texts.length > 1) text.setAttribute("y", box.y + (i ? box.height - 7 : 18));
+        else text.setAttribute("y", box.y + box.height / 2 + 5);
+      });
+    }
     drawn = which;
   }
   const list = steps();
@@ -220,7 +231,7 @@ function drawPanel() {
     const parts = s.parents.flatMap(([p], i) => (i ? [sign(","), value(byName(p))] : [value(byName(p))]));
     put(make("div", { class: "flow" }, ...parts, sign("⟶"), value(s)));
     if (s.statistic) put(make("p", { class: "note" }, `Point at a cell of ${s.symbol}: the elements that share it light up.`));
-    if (s.cut) put(make("p", { class: "fork" }, `✂ ${s.symbol} counts as a constant from here on: its gradient will go no further.`));
+    if (s.cut) put(make("p", { class: "fork" }, `${s.symbol} counts as a constant from here on: its gradient will go no further.`));
     const local = make("p", { class: "note" }, "For the way back: ");
     s.parents.forEach(([p, text], i) => local.append(i ? ";  " : "", math(`∂${s.symbol}/∂${byName(p).symbol} = ${text}`)));
     put(local);
@@ -239,13 +250,13 @@ function drawPanel() {
       const users = s.users.map(byName);
       const live = users.filter((u) => variant().sent[`${u.name}>${s.name}`] !== undefined);
       if (live.length > 1)
-        put(make("p", { class: "fork" }, `⑂ A fork: ${s.symbol} is used ${live.length} times, so ${live.length} gradients arrive, and add up.`));
+        put(make("p", { class: "fork" }, `A fork: ${s.symbol} is used ${live.length} times, so ${live.length} gradients arrive, and add up.`));
       else put(make("p", {}, `${s.symbol} is used once${users.length > live.length ? " (counting what is not cut)" : ""}: one gradient arrives.`));
       for (const u of users) {
         const sent = variant().sent[`${u.name}>${s.name}`];
         if (sent === undefined) {
           const why = u.cut ? `${u.symbol} counts as a constant: nothing comes back from it.` : `No gradient reaches ${u.symbol}.`;
-          put(make("div", { class: "sent cut" }, make("h4", { class: "math" }, `from ${u.formula}`), make("p", {}, "✂ " + why)));
+          put(make("div", { class: "sent cut" }, make("h4", { class: "math" }, `from ${u.formula}`), make("p", {}, why)));
           continue;
         }
         const local = make("p", { class: "math slope" }, `∂${u.symbol}/∂${s.symbol} = ${slope(u.name, s.name)}`);
@@ -259,7 +270,7 @@ function drawPanel() {
         const sum = live.map((u) => `from ${u.symbol}`).join(" + ");
         put(make("div", { class: "flow" }, math(sum), sign("="), grad(s)));
       } else put(make("div", { class: "flow" }, sign("="), grad(s)));
-      if (s.cut) put(make("p", { class: "fork" }, `✂ ${s.symbol} counts as a constant: the gradient that arrived goes no further.`));
+      if (s.cut) put(make("p", { class: "fork" }, `${s.symbol} counts as a constant: the gradient that arrived goes no further.`));
       if (s.name === D.input)
         put(make("p", { class: "fork" }, `This is what the layer sends down. Below, the same ${gradient(s.symbol)} in closed form.`));
     }
@@ -320,7 +331,7 @@ function drawBlocks() {
     }
     for (let c = 0; c < channels; c++) parts.push(`<text x="28" y="${34 + c * H + 15}" text-anchor="end">c${c + 1}</text>`);
     const mine = block.name === own || block.name === D.name;
-    const figure = make("div", { class: "block" + (mine ? " mine" : "") }, make("h3", {}, block.title + (mine ? " (this page)" : "")));
+    const figure = make("div", { class: "block" + (mine ? " mine" : "") }, make("h3", {}, block.title), mine ? make("span", { class: "badge" }, "this page") : null);
     const holder = make("div");
     holder.innerHTML = `<svg viewBox="0 0 ${34 + samples * card - 30} ${34 + channels * H + 8}" role="img">${parts.join("")}</svg>`;
     figure.append(holder, make("p", { class: "note" }));
@@ -373,12 +384,16 @@ function drawCollapse() {
   });
   const [, staged] = v.ways[D.input].find((w) => w[0] === "staged");
   const [, closed, far] = v.ways[D.input].find((w) => w[0] === "closed");
-  rows.push(make("div", { class: "term" }, make("h3", {}, "Together: ", math(gradient(input.symbol))),
+  rows.push(make("div", { class: "term sum" }, make("h3", {}, "Together: ", math(gradient(input.symbol))),
     make("div", { class: "flow" }, tensor(closed, "closed form", input.axes, { id: "closed" }), sign("↔"),
       tensor(staged, "staged", input.axes, { id: "staged" })), distance(far)));
-  for (const [name, formula] of Object.entries(p.others))
-    rows.push(make("p", {}, math(`${gradient(byName(name).symbol)} = ${formula}`)));
   $("terms").replaceChildren(...rows);
+  const others = Object.entries(p.others).map(([name, formula]) => `${gradient(byName(name).symbol)} = ${formula}`);
+  const laws = v.laws.map(([formula, why, index]) => make("div", { class: "term" },
+    make("h3", {}, math(formula), " should be 0"), make("p", { class: "note" }, why),
+    make("div", { class: "flow" }, tensor(index, "it is", [], { exponents: true }))));
+  $("laws").replaceChildren(...(others.length ? [make("p", {}, "And the others: ", math(others.join(",  ")))] : []),
+    ...(laws.length ? [make("h3", {}, "What this gradient cannot contain"), make("div", { class: "grid" }, ...laws)] : []));
 }
 
 const WAYS = { staged: "staged", closed: "closed form", engine: "engine", fused: "fused op", numeric: "finite differences" };
@@ -388,7 +403,7 @@ function drawWays() {
   $("ways").replaceChildren(...Object.entries(v.ways).map(([name, ways]) => {
     const s = byName(name);
     return make("div", { class: "term" }, make("h3", { class: "math" }, gradient(s.symbol)),
-      make("div", { class: "flow" }, ...ways.map(([label, index, far]) => {
+      make("div", { class: "flow top" }, ...ways.map(([label, index, far]) => {
         const box = tensor(index, WAYS[label], s.axes, { id: `way-${name}-${label}` });
         if (label !== "staged") {
           const limit = label === "numeric" ? 1e-4 : 1e-9;

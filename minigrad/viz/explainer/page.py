@@ -109,6 +109,7 @@ def data(explanation: "Explanation") -> dict[str, Any]:
                 else [put(c.right), put(c.now), None, "", ""]
                 for name, c in changes.items()
             },
+            "laws": [[formula, why, put(array)] for formula, why, array in v.laws],
             "verdict": explanation.verdict(on),
         }
     first = explanation.variation()

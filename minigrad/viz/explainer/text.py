@@ -91,7 +91,11 @@ def _closed(v: "Variation", width: int) -> list[str]:
     way = v.ways[main.name]
     lines += ["", f"Together, closed and staged: ∂L/∂{main.symbol}"]
     lines += [*beside(table(way.closed, main.axes), table(way.staged, main.axes))]
-    return [*lines, f"largest difference {number(gap(way.closed, way.staged))}"]
+    lines.append(f"largest difference {number(gap(way.closed, way.staged))}")
+    for formula, why, array in v.laws:
+        values = ", ".join(number(float(x)) for x in array.ravel())
+        lines += ["", *textwrap.wrap(f"{formula} should be 0, and is {values}. {why}", width)]
+    return lines
 
 
 def _ways(v: "Variation") -> list[str]:
