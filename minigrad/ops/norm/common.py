@@ -240,7 +240,7 @@ def update_running(op: str, running_mean: Any, running_var: Any, stats: Any, n: 
     check_writable(op, running_mean=running_mean, running_var=running_var)
     mean = running_mean._write(op) if isinstance(running_mean, Tensor) else running_mean
     variance = running_var._write(op) if isinstance(running_var, Tensor) else running_var
-    kernels.update_running(stats.size, mean, variance, stats, momentum, n / (n - 1))
+    kernels.update_running(stats.size, mean, variance, stats, float(momentum), n / (n - 1))
 
 
 def check_writable(op: str, **averages: Any) -> None:
