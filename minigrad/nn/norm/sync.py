@@ -125,7 +125,7 @@ class SyncBatchNorm(_BatchNorm):
             process_group: for the new layers.
 
         Parameters stay the same objects, so an optimizer that has them goes on working. Subclasses of your own, which
-        may compute something else, and norms with parametrized tensors stay as they are (PyTorch converts those, too).
+        may compute something else, stay as they are (PyTorch converts them, too), and so do parametrized norms.
 
         Example:
             >>> import minigrad as mg
