@@ -273,7 +273,7 @@ def weight_grad_kernel(x, g, groups, chunks, splits, layout, partial, sums):
         chunk, group = task // (groups * splits), task // splits % groups
         o_from = task % splits * part
         o_to = min(o_from + part, per_group_out)
-        gs = np.zeros(part * run, x.dtype)  # g as runs, with zeros in between
+        gs = np.zeros(part * run, x.dtype)  # g, each output channel as a run, with zeros between the rows
         for block in range(chunk * per_chunk, min(blocks, (chunk + 1) * per_chunk)):
             n0 = block * samples
             n1 = min(x.shape[0], n0 + samples)

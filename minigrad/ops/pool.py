@@ -73,7 +73,7 @@ def _places(windows: tuple[Windows, ...], image: tuple[int, ...], planes: int) -
                                                                    4 6
                                                                    5 7
 
-    A window at the edge may have fewer elements. Its column is filled up by repeating the first place of an axis,
+    A window at the edge may have fewer elements. Its column is filled up by repeating its first row or first pixels,
     which changes no maximum, and leaves the places of a column in order: of equal elements the first one counts.
     """
     places = np.zeros((1, 1), np.int64)
