@@ -60,6 +60,8 @@ class Settings:
             raise ValueError(f"--depth must be at least 0, and is {self.depth}")
         if self.format is not None:
             check_name("--format", self.format, render.FORMATS)
+        if self.target is not None:
+            file_and_name(self.target)
         if self.out is not None and self.out.suffix:
             ending = render.format_of(self.out)
             if self.format not in (None, ending):
@@ -68,7 +70,7 @@ class Settings:
     def path(self) -> Path:
         """Where the picture goes."""
         stem = f"{self.model}-{self.norm}" if self.target is None else self.target.rpartition(":")[2]
-        path = self.out if self.out is not None else Path(stem)
+        path = Path(stem) if self.out is None else self.out
         return path if path.suffix else path.with_name(f"{path.name}.{self.format or 'svg'}")
 
 
@@ -110,15 +112,21 @@ def _network_loss(settings: Settings) -> Any:
     return lambda: nn.functional.cross_entropy(network(images), labels)
 
 
+def file_and_name(target: str) -> tuple[str, str]:
+    """The two parts of "my_script.py:make_loss"."""
+    file, _, name = target.rpartition(":")
+    if not file or not name.isidentifier():
+        raise ValueError(f"{target!r}: name the file and what in it is to be drawn, such as my_script.py:make_loss")
+    return file, name
+
+
 def load(target: str) -> Any:
     """What "my_script.py:make_loss" names. The script runs as an imported module: not as `__main__`.
 
     Raises:
         ValueError: there is no such file, or nothing of that name in it.
     """
-    file, colon, name = target.rpartition(":")
-    if not colon or not name or not file:
-        raise ValueError(f"{target!r}: name the file and what in it is to be drawn, such as my_script.py:make_loss")
+    file, name = file_and_name(target)
     path = Path(file).resolve()
     if not path.is_file():
         raise ValueError(f"{target!r}: there is no file {file}")

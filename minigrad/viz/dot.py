@@ -3,6 +3,7 @@
 import html
 import re
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,11 @@ _UNPRINTABLE = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 def escape(text: Any) -> str:
     """Text for an HTML-like label. What XML cannot hold becomes a question mark."""
     return html.escape(_UNPRINTABLE.sub("?", str(text)))
+
+
+def plain(text: Any) -> str:
+    """Text for an ordinary label, in which a backslash means nothing special."""
+    return _UNPRINTABLE.sub("?", str(text)).replace("\\", "\\\\")
 
 
 # -- numbers in words ----------------------------------------------------------------------------------------
@@ -177,7 +183,9 @@ def box_title(box: Box) -> str:
     """ "blocks.0 … blocks.11: Block × 12"."""
     if box.scope is None:
         name = summary(box)
-        return f"({name}) × {box.count}" if box.count > 1 else name
+        if box.count == 1:
+            return name
+        return f"({name}) × {box.count:,}" if "," in name else f"{name} × {box.count:,}"
     kind = box.scope.kind or box.scope.name
     name = box.scope.name if box.scope.kind and box.scope.name != kind else ""
     if box.count > 1:
@@ -187,16 +195,15 @@ def box_title(box: Box) -> str:
     return f"{name}: {kind}{call}" if name else f"{kind}{call}"
 
 
-def box_label(box: Box, outgoing: list[Value]) -> str:
+def box_label(box: Box, outgoing: list[Value], values: bool, names: Any) -> str:
     """The label of a closed box."""
     rows = f"<TR><TD><B>{escape(box_title(box))}</B></TD></TR>"
     facts = [f"{box.size:,} op{'s' * (box.size != 1)}"]
     if box.parameters:
         facts.append(f"{box.parameters:,} parameters")
     rows += f'<TR><TD><FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(", ".join(facts))}</FONT></TD></TR>'
-    for value in outgoing[:3]:
-        if value.shape is not None:
-            rows += f"<TR><TD>{escape(f'{value.dtype}  {shape_text(value.shape)}')}</TD></TR>"
+    for i, value in enumerate(outgoing[:3]):
+        rows += _value_rows(value, i, values, names)
     return _table("module", rows)
 
 
@@ -224,7 +231,7 @@ def source(program: Program, nodes: list[Node], layout: Layout, title: str, valu
     by_id = {node.id: node for node in nodes}
     outgoing = _outgoing(nodes, layout)
     roles: dict[str, None] = {}
-    kept = False
+    kept = repeats = False
 
     def name_of(id: str) -> str:
         return f"{by_id[id].op} {id}" if id in by_id else id
@@ -233,18 +240,24 @@ def source(program: Program, nodes: list[Node], layout: Layout, title: str, valu
     while stack:
         for item in stack[-1]:
             if isinstance(item, Node):
+                if item.id in layout.outputs and item.role != "output":
+                    item = replace(item, role="output")
                 roles[item.role] = None
                 kept = kept or any(value.kept_by for value in item.outputs)
                 label = node_label(item, layout.places.get(item.id, ""), values, name_of)
-                options = {"class": _classes(item), "tooltip": graphviz.escape(f"{item.id}: {item.label}")}
+                options = {"class": _classes(item), "tooltip": plain(f"{item.id}: {item.label}")}
                 drawing.node(item.id, label, id=item.id, **options)
             elif item.closed:
                 roles["module"] = None
-                options = {"class": "closed", "tooltip": graphviz.escape(box_title(item))}
-                drawing.node(item.id, box_label(item, outgoing.get(item.id, [])), id=item.id, **options)
+                repeats = repeats or item.count > 1
+                options = {"class": "closed", "tooltip": plain(box_title(item))}
+                drawing.node(
+                    item.id, box_label(item, outgoing.get(item.id, []), values, name_of), id=item.id, **options
+                )
             else:
+                repeats = repeats or item.count > 1
                 drawing.body.append(f"subgraph cluster_{item.id} {{\n")
-                drawing.attr("graph", **_box_style(graphviz, item))
+                drawing.attr("graph", **_box_style(item))
                 stack.append(iter(item.items))
                 break
         else:
@@ -252,7 +265,7 @@ def source(program: Program, nodes: list[Node], layout: Layout, title: str, valu
             if stack:
                 drawing.body.append("}\n")
     _edges(drawing, nodes, layout)
-    drawing.attr("graph", label=_caption(title, program.note, roles, kept))
+    drawing.graph_attr["label"] = _caption(title, program.note, roles, kept, repeats)
     return drawing.source
 
 
@@ -263,16 +276,16 @@ def _classes(node: Node) -> str:
     return f"{node.role} nan" if bad else node.role
 
 
-def _box_style(graphviz: Any, box: Box) -> dict[str, str]:
+def _box_style(box: Box) -> dict[str, str]:
     return {
-        "label": graphviz.escape(box_title(box)),
+        "label": plain(box_title(box)),
         "id": box.id,
         "class": "repeated" if box.count > 1 else "module",
         "style": "rounded" if box.count == 1 else "rounded,bold",
         "color": LINE if box.count == 1 else ROLES["module"][1],
         "fontcolor": SOFT,
         "labeljust": "l",
-        "tooltip": graphviz.escape(box_title(box)),
+        "tooltip": plain(box_title(box)),
     }
 
 
@@ -325,13 +338,15 @@ def _edges(drawing: Any, nodes: list[Node], layout: Layout) -> None:
             options |= {"style": "dotted", "constraint": "false", "color": INK}
         elif is_backward(end):
             options |= {"class": "gradient", "color": ROLES["backward"][1]}
+        if kind == "data" and (name not in drawn or drawn[name].op):
+            options["weight"] = "4"  # ops below one another in a line, leaves beside them
         if up and kind == "data" and is_backward(name) and is_backward(end):
             drawing.edge(end, start, dir="back", **options)
         else:
             drawing.edge(start, end, **options)
 
 
-def _caption(title: str, note: str, roles: dict[str, None], kept: bool) -> str:
+def _caption(title: str, note: str, roles: dict[str, None], kept: bool, repeats: bool) -> str:
     """Title and legend, above the drawing."""
     cells = ""
     for role, (fill, border, text) in ROLES.items():
@@ -339,6 +354,9 @@ def _caption(title: str, note: str, roles: dict[str, None], kept: bool) -> str:
             cells += f'<TD BGCOLOR="{fill}" BORDER="1" COLOR="{border}">{escape(text)}</TD>'
     if kept:
         cells += f'<TD BORDER="1" STYLE="DOTTED" COLOR="{INK}">kept for the backward pass</TD>'
+    if repeats:
+        border = ROLES["module"][1]
+        cells += f'<TD BORDER="2" COLOR="{border}">× n: drawn once, with the numbers of the first</TD>'
     legend = ""
     if cells:
         legend = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="4" CELLPADDING="3"><TR>{cells}</TR></TABLE>'

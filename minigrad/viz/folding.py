@@ -67,6 +67,7 @@ class Layout:
         repetitions: for nodes of something that repeats, the number of the repetition, by number of what repeats.
         places: names of modules that hold one op only: they are written on it rather than drawn around it.
         backward: closed boxes with nothing but backward rules in them.
+        outputs: ids of nodes that are drawn and are, or stand for, an output.
     """
 
     root: Box
@@ -74,6 +75,7 @@ class Layout:
     repetitions: dict[str, dict[int, int]]
     places: dict[str, str]
     backward: set[str]
+    outputs: set[str]
 
     def goes_on(self, source: str, user: str) -> bool:
         """Does this arrow lead from one repetition to the next? Then it is not drawn: it would become a circle."""
@@ -88,7 +90,7 @@ def arrange(nodes: list[Node], depth: int | None = None, fold: bool | None = Non
     Args:
         nodes: of a program, in order.
         depth: modules nested deeper than this are closed; None closes them only where there is too much to draw.
-        fold: draw repetitions once? None: repeated modules always, other sequences where there is too much to draw.
+        fold: draw repetitions once? None: repeated modules always, others if there is half of what is too much.
         limit: so many nodes are too much.
     """
     if limit < 1:
@@ -97,7 +99,7 @@ def arrange(nodes: list[Node], depth: int | None = None, fold: bool | None = Non
     places = _dissolve(boxes)
     fold_of = _Folds()
     if fold is not False:
-        boxes += _repeat(boxes, fold is True or len(nodes) > limit, fold_of)
+        boxes += _repeat(boxes, fold is True or len(nodes) > limit / 2, fold_of)
     _count(root)
     if depth is not None:
         for box in boxes:
@@ -108,7 +110,8 @@ def arrange(nodes: list[Node], depth: int | None = None, fold: bool | None = Non
         _chunks(root, limit)
     shown = _representatives(root, fold_of.alias, nodes)
     backward = {box.id for box in _boxes_below(root) if box.closed and all(node.twin for node in walk(box) if node.op)}
-    return Layout(root, shown, fold_of.repetitions, places, backward)
+    outputs = {shown[node.id] for node in nodes if node.role == "output"}
+    return Layout(root, shown, fold_of.repetitions, places, backward, outputs)
 
 
 def _dissolve(boxes: list[Box]) -> dict[str, str]:
@@ -129,19 +132,17 @@ def _tree(nodes: list[Node]) -> tuple[Box, list[Box]]:
     """Boxes by scope. Parents stand before their children."""
     root = Box("m0", None, -1)
     boxes = [root]
-    found: dict[tuple[Scope, ...], Box] = {(): root}
+    found: dict[tuple[Box, Scope], Box] = {}
     for node in nodes:
-        box = found.get(node.scope)
-        if box is None:
-            level = -1
-            for i, scope in enumerate(node.scope):
-                level += scope.module
-                key = node.scope[: i + 1]
-                if key not in found:
-                    found[key] = Box(f"m{len(boxes)}", scope, level)
-                    boxes.append(found[key])
-                    found[node.scope[:i]].items.append(found[key])
-            box = found[node.scope]
+        box = root
+        for scope in node.scope:
+            inside = found.get((box, scope))
+            if inside is None:
+                inside = Box(f"m{len(boxes)}", scope, box.level + scope.module)
+                boxes.append(inside)
+                found[box, scope] = inside
+                box.items.append(inside)
+            box = inside
         box.items.append(node)
     return root, boxes
 
@@ -227,7 +228,8 @@ def _repeat(boxes: list[Box], much: bool, folds: _Folds) -> list[Box]:
         for unit in units:
             if isinstance(unit, Node):
                 shapes = tuple((value.shape, value.dtype) for value in unit.outputs)
-                key: Any = (unit.op, unit.role, shapes, len(unit.inputs), tuple(unit.details.items()))
+                role = "op" if unit.role == "output" else unit.role
+                key: Any = (unit.op, role, shapes, len(unit.inputs), tuple(unit.details.items()))
                 kind_of[unit] = kinds.setdefault(key, len(kinds))
         contents = tuple(kind_of[unit] for unit in units)
         key = (

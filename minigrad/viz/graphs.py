@@ -93,11 +93,11 @@ def graph(
             backward pass; "double", the backward pass as ops that can be differentiated again.
         depth: close modules nested deeper than this: 0 closes the model, 1 its parts.
         expand: draw every fused op beside its composed form, the small ops that it stands for.
-        fold: draw what repeats once, as "Block × 12". None: repeated modules always, other repetitions if there is
-            much to draw.
+        fold: draw what repeats (three times or more) once, as "Block × 12". None: repeated modules always, other
+            sequences if there are more nodes than half the `limit`. False: draw everything, whatever it takes.
         values: write the numbers of tensors and gradients into the nodes: small ones whole, others in summary.
         gradient: of the output, where the backward pass starts; ones by default.
-        limit: from so many nodes on there is too much to draw: then more is folded.
+        limit: more nodes than these are not drawn: modules are closed until it fits.
         direction: "TB" draws from top to bottom, "LR" from left to right.
         title: a heading.
 
