@@ -10,7 +10,7 @@ import numpy as np
 
 from minigrad.extras import require
 from minigrad.viz.folding import Box, Layout, summary
-from minigrad.viz.trace import Node, Program, Value
+from minigrad.viz.program import Node, Program, Value
 
 WHAT = "a computation graph"
 
@@ -107,7 +107,8 @@ def _numbers(array: Any, sign: str, background: str) -> str:
     rows = ""
     if array.size <= SMALL and array.ndim <= 2:
         alarm = summarize(array)[1]
-        lines = "".join(f'{escape(line)}<BR ALIGN="LEFT"/>' for line in _whole(array).splitlines())
+        # Browsers take another font of equal widths, perhaps a wider one: leave some room.
+        lines = "".join(f'{escape(line)}&#160;&#160;<BR ALIGN="LEFT"/>' for line in _whole(array).splitlines())
         rows = f'<FONT FACE="{MONO}" POINT-SIZE="9">{escape(sign)}{lines}</FONT>'
     elif summary:
         rows = f'<FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(sign + summary)}</FONT>'
@@ -281,6 +282,7 @@ def _box_style(box: Box) -> dict[str, str]:
         "label": plain(box_title(box)),
         "id": box.id,
         "class": "repeated" if box.count > 1 else "module",
+        "bgcolor": "transparent",
         "style": "rounded" if box.count == 1 else "rounded,bold",
         "color": LINE if box.count == 1 else ROLES["module"][1],
         "fontcolor": SOFT,
@@ -351,7 +353,7 @@ def _caption(title: str, note: str, roles: dict[str, None], kept: bool, repeats:
     cells = ""
     for role, (fill, border, text) in ROLES.items():
         if role in roles and role != "op":
-            cells += f'<TD BGCOLOR="{fill}" BORDER="1" COLOR="{border}">{escape(text)}</TD>'
+            cells += f'<TD BGCOLOR="{fill}" BORDER="1" COLOR="{border}"><FONT COLOR="{INK}">{escape(text)}</FONT></TD>'
     if kept:
         cells += f'<TD BORDER="1" STYLE="DOTTED" COLOR="{INK}">kept for the backward pass</TD>'
     if repeats:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.viz.trace import Node, Scope
+from minigrad.viz.program import Node, Scope
 
 PERIODS = 64
 """The longest sequence of units whose repetition is found."""
@@ -333,7 +333,7 @@ def _runs(kinds: Any, least: int, longest: int) -> list[tuple[int, int, int]]:
 
 def _verify(parts: list[list[Any]], folds: _Folds) -> int:
     """How many parts are wired alike: each input comes from the same place in the part, or in the one before."""
-    wiring: list[Any] = []
+    first: list[Any] = []
     before: dict[str, int] = {}
     expected = None
     for j, part in enumerate(parts):

@@ -1,8 +1,7 @@
 """`graph`: a computation as a picture.
 
-What is drawn comes from `minigrad.viz.trace`; views of the backward pass from `minigrad.viz.views`; what is folded is
-decided in `minigrad.viz.folding`; the text of the drawing is put together in `minigrad.viz.dot`, and made a picture
-in `minigrad.viz.render`.
+The way of a drawing: a `program` (`recorded` by autograd, or run under the eyes of `watching`), its `gradients`, a
+choice of `views`, `folding` of what is too much, the text of the drawing in `dot`, and `render` makes a picture.
 
 **For those who build on it.** A `Graph` has `nodes`, in the order in which they run, each with `id`, `op`, `label`,
 `role`, `inputs` (pairs of a node's id and the number of its output), `value` and `grad` (arrays, or None); and `svg()`
@@ -19,9 +18,9 @@ from typing import Any
 from minigrad.autograd.tensor import Tensor
 from minigrad.extras import require
 from minigrad.nn.module import Module
-from minigrad.viz import dot, folding, render, trace, views
+from minigrad.viz import dot, folding, gradients, recorded, render, views, watching
 from minigrad.viz.files import write
-from minigrad.viz.trace import Node, Program
+from minigrad.viz.program import Node, Program, tensors_in
 
 VIEWS = ("forward", "backward", "both", "double")
 
@@ -133,9 +132,9 @@ def graph(
     if direction not in ("TB", "LR", "BT", "RL"):
         raise ValueError(f"graph: direction={direction!r}: there are TB, LR, BT and RL")
     if isinstance(computation, Module) or (callable(computation) and not isinstance(computation, Tensor)):
-        program = trace.record(computation, *inputs, params=params)
+        program = watching.record(computation, *inputs, params=params)
     else:
-        program = trace.from_outputs(_tensors(computation, inputs), params)
+        program = recorded.from_outputs(_tensors(computation, inputs), params)
     if program.error is None:
         scalar = all(node.outputs[i].shape in ((), (1,)) for node, i in program.outputs)
         if (
@@ -143,7 +142,7 @@ def graph(
             and (values or view != "forward")
             and (scalar or gradient is not None or view != "forward")
         ):
-            trace.differentiate(program, gradient)
+            gradients.differentiate(program, gradient)
     nodes = views.nodes(program, view, gradient)
     if expand:
         nodes = views.expand(nodes)
@@ -153,7 +152,7 @@ def graph(
 
 
 def _tensors(computation: Any, inputs: tuple[Any, ...]) -> list[Tensor]:
-    outputs = trace.tensors_in(computation)
+    outputs = tensors_in(computation)
     if inputs or not outputs:
         raise TypeError(
             "graph: give a tensor (or several in a list), or something that can be called, followed by its arguments: "

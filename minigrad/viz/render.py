@@ -14,8 +14,9 @@ DOTS_PER_INCH = 144
 # Dark paper for readers who have set their system so; the nodes, light cards with black text, stay as they are.
 _STYLE = """<style>
 @media (prefers-color-scheme: dark) {
- .graph > polygon { fill: #15181c; }
- .graph > text, .cluster text { fill: #c3cad2; }
+ .graph > polygon[fill="#ffffff"] { fill: #15181c; }
+ .graph > text:not([fill="#1f2328"]), .cluster > text, .cluster a > text { fill: #c3cad2; }
+ .graph > polygon[stroke="#1f2328"] { stroke: #c3cad2; }
  .edge path { stroke: #9aa4ae; } .edge polygon { fill: #9aa4ae; stroke: #9aa4ae; }
  .edge.gradient path { stroke: #e08cc0; } .edge.gradient polygon { fill: #e08cc0; stroke: #e08cc0; }
 }

@@ -7,8 +7,8 @@ import numpy as np
 
 from minigrad.autograd.fused import FusedBackward
 from minigrad.autograd.tensor import Tensor
-from minigrad.viz import trace
-from minigrad.viz.trace import Node, Program, Scope, Value
+from minigrad.viz import gradients, watching
+from minigrad.viz.program import Node, Program, Scope, Value, place_leaves
 
 FORWARD, BACKWARD = Scope("forward pass", module=False), Scope("backward pass", module=False)
 
@@ -25,10 +25,10 @@ def nodes(program: Program, view: str, gradient: Any = None) -> list[Node]:
             node.outputs = [replace(value, grad=None) for value in node.outputs]
         return forward + backward(program, linked=True)
     count = len(program.nodes)
-    trace.differentiate_recorded(program, gradient)
+    gradients.differentiate_recorded(program, gradient)
     before = [replace(node, scope=(FORWARD, *node.scope)) for node in program.nodes[:count]]
     after = program.nodes[count:]
-    trace.place_leaves(program)  # a constant of the backward pass stands there
+    place_leaves(program)  # a constant of the backward pass stands there
     return before + after
 
 
@@ -104,7 +104,7 @@ def expand(nodes: list[Node]) -> list[Node]:
             result.append(node)
             continue
         tensors = [Tensor(x) if isinstance(x, np.ndarray) else x for x in node.arguments]
-        inner = trace.record(composed, *tensors)
+        inner = watching.record(composed, *tensors)
         beside = Scope(f"{node.op}, fused and composed", module=False)
         node = replace(node, scope=(*node.scope, beside), label=f"{node.label} (fused)")
         scope = (*node.scope, Scope("composed form", module=False))
