@@ -54,7 +54,7 @@ class Browser:
         self.log = Path(self.folder, "log.txt")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.socket = websocket.create_connection(self._address(), timeout=30)
+        self.socket = websocket.create_connection(self._address(), timeout=120)
         self._last = 0
         self._session = ""
         self.complaints: list[str] = []
@@ -122,7 +122,7 @@ class Browser:
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self.scheme(dark)
         self.ask("Page.navigate", url=path.resolve().as_uri())
-        end = time.monotonic() + 30
+        end = time.monotonic() + 120
         while self.run("document.readyState + location.protocol") != "completefile:":
             assert time.monotonic() < end, "the page did not load"
             time.sleep(0.02)

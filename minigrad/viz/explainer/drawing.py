@@ -1,6 +1,7 @@
 """The graph of a walk as SVG, for the page to colour: every node and edge has an id."""
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from minigrad.extras import require
@@ -25,7 +26,13 @@ def svg(walk: "Walk") -> str:
         dot.node(value.name, label=f"<{first}{second}>", id=f"node-{value.name}", **{"class": value.role})
         for parent in value.parents:
             dot.edge(parent, value.name, id=f"edge-{parent}-{value.name}")
-    return embeddable(render(dot.source, "svg").decode())
+    return _drawn(dot.source)
+
+
+@lru_cache(maxsize=256)
+def _drawn(source: str) -> str:
+    """The drawing of a text in DOT; most combinations of switches have the same graph."""
+    return embeddable(render(source, "svg").decode())
 
 
 def embeddable(text: str) -> str:

@@ -261,8 +261,9 @@ LEAVES = {
 
 
 def rounded(rng: Any, shape: tuple[int, ...], spread: Any = 1.5, digits: int = 1) -> Any:
-    """Random numbers that are easy to read."""
-    return np.round(rng.standard_normal(shape) * spread, digits)
+    """Random numbers that are easy to read; none is 0, which would hide what is multiplied by it."""
+    numbers = np.round(rng.standard_normal(shape) * spread, digits)
+    return np.where(numbers == 0, 0.2, numbers)
 
 
 def scales(rng: Any, shape: tuple[int, ...]) -> Any:
@@ -885,7 +886,7 @@ class LocalResponseNorm(Operation):
             "D", "D", lambda e: e * (self.alpha / self.size) + self.k, {"E": "α/3"}, "D = k + (α/3) · E",
             "Weighed, with k to keep it away from 0.",
         )  # fmt: skip
-        walk.step("B", "B", lambda d: pow(d, self.power), {"D": "β · D^(β−1)"}, "B = D^β", "The power that divides.")
+        walk.step("B", "B", lambda d: pow(d, self.power), {"D": "β · D^(β−1)"}, "B = Dᵝ", "The power that divides.")
         walk.step(
             "y", "y", lambda x, b: x / b, {"x": "1/B", "B": "−x/B²"}, "y = x / B",
             "Strong responses inhibit their neighbours. x is used a second time.",
@@ -927,7 +928,7 @@ class LocalResponseNorm(Operation):
 
 class SoftmaxCrossEntropy(Operation):
     name, title = "softmax_cross_entropy", "Softmax and cross-entropy"
-    formula = "L = mean( log Σ exp(z) − z_t )"
+    formula = "L = mean( log Σ exp(z) − zₜ )"
     about = (
         "The loss of classification from raw scores. Its gradient is the simplest there is, p − 1 for the right class "
         "and p for the others, and the walk shows where it comes from."
@@ -977,11 +978,11 @@ class SoftmaxCrossEntropy(Operation):
         )  # fmt: skip
         walk.step("l", "l", log, {"S": "1/S"}, "l = log S", "The logarithm of the normalizer.")
         walk.step(
-            "t", "a_t", lambda a: reshape(a[rows, target], (n, 1)), {"a": "1 at the right class, else 0"},
-            f"a_t = a at class {classes}", "The score of the right class. a is used a second time.", ("n", "k"),
+            "t", "aₜ", lambda a: reshape(a[rows, target], (n, 1)), {"a": "1 at the right class, else 0"},
+            f"aₜ = a at class {classes}", "The score of the right class. a is used a second time.", ("n", "k"),
         )  # fmt: skip
         walk.step(
-            "losses", "ℓ", lambda log_sum, t: log_sum - t, {"l": "1", "t": "−1"}, "ℓ = l − a_t",
+            "losses", "ℓ", lambda log_sum, t: log_sum - t, {"l": "1", "t": "−1"}, "ℓ = l − aₜ",
             "The loss of each sample: −log p of the right class.",
         )  # fmt: skip
         if "sum" in s.on:
@@ -1002,7 +1003,7 @@ class SoftmaxCrossEntropy(Operation):
             right = np.zeros_like(s.x)
             right[np.arange(n), s.given["target"]] = 1
             terms = [
-                Term(f"− 1[right class]{by}", "straight: z → a → a_t → ℓ", -right * scale),
+                Term(f"− 1[right class]{by}", "straight: z → a → aₜ → ℓ", -right * scale),
                 Term(f"+ p{by}", "through the normalizer: z → a → e → S → l → ℓ", (p * scale).data.copy(), "S"),
             ]
         derivation = [

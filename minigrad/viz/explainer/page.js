@@ -17,7 +17,14 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-const math = (text) => make("span", { class: "math" }, text);
+/* A formula, with what follows ^ raised and what follows _ lowered: D^(β+1), x_ni. */
+function math(text) {
+  const parts = text.split(/([\^_](?:\([^)]*\)|[\p{L}\d]+))/u).filter((part) => part);
+  return make("span", { class: "math" }, ...parts.map((part) => {
+    if (!/^[\^_]./.test(part)) return part;
+    return make(part[0] === "^" ? "sup" : "sub", {}, part.slice(1).replace(/^\(|\)$/g, ""));
+  }));
+}
 
 /* Four digits after the point, or in powers of ten. */
 function number(value) {
@@ -211,7 +218,7 @@ function drawPanel() {
   document.querySelector(".stepper").classList.toggle("backward", back);
   const put = (...elements) => panel.append(...elements);
   const kicker = (text) => put(make("p", { class: "kicker" }, text));
-  const title = (text) => put(make("h3", { class: "math" }, text));
+  const title = (text) => put(make("h3", {}, math(text)));
 
   if (step.kind === "inputs") {
     kicker("What goes in");
@@ -259,9 +266,9 @@ function drawPanel() {
           put(make("div", { class: "sent cut" }, make("h4", { class: "math" }, `from ${u.formula}`), make("p", {}, why)));
           continue;
         }
-        const local = make("p", { class: "math slope" }, `∂${u.symbol}/∂${s.symbol} = ${slope(u.name, s.name)}`);
+        const local = make("p", { class: "slope" }, math(`∂${u.symbol}/∂${s.symbol} = ${slope(u.name, s.name)}`));
         put(make("div", { class: "sent" },
-          make("h4", {}, "from ", math(u.formula)), local,
+          make("div", { class: "row" }, make("h4", {}, "from ", math(u.formula)), local),
           make("div", { class: "flow" }, grad(u, `above-${u.name}`), sign("⟶"),
             tensor(sent, `${gradient(u.symbol)} · ∂${u.symbol}/∂${s.symbol}`, s.axes, { id: `sent-${u.name}-${s.name}` }))));
       }
@@ -373,7 +380,7 @@ function distance(text) {
 function drawCollapse() {
   const p = program(), v = variant(), input = byName(D.input);
   $("derivation").replaceChildren(...p.derivation.map(([line, why]) => make("li", {}, math(line), make("small", {}, why))));
-  $("closed").textContent = p.formula;
+  $("closed").replaceChildren(math(p.formula));
   const rows = p.terms.map(([symbol, path, cut], i) => {
     const [byFormula, byPath, far] = v.terms[i];
     const gone = cut && p.cuts.includes(cut);
@@ -459,7 +466,7 @@ function render() {
 }
 
 $("title").textContent = D.title + ", step by step";
-$("formula").textContent = D.formula;
+$("formula").replaceChildren(math(D.formula));
 $("about").textContent = D.about;
 $("source").textContent = `${D.source}. Shape ${D.shape.join(" × ")}` + (D.eps === null ? "." : `, ε = ${D.eps}.`);
 drawSwitches();
