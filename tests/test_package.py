@@ -109,7 +109,7 @@ def public(module: ModuleType) -> list[str]:
     ]
 
 
-PLACES = [mg, mg.autograd, mg.nn, mg.nn.functional, mg.nn.init, mg.optim, mg.data]
+PLACES = [mg, mg.autograd, mg.nn, mg.nn.functional, mg.nn.init, mg.optim, mg.data, mg.viz]
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda m: m.__name__)

@@ -78,11 +78,13 @@ def filters(model: Module, layer: str | None = None, *, limit: int = 64, theme: 
         tiles = [one for row in shown for one in row]
     size = float(np.clip(9 / columns, 0.28, 0.9))
     shape = (columns * size, rows * size * max(0.25, height / width))
-    title = f"{name or 'the layer'}: {out} filters over {channels} channel{'s' * (channels > 1)}, {height}×{width}"
+    title = (
+        f"{name} {type(conv).__name__}: {out} filters over {channels} channel{'s' * (channels > 1)}, {height}×{width}"
+    )
     figure = style.picture(max(shape[0] + 1.0, 4.5), shape[1] + 0.7, theme)
     every = figure.subplots(rows, columns, squeeze=False)
     drawn = _tiles(list(every.flat), tiles, scale, theme)
-    figure.suptitle(title, color=style.INK[theme], fontsize=11)
+    figure.suptitle(title.strip(), color=style.INK[theme], fontsize=11)
     if channels not in (1, 3):
         figure.supxlabel("input channel →", color=style.INK[theme], fontsize=9)
         figure.supylabel("← output channel", color=style.INK[theme], fontsize=9)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-BINS = 128
+BINS = 512
 """A histogram has at most so many bins, and at least half as many unless all numbers are equal."""
 
 

@@ -55,13 +55,13 @@ class Summary:
     def of(cls, values: Any) -> "Summary":
         """Of an array with at least one number."""
         values = values.reshape(-1).astype(np.float64, copy=False)
-        nonfinite = 0
-        if not np.isfinite(values.sum()):
+        nonfinite, total = 0, float(values.sum())
+        if not np.isfinite(total):
             finite = values[np.isfinite(values)]
-            nonfinite, values = values.size - finite.size, finite
+            nonfinite, values, total = values.size - finite.size, finite, float(finite.sum())
             if not values.size:
                 return cls(0, 0.0, 0.0, np.inf, -np.inf, 0, nonfinite)
-        mean = float(values.mean())
+        mean = total / values.size
         deviations = values - mean
         return cls(
             values.size, mean, float(deviations @ deviations), float(values.min()), float(values.max()),
@@ -117,7 +117,8 @@ def monitor(
     - What a layer gives in several calls of one step is taken together, as are several backward passes.
     - Of an output that is a tuple, a list or a dictionary, the first tensor of floating-point numbers is taken.
 
-    It costs about a sixth of a millisecond per layer and 10,000 numbers. `every=10` looks at each tenth step only.
+    It costs 25 µs for each 10,000 numbers, and as much again in steps whose histogram is kept; a step of an MLP
+    64-256-256-10 with batches of 32 takes 1.4 ms instead of 0.4, and with `every=10`, which looks at each tenth step only, 0.7 (hooks cost, too).
 
     Args:
         model: any module.
