@@ -43,6 +43,7 @@ def test_sums_of_histograms_are_exact():
         total = total + Histogram.of(part)
         together = np.concatenate(parts[:i])
         assert np.array_equal(total.counts, counts(together, total.edges)) and len(total.counts) <= BINS
+    assert len(total.counts) > BINS // 4
     again = Histogram.of(parts[-1])
     for part in parts[-2::-1]:
         again = Histogram.of(part) + again
@@ -247,6 +248,18 @@ def test_gradients_accumulate_over_backward_passes_of_a_step():
         loss.backward()
     assert watch.histogram("gradients", "4", 0)[0].sum() == 2 * 8 * 2
     assert watch.parameters == ["4.weight", "4.bias"]
+
+
+def test_a_gradient_belongs_to_the_step_of_its_forward_pass():
+    model, ((x, y), (z, _)) = network(), batches(2)
+    with mg.viz.monitor(model, layers="4") as watch:
+        first, second = F.cross_entropy(model(x), y), F.cross_entropy(model(z), y)
+        second.backward()
+        (first * 100).backward()
+    largest = watch.statistics("gradients", "4")
+    assert largest["step"].tolist() == [0, 1]
+    norms = dict(zip(largest["step"].tolist(), largest["norm"], strict=True))
+    assert norms[0] > 20 * norms[1]
 
 
 def test_every_and_the_number_of_histograms():

@@ -374,6 +374,7 @@ def test_the_colours_are_the_models_decisions(theme, classes):
     assert same(state(model), before)
     (axes,) = figure.axes
     image = axes.images[0]
+    assert image.origin == "lower"
     left, right, bottom, top = image.get_extent()
     width, height = (right - left) / 21, (top - bottom) / 21
     places = np.array(
