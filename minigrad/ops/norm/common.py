@@ -214,7 +214,8 @@ class ChannelNorm(FusedNorm):
         """Write y = (x − μ) / √(σ² + ε) · γ + β by the `given` statistics in `stats`, or compute those first."""
         x, y = self.layout(x, y)
         forward = kernels.columns_forward if x.ndim == 2 else kernels.channels_forward
-        forward(self.work(x), x, gamma, beta, self.eps, y, self.stats, given)
+        work = self.work(x) // 2 if given else self.work(x)  # (no pass for the statistics)
+        forward(work, x, gamma, beta, self.eps, y, self.stats, given)
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
         self.run_backward(g, x, gamma, dx, dgamma, dbeta, self.given is not None)
