@@ -200,6 +200,41 @@ def test_several_outputs_have_rows_and_arrows_of_their_own():
     assert "n2:o0 -> n3 " in g.source and "n2:o1 -> n3 " in g.source
 
 
+def test_hooks_of_modules_do_not_run_backward():
+    model, x, _ = mlp()
+    seen = []
+    model.register_full_backward_hook(lambda *_: seen.append(1))
+    graph(model(x).sum(), params=model, view="both")
+    assert not seen
+
+
+def test_random_numbers_are_not_used_up():
+    dropout, x = nn.Dropout(0.5), mg.ones(20)
+    mg.manual_seed(3)
+    g = graph(dropout, x)
+    np.testing.assert_array_equal(dropout(x).numpy(), g.nodes[-1].value)
+
+
+def test_a_buffer_that_is_replaced_comes_back():
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            self.register_buffer("calls", mg.tensor(0))
+
+        def forward(self, x: Any) -> Any:
+            self.calls = self.calls + 1
+            return x * 2
+
+    class Holder:
+        model = Counting()
+
+        def loss(self) -> Any:
+            return self.model(mg.ones(2)).sum()
+
+    holder = Holder()
+    graph(holder.loss)
+    assert holder.model.calls.item() == 0
+
+
 # -- numbers ------------------------------------------------------------------------------------------------------
 
 

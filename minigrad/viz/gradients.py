@@ -9,6 +9,7 @@ from minigrad.autograd import engine
 from minigrad.autograd.function import Function
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import Tensor, raw
+from minigrad.nn.module import _Tap
 from minigrad.viz.program import FREED, Node, Program, Scope, Step, Value
 from minigrad.viz.watching import Watcher, watch
 
@@ -121,7 +122,8 @@ class _Pass:
 
     def run(self, op: Function, grads: list[Any]) -> list[Any]:
         """The gradients of an op's inputs, which are also sent on."""
-        results = op.backward(*engine._fill_in(op, list(grads), self.create_graph))
+        filled = engine._fill_in(op, list(grads), self.create_graph)
+        results = tuple(filled) if isinstance(op, _Tap) else op.backward(*filled)  # a tap would run a module's hooks
         results = results if type(results) is tuple else (results,)
         outgoing: list[Any] = [None] * len(op.edges)
         for i, (edge, g) in enumerate(zip(op.edges, results, strict=False)):

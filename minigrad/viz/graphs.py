@@ -18,6 +18,7 @@ from typing import Any
 from minigrad.autograd.tensor import Tensor
 from minigrad.extras import require
 from minigrad.nn.module import Module
+from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.viz import dot, folding, gradients, recorded, render, views, watching
 from minigrad.viz.files import write
 from minigrad.viz.program import Node, Program, tensors_in
@@ -95,7 +96,7 @@ def graph(
         fold: draw what repeats (three times or more) once, as "Block × 12". None: repeated modules always, other
             sequences if there are more nodes than half the `limit`. False: draw everything, whatever it takes.
         values: write the numbers of tensors and gradients into the nodes: small ones whole, others in summary.
-        gradient: of the output, where the backward pass starts; ones by default.
+        gradient: of the (first) output, where the backward pass starts; ones by default.
         limit: more nodes than these are not drawn: modules are closed until it fits.
         direction: "TB" draws from top to bottom, "LR" from left to right.
         title: a heading.
@@ -107,8 +108,9 @@ def graph(
     gradient; values where they were retained. Modules are known by the parameters that an op uses.
 
     Given a **module or a function**, it shows every op and value, and which module called it. Where the computation
-    fails, the part up to there is drawn with the culprit in red, and the exception is in `.error`. Running statistics
-    are left as they were.
+    fails, the part up to there is drawn with the culprit in red, and the exception is in `.error`.
+
+    To look changes nothing: no `.grad`, no running statistics, no random number is used up, and no backward hook runs.
 
     Raises:
         ImportError: the `graphviz` package is not installed.
@@ -131,24 +133,31 @@ def graph(
         raise ValueError(f"graph: view={view!r}: there are {', '.join(VIEWS)}")
     if direction not in ("TB", "LR", "BT", "RL"):
         raise ValueError(f"graph: direction={direction!r}: there are TB, LR, BT and RL")
+    random = get_rng_state()
     if isinstance(computation, Module) or (callable(computation) and not isinstance(computation, Tensor)):
         program = watching.record(computation, *inputs, params=params)
     else:
         program = recorded.from_outputs(_tensors(computation, inputs), params)
-    if program.error is None:
-        scalar = all(node.outputs[i].shape in ((), (1,)) for node, i in program.outputs)
-        if (
-            view != "double"
-            and (values or view != "forward")
-            and (scalar or gradient is not None or view != "forward")
-        ):
+    try:
+        if program.error is None and _gradients_wanted(program, view, values, gradient):
             gradients.differentiate(program, gradient)
-    nodes = views.nodes(program, view, gradient)
-    if expand:
-        nodes = views.expand(nodes)
+        nodes = views.nodes(program, view, gradient)
+        if expand:
+            nodes = views.expand(nodes)
+    finally:
+        program.restore()
+        set_rng_state(random)
     layout = folding.arrange(nodes, depth, fold, limit)
     source = dot.source(program, nodes, layout, title or "", values, direction)
     return Graph(program, nodes, layout, source)
+
+
+def _gradients_wanted(program: Program, view: str, values: bool, gradient: Any) -> bool:
+    """A backward pass starts from a number; from several only if it is asked for."""
+    if view != "forward":
+        return view != "double"
+    scalar = all(node.outputs[i].shape in ((), (1,)) for node, i in program.outputs)
+    return values and (scalar or gradient is not None)
 
 
 def _tensors(computation: Any, inputs: tuple[Any, ...]) -> list[Tensor]:

@@ -129,6 +129,7 @@ class Program:
         self.error: Exception | None = None
         self.note = ""
         self._by_id: dict[str, Node] = {}
+        self._buffers: dict[tuple[Module, str], tuple[Any, Any]] = {}
         self._of_function: dict[Function, Node] = {}
         self._of_tensor: dict[Tensor, tuple[Node, int]] = {}
         self._of_array: dict[int, Node] = {}  # leaves by the array object that they hold
@@ -149,6 +150,21 @@ class Program:
 
     def next_id(self) -> str:
         return f"n{len(self.nodes) + 1}"
+
+    def remember(self, module: Module) -> None:
+        """Keep what a module remembers from call to call (running statistics) for `restore`."""
+        for part in module.modules():
+            for name in part._buffer_names:
+                buffer = part.__dict__[name]
+                self._buffers.setdefault((part, name), (buffer, None if buffer is None else buffer.data.copy()))
+
+    def restore(self) -> None:
+        """Put it back: to look at a program changes nothing."""
+        for (module, name), (buffer, values) in self._buffers.items():
+            if module.__dict__[name] is not buffer:
+                object.__setattr__(module, name, buffer)
+            if buffer is not None and buffer.data.tobytes() != values.tobytes():
+                buffer.data[...] = values
 
     def find(self, tensor: Tensor) -> tuple[Node, int] | None:
         """The node that stands for a tensor, or made it."""

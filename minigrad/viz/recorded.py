@@ -40,6 +40,8 @@ def from_outputs(outputs: Iterable[Tensor], params: Any = None) -> Program:
                 "requires a gradient, or inside no_grad(). To draw it all the same, let graph() watch the "
                 "computation: mg.viz.graph(model, x), or mg.viz.graph(lambda: ...)"
             )
+    if isinstance(params, Module):
+        program.remember(params)
     freed = False
     for op in engine._reachable([output.grad_fn or output for output in outputs]):
         kept = op._saved

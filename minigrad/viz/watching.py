@@ -48,7 +48,8 @@ class Watcher:
     # -- modules --
 
     def know(self, module: Module) -> None:
-        """Learn the names in a module that is met for the first time."""
+        """Learn the names in a module that is met for the first time, and what it remembers."""
+        self.program.remember(module)
         for path, part in module.named_modules():
             self.paths.setdefault(part, path)
         for tensor, name in names_of(module).items():
@@ -155,7 +156,7 @@ def record(function: Callable[..., Any], *inputs: Any, params: Any = None) -> Pr
     """Run `function(*inputs)` and write down every op.
 
     An exception stops the program, and not this function: it is found in `Program.error`, and the last node is where
-    it came from. What a module remembers from call to call (running statistics) is put back as it was.
+    it came from. Running statistics move; `Program.restore` puts them back.
 
     Args:
         function: a module, or anything else that can be called and returns a tensor or several.
@@ -174,7 +175,7 @@ def record(function: Callable[..., Any], *inputs: Any, params: Any = None) -> Pr
     watcher = Watcher(program, names)
     for module in modules:
         watcher.know(module)
-    with unchanged_buffers(modules), watch(watcher):
+    with watch(watcher):
         try:
             result = function(*inputs)
         except Exception as error:
@@ -234,24 +235,13 @@ def _within_reach(function: Any) -> tuple[list[Module], dict[str, Tensor]]:
     """The modules and tensors that a function uses from outside: what `lambda: loss(model(x))` calls model and x."""
     if isinstance(function, Module):
         return [function], {}
-    if not inspect.isfunction(function):
+    try:
+        found = inspect.getclosurevars(function)
+    except (TypeError, ValueError):  # no Python function; or a variable outside it that has no value yet
         return [], {}
-    found = inspect.getclosurevars(function)
     outside = {**found.globals, **found.nonlocals}
     modules = [x for x in outside.values() if isinstance(x, Module)]
     return modules, {name: x for name, x in outside.items() if isinstance(x, Tensor)}
-
-
-@contextmanager
-def unchanged_buffers(modules: Iterable[Module]) -> Any:
-    """Running statistics, and whatever else modules remember, are put back at the end: looking changes nothing."""
-    buffers = {buffer: buffer.data.copy() for module in modules for buffer in module.buffers()}
-    try:
-        yield
-    finally:
-        for buffer, values in buffers.items():
-            if not np.array_equal(buffer.data, values, equal_nan=buffer.dtype.kind == "f"):
-                buffer.data[...] = values
 
 
 def _blame(watcher: Watcher, error: Exception) -> None:
