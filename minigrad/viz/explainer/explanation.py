@@ -17,7 +17,8 @@ import numpy as np
 
 from minigrad.autograd import Tensor, composed, grad, no_grad
 from minigrad.suggest import UnknownName, nearest
-from minigrad.viz.explainer.methods import ALIASES, OPERATIONS, Closed, Operation, Setting
+from minigrad.viz.explainer.methods import ALIASES, OPERATIONS
+from minigrad.viz.explainer.operation import Closed, Operation, Setting
 from minigrad.viz.explainer.walk import Gradients, Walk
 
 STEP = 1e-6
