@@ -748,7 +748,10 @@ def test_without_the_graphviz_package_the_error_comes_before_any_work(monkeypatc
 
 def test_the_command_draws_a_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "cnn.svg"
-    assert cli.main(["graph", "--model", "cnn", "--norm", "batch", "--width", "4", "-o", str(out)]) == 0
+    assert (
+        cli.main(["graph", "--model", "cnn", "--norm", "batch", "--width", "4", "--batch-size", "2", "-o", str(out)])
+        == 0
+    )
     text = out.read_text()
     for title in ("1: BatchNorm2d", "4: Conv2d", "CNN with batch norm"):
         assert title in text
