@@ -260,6 +260,26 @@ def test_nan_and_infinity_stand_out_in_red():
     assert not any("nan" in kind for kind, _ in svg_nodes(good).values())
 
 
+def test_a_nan_that_is_not_drawn_is_told_all_the_same():
+    class Root(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return (x.log().exp() * 0 + 1).relu()
+
+    x = mg.tensor([-1.0, 4.0])
+    closed = svg_nodes(graph(nn.Sequential(Root(), nn.Flatten(0)), x, depth=1))
+    (found,) = [(kind, text) for kind, text in closed.values() if "Root" in text]
+    assert found[0] == "node closed nan" and "NaN or infinity in Log n2, Exp n3, Mul n4" in found[1]
+
+    def late(x: Any) -> Any:
+        for _ in range(5):  # 3, 1.1, 0.09, −2.4, NaN, NaN
+            x = x.log()
+        return x.sum()
+
+    g = graph(late, mg.tensor([3.0]), fold=True)
+    assert "Log × 5" in boxes(g)
+    assert "NaN or infinity in Log n5, Log n6" in "".join(text for _, text in svg_nodes(g).values())
+
+
 def test_values_can_be_left_out():
     x = mg.tensor([1.25, 2.0], requires_grad=True)
     assert "1.25" in graph(x.exp().sum()).source
@@ -321,6 +341,13 @@ def test_repeated_blocks_are_drawn_once():
     last = next(n.id for n in g.nodes if n.op == "Add")  # the first Add stands for all
     assert (last, head.id) in edges(g)
     assert not any(start == end for start, end in edges(g))
+
+
+def test_a_closed_block_that_repeats_tells_what_its_first_gives():
+    g = graph(Net(8, 12), mg.randn(5, 4), depth=2)
+    (text,) = [text for _, text in svg_nodes(g).values() if "Block × 12" in text]
+    first = next(n for n in g.nodes if n.op == "Add")
+    assert text.count("float32") == 1 and f"mean {first.value.mean():.3g}, sd" in text
 
 
 def test_blocks_of_another_width_are_not_folded_in():

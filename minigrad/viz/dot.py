@@ -114,10 +114,7 @@ def _numbers(array: Any, sign: str, background: str) -> str:
         rows = f'<FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(sign + summary)}</FONT>'
     result = f'<TR><TD ALIGN="LEFT"{background}>{rows}</TD></TR>' if rows else ""
     if alarm:
-        result += (
-            f'<TR><TD ALIGN="LEFT" BGCOLOR="{ALARM}"><FONT POINT-SIZE="10" COLOR="#FFFFFF"><B>{escape(sign + alarm)}'
-            "</B></FONT></TD></TR>"
-        )
+        result += _alarm_row(sign + alarm)
     return result
 
 
@@ -133,7 +130,7 @@ def _table(role: str, rows: str, style: str = "ROUNDED") -> str:
     )
 
 
-def node_label(node: Node, place: str, values: bool, names: Any) -> str:
+def node_label(node: Node, place: str, values: bool, names: Any, alarm: str = "") -> str:
     """The label of a node: name, place in the model, options, and for each output its type and its numbers."""
     head = f"<B>{escape(node.label)}</B>"
     aside = "  ".join(text for text in (place, node.id if node.op and node.id[0] == "n" else "") if text)
@@ -145,6 +142,8 @@ def node_label(node: Node, place: str, values: bool, names: Any) -> str:
         rows += f'<TR><TD><FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(text)}</FONT></TD></TR>'
     for i, value in enumerate(node.outputs):
         rows += _value_rows(value, i, values, names)
+    if alarm:
+        rows += _alarm_row(alarm)
     if node.error is not None:
         for line in _wrap(node.error, 60):
             rows += f'<TR><TD ALIGN="LEFT"><FONT COLOR="{ALARM}">{escape(line)}</FONT></TD></TR>'
@@ -196,7 +195,7 @@ def box_title(box: Box) -> str:
     return f"{name}: {kind}{call}" if name else f"{kind}{call}"
 
 
-def box_label(box: Box, outgoing: list[Value], values: bool, names: Any) -> str:
+def box_label(box: Box, outgoing: list[Value], values: bool, names: Any, alarm: str = "") -> str:
     """The label of a closed box."""
     rows = f"<TR><TD><B>{escape(box_title(box))}</B></TD></TR>"
     facts = [f"{box.size:,} op{'s' * (box.size != 1)}"]
@@ -205,6 +204,8 @@ def box_label(box: Box, outgoing: list[Value], values: bool, names: Any) -> str:
     rows += f'<TR><TD><FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(", ".join(facts))}</FONT></TD></TR>'
     for i, value in enumerate(outgoing[:3]):
         rows += _value_rows(value, i, values, names)
+    if alarm:
+        rows += _alarm_row(alarm)
     return _table("module", rows)
 
 
@@ -231,6 +232,7 @@ def source(program: Program, nodes: list[Node], layout: Layout, title: str, valu
     )
     by_id = {node.id: node for node in nodes}
     outgoing = _outgoing(nodes, layout)
+    alarms = _hidden_alarms(nodes, layout) if values else {}
     roles: dict[str, None] = {}
     kept = repeats = False
 
@@ -240,27 +242,28 @@ def source(program: Program, nodes: list[Node], layout: Layout, title: str, valu
     stack = [iter(layout.root.items)]
     while stack:
         for item in stack[-1]:
-            if isinstance(item, Node):
-                if item.id in layout.outputs and item.role != "output":
-                    item = replace(item, role="output")
-                roles[item.role] = None
-                kept = kept or any(value.kept_by for value in item.outputs)
-                label = node_label(item, layout.places.get(item.id, ""), values, name_of)
-                options = {"class": _classes(item), "tooltip": plain(f"{item.id}: {item.label}")}
-                drawing.node(item.id, label, id=item.id, **options)
-            elif item.closed:
-                roles["module"] = None
-                repeats = repeats or item.count > 1
-                options = {"class": "closed", "tooltip": plain(box_title(item))}
-                drawing.node(
-                    item.id, box_label(item, outgoing.get(item.id, []), values, name_of), id=item.id, **options
-                )
-            else:
+            if not isinstance(item, Node) and not item.closed:
                 repeats = repeats or item.count > 1
                 drawing.body.append(f"subgraph cluster_{item.id} {{\n")
                 drawing.attr("graph", **_box_style(item))
                 stack.append(iter(item.items))
                 break
+            alarm = alarms.get(item.id, "")
+            if isinstance(item, Node):
+                if item.id in layout.outputs and item.role != "output":
+                    item = replace(item, role="output")
+                roles[item.role] = None
+                kept = kept or any(value.kept_by for value in item.outputs)
+                label = node_label(item, layout.places.get(item.id, ""), values, name_of, alarm)
+                kind, name = item.role, f"{item.id}: {item.label}"
+            else:
+                roles["module"] = None
+                repeats = repeats or item.count > 1
+                label = box_label(item, outgoing.get(item.id, []), values, name_of, alarm)
+                kind, name = "closed", box_title(item)
+            if alarm or (isinstance(item, Node) and _is_bad(item)):
+                kind += " nan"  # the class is for style sheets and scripts
+            drawing.node(item.id, label, id=item.id, tooltip=plain(name), **{"class": kind})
         else:
             stack.pop()
             if stack:
@@ -270,11 +273,29 @@ def source(program: Program, nodes: list[Node], layout: Layout, title: str, valu
     return drawing.source
 
 
-def _classes(node: Node) -> str:
-    """For style sheets and scripts: the role, and "nan" where something is wrong."""
+def _is_bad(node: Node) -> bool:
+    """Is there a NaN or an infinity in its values or gradients?"""
     arrays = [a for value in node.outputs for a in (value.array, value.grad) if a is not None]
-    bad = any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in arrays)
-    return f"{node.role} nan" if bad else node.role
+    return any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in arrays)
+
+
+def _hidden_alarms(nodes: list[Node], layout: Layout) -> dict[str, str]:
+    """What is wrong in nodes that are not drawn, by the id of what stands for them."""
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        if layout.shown[node.id] != node.id and _is_bad(node):
+            found.setdefault(layout.shown[node.id], []).append(f"{node.label} {node.id}")
+    return {
+        id: "NaN or infinity in " + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        for id, names in found.items()
+    }
+
+
+def _alarm_row(text: str) -> str:
+    return (
+        f'<TR><TD ALIGN="LEFT" BGCOLOR="{ALARM}"><FONT POINT-SIZE="10" COLOR="#FFFFFF"><B>{escape(text)}</B></FONT>'
+        "</TD></TR>"
+    )
 
 
 def _box_style(box: Box) -> dict[str, str]:
@@ -292,18 +313,23 @@ def _box_style(box: Box) -> dict[str, str]:
 
 
 def _outgoing(nodes: list[Node], layout: Layout) -> dict[str, list[Value]]:
-    """For each id that is drawn, the tensors that others use."""
+    """For each id that is drawn, the tensors that others use; of what repeats, those of the first."""
     by_id = {node.id: node for node in nodes}
     found: dict[str, dict[tuple[str, int], Value]] = {}
+
+    def add(id: str, index: int) -> None:
+        if not any(layout.repetitions.get(id, {}).values()):
+            found.setdefault(layout.shown[id], {})[id, index] = by_id[id].outputs[index]
+
     for node in nodes:
         for source in node.inputs:
-            if source is not None and layout.shown[source[0]] != layout.shown[node.id]:
-                value = by_id[source[0]].outputs[source[1]]
-                found.setdefault(layout.shown[source[0]], {})[source] = value
-    for node in nodes:
+            if source is not None and (
+                layout.shown[source[0]] != layout.shown[node.id] or layout.goes_on(source[0], node.id)
+            ):
+                add(*source)
         if node.role == "output":
-            for i, value in enumerate(node.outputs):
-                found.setdefault(layout.shown[node.id], {})[node.id, i] = value
+            for i in range(len(node.outputs)):
+                add(node.id, i)
     return {id: list(values.values()) for id, values in found.items()}
 
 
