@@ -23,6 +23,7 @@ from types import FunctionType
 from typing import Any
 
 import numba
+import numpy as np
 from numba import njit, prange
 
 __all__ = ["FASTMATH", "PARALLEL_FROM", "inline", "kernel", "prange"]
@@ -77,6 +78,8 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
         with _launch:  # some of Numba's threading layers die when two threads launch at once
             return parallel(*args)
 
+    if numba.config.DISABLE_JIT:  # as plain Python, NumPy would warn of the infinities that compiled code just makes
+        launch = np.errstate(all="ignore")(launch)
     launch.__name__ = function.__name__
     launch.__doc__ = function.__doc__
     launch.serial = serial  # type: ignore[attr-defined]
