@@ -78,7 +78,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
         with _launch:  # some of Numba's threading layers die when two threads launch at once
             return parallel(*args)
 
-    if numba.config.DISABLE_JIT:  # as plain Python, NumPy would warn of the infinities that compiled code just makes
+    if serial is function:  # NUMBA_DISABLE_JIT=1: NumPy would warn of infinities that compiled code just makes
         launch = np.errstate(all="ignore")(launch)
     launch.__name__ = function.__name__
     launch.__doc__ = function.__doc__
