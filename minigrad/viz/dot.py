@@ -47,8 +47,8 @@ def escape(text: Any) -> str:
 
 
 def plain(text: Any) -> str:
-    """Text for an ordinary label, in which a backslash means nothing special."""
-    return _UNPRINTABLE.sub("?", str(text)).replace("\\", "\\\\")
+    """Text for an ordinary label: a backslash means nothing special, neither do "&lt;" or brackets around it all."""
+    return escape(text).replace("\\", "\\\\")
 
 
 # -- numbers in words ----------------------------------------------------------------------------------------

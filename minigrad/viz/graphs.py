@@ -60,7 +60,7 @@ class Graph:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         try:
             return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
-        except ImportError as error:
+        except (ImportError, RuntimeError) as error:
             return {"text/plain": f"{self!r}\n{error}"}
 
     def __repr__(self) -> str:
@@ -111,10 +111,12 @@ def graph(
     fails, the part up to there is drawn with the culprit in red, and the exception is in `.error`.
 
     To look changes nothing: no `.grad`, no running statistics, no random number is used up, and no backward hook runs.
+    (But a function that itself calls `backward()`, or an optimizer, does so.)
 
     Raises:
         ImportError: the `graphviz` package is not installed.
-        ValueError: an unknown view or direction; a tensor without a graph.
+        TypeError: `computation` is no tensor, or a function that returned none.
+        ValueError: an unknown view or direction; a negative depth; a tensor without a graph.
 
     Differences from torchviz: no program has to be installed, modules are boxes, and there are the backward views.
 
@@ -133,19 +135,23 @@ def graph(
         raise ValueError(f"graph: view={view!r}: there are {', '.join(VIEWS)}")
     if direction not in ("TB", "LR", "BT", "RL"):
         raise ValueError(f"graph: direction={direction!r}: there are TB, LR, BT and RL")
+    if depth is not None and depth < 0:
+        raise ValueError(f"graph: depth={depth} must be at least 0, which closes the outermost module")
     random = get_rng_state()
-    if isinstance(computation, Module) or (callable(computation) and not isinstance(computation, Tensor)):
-        program = watching.record(computation, *inputs, params=params)
-    else:
-        program = recorded.from_outputs(_tensors(computation, inputs), params)
     try:
-        if program.error is None and _gradients_wanted(program, view, values, gradient):
-            gradients.differentiate(program, gradient)
-        nodes = views.nodes(program, view, gradient)
-        if expand:
-            nodes = views.expand(nodes)
+        if isinstance(computation, Module) or (callable(computation) and not isinstance(computation, Tensor)):
+            program = watching.record(computation, *inputs, params=params)
+        else:
+            program = recorded.from_outputs(_tensors(computation, inputs), params)
+        try:
+            if program.error is None and _gradients_wanted(program, view, values, gradient):
+                gradients.differentiate(program, gradient)
+            nodes = views.nodes(program, view, gradient)
+            if expand:
+                nodes = views.expand(nodes)
+        finally:
+            program.restore()
     finally:
-        program.restore()
         set_rng_state(random)
     layout = folding.arrange(nodes, depth, fold, limit)
     source = dot.source(program, nodes, layout, title or "", values, direction)

@@ -7,7 +7,7 @@ Nodes stand in the order in which they ran, and are named after it: n1, n2, ... 
 """
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -189,7 +189,9 @@ def names_of(params: Any) -> dict[Tensor, tuple[str, str]]:
     if isinstance(params, Module):
         named = {p: (name, "parameter") for name, p in params.named_parameters()}
         return named | {b: (name, "buffer") for name, b in params.named_buffers()}
-    pairs = list(params.items() if isinstance(params, Mapping) else params)
+    pairs = list(
+        params.items() if isinstance(params, Mapping) else params if isinstance(params, Iterable) else [params]
+    )
     for pair in pairs:
         if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[1], Tensor)):
             raise TypeError(

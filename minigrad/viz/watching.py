@@ -175,13 +175,17 @@ def record(function: Callable[..., Any], *inputs: Any, params: Any = None) -> Pr
     watcher = Watcher(program, names)
     for module in modules:
         watcher.know(module)
-    with watch(watcher):
-        try:
-            result = function(*inputs)
-        except Exception as error:
-            result = ()
-            _blame(watcher, error)
-    _keep_needed(program, result)
+    try:
+        with watch(watcher):
+            try:
+                result = function(*inputs)
+            except Exception as error:
+                result = ()
+                _blame(watcher, error)
+        _keep_needed(program, result)
+    except BaseException:  # Ctrl-C, or no tensor came back: nobody else will put things back
+        program.restore()
+        raise
     place_leaves(program)
     return program
 
@@ -253,11 +257,18 @@ def _blame(watcher: Watcher, error: Exception) -> None:
     while trace is not None:
         code = trace.tb_frame.f_code
         was_inside, inside = inside, code.co_filename.startswith(_PACKAGE)
-        if inside and not was_inside:
+        if inside and (not was_inside or (frame is not None and _takes_anything(frame.f_code))):
             frame = trace.tb_frame
         trace = trace.tb_next
     if frame is None:
         watcher.fail(type(error).__name__, (), error)
         return
-    arguments = [frame.f_locals.get(name) for name in frame.f_code.co_varnames[: frame.f_code.co_argcount]]
-    watcher.fail(frame.f_code.co_name, [x for x in arguments if isinstance(x, Tensor)], error)
+    given = inspect.getargvalues(frame)
+    names = [*given.args, *([given.varargs] if given.varargs else [])]
+    watcher.fail(frame.f_code.co_name, tensors_in([given.locals.get(name) for name in names]), error)
+
+
+def _takes_anything(code: Any) -> bool:
+    """Is it called with (*args, **options)? A decorator's function is; the one inside it is meant."""
+    anything = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
+    return code.co_argcount == 0 and code.co_flags & anything == anything
