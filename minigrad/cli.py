@@ -185,7 +185,11 @@ def main(argv: list[str] | None = None) -> int:
         known = [s for action in command._actions for s in action.option_strings]
         command.error(f"unknown argument {text!r}{nearest(text.partition('=')[0], known)}")
     run = {"norms": _norms, "compare": _compare, "explain": _explain, "graph": _graph}[arguments.command]
-    return run(arguments, command)
+    try:
+        return run(arguments, command)
+    except KeyboardInterrupt:
+        print(f"{command.prog}: interrupted", file=sys.stderr)
+        return 130
 
 
 def _explain(arguments: argparse.Namespace, parser: _Parser) -> int:
@@ -230,7 +234,8 @@ def _graph(arguments: argparse.Namespace, parser: _Parser) -> int:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
     if drawing.error is not None:
-        print(f"{parser.prog}: the computation failed: {drawing.error}", file=sys.stderr)
+        error = drawing.error
+        print(f"{parser.prog}: the computation failed: {type(error).__name__}: {error}", file=sys.stderr)
         print(f"the graph up to there: {path}")
         return 1
     print(f"{len(drawing.nodes)} nodes: {path}")

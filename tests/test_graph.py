@@ -215,6 +215,24 @@ def test_random_numbers_are_not_used_up():
     np.testing.assert_array_equal(dropout(x).numpy(), g.nodes[-1].value)
 
 
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, TypeError])
+def test_what_was_moved_comes_back_also_if_there_is_nothing_to_draw(stop: type[BaseException]):
+    norm, x = nn.BatchNorm1d(3), mg.randn(4, 3)
+
+    def loss() -> None:
+        norm(x + mg.rand(3))
+        if stop is KeyboardInterrupt:
+            raise KeyboardInterrupt
+
+    mg.manual_seed(3)
+    with pytest.raises(stop):
+        graph(loss)
+    np.testing.assert_array_equal(norm.running_mean.numpy(), np.zeros(3))
+    after = mg.rand(5)
+    mg.manual_seed(3)
+    np.testing.assert_array_equal(after.numpy(), mg.rand(5).numpy())
+
+
 def test_a_buffer_that_is_replaced_comes_back():
     class Counting(nn.Module):
         def __init__(self) -> None:
@@ -298,6 +316,18 @@ def test_any_name_can_be_drawn(name: str):
     g = graph((x * 2).sum(), params={name: x})
     text = svg_nodes(g)["n1"][1].splitlines()[0]
     assert text == name.replace("\x00", "?").replace("\ud800", "?")
+
+
+@pytest.mark.parametrize("name", ["<b>x</b>", "<ab>", "&lt;", "<", "a\\l", "{x|y}", 'a"b', "🦀"])
+def test_any_name_can_stand_on_a_box(name: str):
+    w = nn.Parameter(np.ones((2, 2)))
+    g = graph((w @ w).exp() @ w, params={f"{name}.w": w}, values=False)
+    titles = [
+        "".join(box.itertext()).strip()
+        for box in ElementTree.fromstring(g.svg()).iter(f"{SVG}g")
+        if box.get("class", "").startswith("cluster")
+    ]
+    assert len(titles) == 1 and titles[0].endswith(name)
 
 
 # -- modules ------------------------------------------------------------------------------------------------------
@@ -547,6 +577,14 @@ def test_an_op_that_does_not_fit_is_marked(program: Any, label: str):
     assert (g.nodes[-1].inputs[0] or ("",))[0] == next(n.id for n in g.nodes if n.op == "Exp")
 
 
+def test_the_culprit_is_the_function_and_not_its_decorator():
+    x = mg.ones(2)
+    g = graph(lambda x: mg.cat([x, x.reshape(2, 1)]), x)
+    culprit = g.nodes[-1]
+    assert culprit.label == "cat" and culprit.role == "error"
+    assert [g.program[id].label for id, _ in filter(None, culprit.inputs)] == ["x", "Reshape"]
+
+
 def test_a_fault_of_the_program_itself_is_shown_too():
     def program(x: Any) -> Any:
         x.exp()
@@ -647,6 +685,17 @@ def test_save_leaves_no_half_file(tmp_path: Path):
     assert (tmp_path / "g.svg").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
 
 
+def test_where_it_cannot_be_written_the_error_names_the_file(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    for path, error in (
+        (tmp_path / "nowhere" / "g.dot", FileNotFoundError),
+        (tmp_path / "file" / "g.dot", NotADirectoryError),
+    ):
+        with pytest.raises(error) as told:
+            drawing().save(path)
+        assert told.value.filename == str(path)
+
+
 @pytest.mark.parametrize("name", ["g.jpg", "g", "g.svgz"])
 def test_other_endings_are_refused(name: str, tmp_path: Path):
     with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.dot"):
@@ -656,6 +705,12 @@ def test_other_endings_are_refused(name: str, tmp_path: Path):
 def test_it_shows_itself_in_a_notebook():
     bundle = drawing()._repr_mimebundle_()
     assert bundle["image/svg+xml"].startswith("<svg")
+
+
+def test_where_graphviz_fails_a_notebook_shows_the_reason():
+    g = drawing()
+    g.source = "digraph { a -> "
+    assert "could not draw" in g._repr_mimebundle_()["text/plain"]
 
 
 def test_prefixed_ids_let_two_drawings_stand_in_one_page():
@@ -749,11 +804,14 @@ def test_bad_arguments_are_explained():
         ({"view": "sideways"}, "forward, backward, both, double"),
         ({"direction": "up"}, "TB, LR"),
         ({"limit": 0}, "at least 1"),
+        ({"depth": -1}, "at least 0"),
     ]:
         with pytest.raises(ValueError, match=message):
             graph(x.exp(), **options)
     with pytest.raises(TypeError, match="params"):
         graph(x.exp(), params=[x])
+    with pytest.raises(TypeError, match="params"):
+        graph(x.exp(), params=3)
     with pytest.raises(ValueError, match=r"mg.viz.graph\(model, x\)"):
         graph(mg.ones(2))
     with pytest.raises(TypeError, match="must return a tensor"):
@@ -828,6 +886,27 @@ def test_the_command_draws_what_failed(script: Path, tmp_path: Path, capsys: pyt
     assert cli.main(["graph", f"{script}:broken", "-o", str(tmp_path / "broken.svg")]) == 1
     assert "here it failed" in (tmp_path / "broken.svg").read_text()
     assert "the computation failed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a = 1\nraise ValueError('of mine')", "random.py, line 2: ValueError: of mine"),
+        ("a = (\n", "random.py: SyntaxError"),
+        ("import nowhere.to_be_found", "random.py, line 1: ModuleNotFoundError"),
+        ("def f():\n    raise KeyError('k')", "the computation failed: KeyError: 'k'"),
+        ("def f():\n    raise KeyboardInterrupt", "minigrad graph: interrupted"),
+    ],
+)
+def test_the_command_tells_what_is_wrong_with_the_script(
+    text: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "random", sys.modules["random"])
+    (tmp_path / "random.py").write_text(text)
+    code = cli.main(["graph", f"{tmp_path / 'random.py'}:f", "-o", str(tmp_path / "g.dot")])
+    error = capsys.readouterr().err
+    assert code == (130 if "interrupted" in message else 1) and message in error, error
+    assert hasattr(sys.modules["random"], "Random")  # the script did not take the place of the module
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +126,7 @@ def load(target: str) -> Any:
 
     Raises:
         ValueError: there is no such file, or nothing of that name in it.
+        RuntimeError: the script failed; the message says in which line.
     """
     file, name = file_and_name(target)
     path = Path(file).resolve()
@@ -135,9 +137,15 @@ def load(target: str) -> Any:
         raise ValueError(f"{target!r}: {file} is no Python file")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))  # so that the script finds its neighbours
-    sys.modules[path.stem] = module
+    known_module = sys.modules.setdefault(path.stem, module)  # a script called random.py does not replace `random`
     try:
         spec.loader.exec_module(module)
+    except Exception as error:
+        if known_module is module:
+            del sys.modules[path.stem]
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+        where = f", line {lines[-1]}" if lines else ""
+        raise RuntimeError(f"{file}{where}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.remove(str(path.parent))
     if not hasattr(module, name):
