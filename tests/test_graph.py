@@ -638,6 +638,8 @@ def test_pdf_without_dot(without_dot: None, tmp_path: Path):
     g.save(tmp_path / "g.pdf")
     content = (tmp_path / "g.pdf").read_bytes()
     assert content.startswith(b"%PDF-") and content.rstrip().endswith(b"%%EOF")
+    dates = re.findall(rb"Date \(D:(\d+)", content)
+    assert set(dates) <= {b"19700101000000"}, "the same program would give other bytes tomorrow"
     streams = []
     for match in re.finditer(rb"stream\r?\n", content):
         try:
