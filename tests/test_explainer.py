@@ -395,6 +395,41 @@ def test_unknown_names_get_a_suggestion(tmp_path):
         explain("group_norm", groups=4)
 
 
+@pytest.mark.parametrize(
+    "name, values, message",
+    [
+        ("batch_norm", np.array([[1j, 2.0], [3.0, 1.0]]), "not an array of numbers"),
+        ("softmax", {"z": [[1.0, 2.0], [3.0, 1.0]], "target": [0, 7]}, "class 7, and there are 0 to 1"),
+        ("softmax", {"z": [[1.0, 2.0], [3.0, 1.0]], "target": [0.5, 1]}, "whole numbers"),
+        ("softmax", {"z": [[1.0, 2.0], [3.0, 1.0]], "target": [-1, 1]}, "whole numbers"),
+        ("batch_renorm", {"x": [[1.0, 2.0], [3.0, 1.0]], "running_std": [1.0, 0.0]}, "must be positive"),
+    ],
+)
+def test_values_that_mean_nothing_are_refused(name, values, message):
+    with pytest.raises(ValueError, match=message):
+        explain(name, values=values)
+
+
+def test_the_verdict_owns_up_to_what_does_not_agree():
+    """Without a switch, too: 0/0, or steps of 1e-6 among numbers of 1e-5."""
+    assert explain("batch_norm").verdict(()) == [
+        "Nothing is broken: staged, closed form, engine and finite differences agree."
+    ]
+    (flat,) = explain("batch_norm", values=[[0.0, 2.0], [0.0, 1.0], [0.0, 5.0]], eps=0).verdict(())
+    assert "0 is divided by 0" in flat and "agree" not in flat
+    tiny = explain("batch_norm", values=[[1e-5, 2.0], [2e-5, 1.0], [-1e-5, 5.0]], eps=0)
+    assert tiny.verdict(())[0].endswith("staged, closed form and engine agree.")
+    assert "Finite differences of ∂L/∂x" in tiny.verdict(())[1]
+    far = {label: wrong for label, *_, wrong in tiny.data["variants"][""]["ways"]["x"]}
+    assert far == {"staged": False, "closed": False, "engine": False, "fused": False, "numeric": True}
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_group_of_one_element_warns_of_nothing():
+    explanation = explain("layer_norm", shape=(2, 1))
+    assert "NaN" in explanation.html() and "NaN" in explanation.text({"unbiased"})
+
+
 # -- the page -----------------------------------------------------------------------------------------------
 
 
@@ -508,6 +543,7 @@ def test_a_terminal_that_knows_ascii_only():
         (["batch_norm", "--break", "mean"], "--break is for --text"),
         (["batch_norm", "--text", "--break", "varience"], "did you mean 'variance'"),
         (["batch_norm", "--text", "-o", "x.html"], "--text prints"),
+        (["batch_norm", "--text", "--break", "nonsense"], "Known: mean, variance, eps"),
     ],
 )
 def test_misuse_is_one_line_and_code_2(arguments, message, capsys):
@@ -515,3 +551,11 @@ def test_misuse_is_one_line_and_code_2(arguments, message, capsys):
         cli.main(["explain", *arguments])
     assert stop.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_page_that_cannot_be_written_is_called_by_its_name(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "nowhere" / "x.html", tmp_path, tmp_path / "file" / "x.html"):
+        assert cli.main(["explain", "linear", "-o", str(path)]) == 1
+        message = capsys.readouterr().err
+        assert str(path) in message and ".tmp" not in message

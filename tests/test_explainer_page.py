@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from minigrad.viz.explainer import explain
-from minigrad.viz.explainer.explanation import Explanation
+from minigrad.viz.explainer.explanation import Explanation, number
 from minigrad.viz.explainer.methods import OPERATIONS
 from tests.browser import Browser, needs_browser
 
@@ -335,3 +335,18 @@ def test_it_fits_a_phone_and_a_desktop(browser: Browser, pages: Any, name: str, 
     browser.scheme(True)
     keep(browser, f"{name}-{width}-dark", whole=True)
     assert browser.complaints == []
+
+
+def test_ties_are_rounded_as_in_the_terminal(browser: Browser, tmp_path: Path):
+    """1/32 ends in a 5 that a browser rounds up, and Python to even; of 12 digits or of 16, too."""
+    v = [1 / 32, 0.12125, 0.12125000000000001, -0.15625 / 2, 2.5e-5, 1.25e7, 0.99999999999999 / 1000, 9999.99995]
+    explanation = explain("linear", values=np.array([v]))
+    browser.open(explanation.save(tmp_path / "ties.html"))
+    shown = browser.run("""[...document.querySelectorAll('[data-tensor="value-x"] td')].map(c => c.textContent)""")
+    assert shown == [number(x) for x in v]
+    assert all(x in explanation.text() for x in shown)
+
+
+def test_classes_are_said_to_be_counted_from_0(browser: Browser, tmp_path: Path):
+    browser.open(explain("softmax_cross_entropy").save(tmp_path / "softmax.html"))
+    assert "(counted from 0)" in browser.run("document.getElementById('panel').textContent")

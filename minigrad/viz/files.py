@@ -17,6 +17,8 @@ def write(path: str | Path, content: bytes) -> None:
         temporary.write_bytes(content)
         os.replace(temporary, path)
     except OSError as error:  # tell of the file that was asked for
+        if error.errno is None:
+            raise
         raise type(error)(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):

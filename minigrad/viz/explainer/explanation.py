@@ -8,6 +8,7 @@ import shutil
 import sys
 import zlib
 from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal, localcontext
 from functools import cached_property
 from math import prod
 from pathlib import Path
@@ -23,6 +24,9 @@ from minigrad.viz.explainer.walk import Gradients, Walk
 
 STEP = 1e-6
 """How far finite differences go to either side."""
+
+DIGITS = 12
+"""Significant digits of the numbers in the page, eight more than it shows."""
 
 MOST = 48
 """The most elements that the input may have: more numbers than these nobody reads."""
@@ -108,6 +112,11 @@ def gap(a: Any, b: Any) -> float:
     return float(np.nan if np.isnan(difference).any() else difference.max(initial=0.0))
 
 
+def differs(gradient: Any, numeric: Any) -> bool:
+    """Is a gradient farther from finite differences than their own error, about 1e-4 of the largest element?"""
+    return not gap(gradient, numeric) <= 1e-4 * max(1.0, float(np.abs(numeric).max(initial=0.0)))
+
+
 class Explanation:
     """An operation on given numbers, explained; see `explain`, which makes one."""
 
@@ -131,7 +140,9 @@ class Explanation:
         if on not in self._done:
             known = [s.key for s in self.switches]
             for key in on - set(known):
-                raise UnknownName(f"{self.operation.name}: there is no switch {key!r}{nearest(key, known)}")
+                raise UnknownName(
+                    f"{self.operation.name}: there is no switch {key!r}{nearest(key, known)} Known: {', '.join(known)}"
+                )
             with np.errstate(all="ignore"):
                 self._done[on] = self._work_out(self.operation.switched(self.setting, on))
         return self._done[on]
@@ -225,8 +236,20 @@ class Explanation:
     def verdict(self, on: Any) -> list[str]:
         """What the switches did, in sentences."""
         now = self.variation(on)
+        finite = all(np.isfinite(w.staged).all() and np.isfinite(w.numeric).all() for w in now.ways.values())
+        if not on and not finite:
+            return [
+                "Nothing is switched off, and yet not all is finite: where 0 is divided by 0 there is no gradient."
+            ]
         if not on:
-            return ["Nothing is broken: staged, closed form, engine and finite differences agree."]
+            off = [name for name, way in now.ways.items() if differs(way.staged, way.numeric)]
+            if not off:
+                return ["Nothing is broken: staged, closed form, engine and finite differences agree."]
+            which = listed([f"∂L/∂{now.walk.values[name].symbol}" for name in off])
+            return [
+                "Nothing is broken: staged, closed form and engine agree.",
+                f"Finite differences of {which} do not: steps of {number(STEP)} do not fit numbers of this size.",
+            ]
         symbols = {name: now.walk.values[name].symbol for name in now.walk.leaves}
         moved, still = [], []
         for name, change in self.changes(on).items():
@@ -244,11 +267,10 @@ class Explanation:
             sentences.append(sentence("; ".join(moved) + "."))
         if still:
             sentences.append(sentence(f"{listed(still)} {'does' if len(still) == 1 else 'do'} not change."))
-        finite = all(np.isfinite(w.staged).all() and np.isfinite(w.numeric).all() for w in now.ways.values())
         wrong = [
             f"∂L/∂{symbols[name]} (by {number(gap(way.staged, way.numeric))})"
             for name, way in now.ways.items()
-            if gap(way.staged, way.numeric) > 1e-4 * max(1.0, float(np.abs(way.numeric).max(initial=0.0)))
+            if differs(way.staged, way.numeric)
         ]
         if not finite:
             sentences.append("Where 0 is divided by 0 there is no gradient at all.")
@@ -260,6 +282,7 @@ class Explanation:
 
     # -- who shares --------------------------------------------------------------------------------------------
 
+    @np.errstate(all="ignore")  # what is NaN is shown as NaN, and needs no warning
     def sharing(self, on: Any = ()) -> dict[str, list[list[int]]]:
         """For each statistic, for each of its elements, the elements of the input that it depends on.
 
@@ -354,15 +377,20 @@ def number(value: float) -> str:
     Example:
         >>> [number(v) for v in (0.0, -1.5, 0.00001234, 123456.7)]
         ['0.0000', '−1.5000', '1.2e−5', '1.2e5']
+        >>> number(1 / 32)
+        '0.0313'
     """
     if not np.isfinite(value):
         return "NaN" if np.isnan(value) else "∞" if value > 0 else "−∞"
     value += 0.0  # no −0
-    size = abs(value)
-    if size and not 1e-3 <= size < 1e4:
-        mantissa, power = f"{value:.1e}".split("e")
-        return f"{mantissa}e{int(power)}".replace("-", "−")
-    return f"{value:.4f}".replace("-", "−")
+    # Rounded like the numbers in the page, and then as a browser does it, which does not round halves to even: page
+    # and terminal print the same.
+    exact = Decimal(float(f"{value:.{DIGITS - 1}e}"))
+    with localcontext(rounding=ROUND_HALF_UP):
+        if exact and not 1e-3 <= abs(exact) < 1e4:
+            mantissa, power = f"{exact:.1e}".split("e")
+            return f"{mantissa}e{int(power)}".replace("-", "−")
+        return f"{exact:.4f}".replace("-", "−")
 
 
 def percent(share: float) -> str:
@@ -467,6 +495,8 @@ def explain(
             )
         filled[key] = array
     given = operation.given(filled, rng) | given
+    if "target" in given and given["target"].max(initial=0) >= wanted[1]:
+        raise ValueError(f"{who}: target holds class {given['target'].max()}, and there are 0 to {wanted[1] - 1}")
     if eps is not None and operation.eps is None:
         raise ValueError(f"{who}: it has no ε")
     if eps is not None and not (np.isfinite(eps) and eps >= 0):
@@ -542,11 +572,20 @@ def read(values: Any, operation: Operation, who: str) -> tuple[dict[str, Any], A
         if key not in known:
             raise UnknownName(f"{who}: values has {key!r}{nearest(key, known)} Known: {', '.join(known)}")
         try:
-            array = np.array(entry, np.int64 if key == "target" else np.float64)
+            array = np.array(entry)
+            if array.dtype.kind not in "biufO":
+                raise TypeError
+            array = array.astype(np.float64)
         except (TypeError, ValueError):
-            raise ValueError(f"{who}: {key} is not an array of numbers") from None
+            raise ValueError(f"{who}: {key} is not an array of numbers, real ones and as many in every row") from None
         if not np.isfinite(array).all():
             raise ValueError(f"{who}: {key} holds NaN or ∞; give finite numbers")
+        if key == "running_std" and not (array > 0).all():
+            raise ValueError(f"{who}: running_std must be positive: it is divided by")
+        if key == "target":
+            if (array != np.floor(array)).any() or (array < 0).any():
+                raise ValueError(f"{who}: target must hold classes, whole numbers from 0")
+            array = array.astype(np.int64)
         if key == "seed":
             seed = array
         elif key in names:

@@ -227,7 +227,7 @@ function drawPanel() {
     put(make("p", {}, leaves.map((s) => `${s.symbol}: ${s.why}`).join(" ")));
     put(make("div", { class: "flow" }, ...leaves.map((s) => value(s))));
     const given = Object.entries(D.given).map(([name, v]) => `${name.replace("_", " ")} = ${JSON.stringify(v)}`);
-    if (given.length) put(make("p", { class: "note" }, "Given as constants: " + given.join(", ") + (name === "target" ? " (counted from 0)" : "")));
+    if (given.length) put(make("p", { class: "note" }, "Given as constants: " + given.join(", ") + ("target" in D.given ? " (counted from 0)" : "")));
     if (groups()) put(make("p", { class: "note" }, "The coloured line under a cell tells its group: equal colours share a statistic. Point at a cell to light up its group."));
     put(make("p", {}, "Press → to run forward, one node at a time, and then backward."));
   } else if (step.kind === "forward") {
@@ -410,11 +410,9 @@ function drawWays() {
   $("ways").replaceChildren(...Object.entries(v.ways).map(([name, ways]) => {
     const s = byName(name);
     return make("div", { class: "term" }, make("h3", { class: "math" }, gradient(s.symbol)),
-      make("div", { class: "flow top" }, ...ways.map(([label, index, far]) => {
+      make("div", { class: "flow top" }, ...ways.map(([label, index, far, wrong]) => {
         const box = tensor(index, WAYS[label], s.axes, { id: `way-${name}-${label}` });
         if (label !== "staged") {
-          const limit = label === "numeric" ? 1e-4 : 1e-9;
-          const wrong = !(Number(far.replaceAll("−", "-")) < limit);
           box.append(make("p", { class: "gap" + (wrong ? " far" : "") }, "off by ", make("b", {}, far)));
         }
         return box;

@@ -13,14 +13,11 @@ import numpy as np
 
 import minigrad
 from minigrad.viz.explainer.drawing import svg
-from minigrad.viz.explainer.explanation import explain, gap, number, percent
+from minigrad.viz.explainer.explanation import DIGITS, differs, explain, gap, number, percent
 
 if TYPE_CHECKING:
     from minigrad.viz.explainer.explanation import Explanation
     from minigrad.viz.explainer.walk import Walk
-
-DIGITS = 12
-"""Significant digits of the numbers in the page, eight more than it shows."""
 
 BLOCK = (3, 4, 3)
 """Samples, channels and places of the block on which sharing is shown."""
@@ -91,7 +88,7 @@ def data(explanation: "Explanation") -> dict[str, Any]:
             ],
             "ways": {
                 name: [
-                    [label, put(array), number(gap(array, way.staged))]
+                    [label, put(array), number(gap(array, way.staged)), _off(label, array, way.staged)]
                     for label, array in (
                         ("staged", way.staged),
                         ("closed", way.closed),
@@ -133,6 +130,13 @@ def data(explanation: "Explanation") -> dict[str, Any]:
         "graphs": graphs.items,
         "variants": variants,
     }
+
+
+def _off(way: str, array: Any, staged: Any) -> bool:
+    """Is a gradient so far from the staged one that it is another?"""
+    if way == "numeric":
+        return differs(staged, array)
+    return not gap(array, staged) <= 1e-9 * max(1.0, float(np.abs(staged).max(initial=0.0)))
 
 
 def steps(walk: "Walk") -> list[dict[str, Any]]:
