@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import copy
 import numpy as np
 import pytest
 
@@ -385,3 +386,27 @@ def test_the_numbers_are_saved(tmp_path):
     pytest.importorskip("matplotlib")
     watch.save(tmp_path / "watch.png")
     assert (tmp_path / "watch.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_copy_of_the_model_is_not_watched():
+    """Its hooks are copied with it: what an average of weights computes would be taken for the model's."""
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    watch = mg.viz.monitor(model)
+    model(mg.ones(2, 3)).sum().backward()
+    before = watch.statistics("activations", "0")["rms"].tolist()
+    twin = copy.deepcopy(model)
+    (twin.eval()(100 * mg.ones(5, 3))).sum().backward()
+    (twin.train()(100 * mg.ones(5, 3))).sum().backward()
+    assert watch.step_count == 1 and watch.statistics("activations", "0")["rms"].tolist() == before
+    assert len(watch.statistics("gradients", "0")["step"]) == 1
+
+
+def test_layers_that_are_not_there_are_named():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+    with mg.viz.monitor(model) as watch:
+        model(mg.ones(2, 3)).sum().backward()
+    with pytest.raises(ValueError, match="of the classes Linear, ReLU"):
+        watch.plot(layers=[nn.Conv2d])
+    with pytest.raises(ValueError, match="at least one monitor"):
+        mg.viz.histograms({})
+    assert watch.histograms("parameter_gradients", "0.weight").axes

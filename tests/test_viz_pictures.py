@@ -471,30 +471,71 @@ def tiles(figure: Any) -> list[Any]:
     return [np.asarray(axes.images[0].get_array()) for axes in figure.axes if axes.images and axes.get_visible()]
 
 
+def cut(figure: Any, height: int, width: int) -> list[Any]:
+    """The filters in a picture, row by row."""
+    sheet = np.ma.filled(figure.axes[0].images[0].get_array(), np.nan)
+    rows, columns = sheet.shape[0] // height, sheet.shape[1] // width
+    found = sheet.reshape(rows, height, columns, width, *sheet.shape[2:]).swapaxes(1, 2)
+    return [tile for row in found for tile in row if not np.isnan(tile).any()]
+
+
 def test_filters_are_drawn_as_they_are():
     mg.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 2), nn.Conv1d(2, 3, 5))
-    drawn = tiles(mg.viz.filters(model))
+    drawn = cut(mg.viz.filters(model), 3, 3)
     assert len(drawn) == 5 and all(np.allclose(t, model[0].weight.data[i, 0]) for i, t in enumerate(drawn))
-    drawn = tiles(mg.viz.filters(model, "2"))
+    drawn = cut(mg.viz.filters(model, "2"), 2, 2)
     assert len(drawn) == 20 and np.allclose(drawn[7], model[2].weight.data[1, 2])
-    drawn = tiles(mg.viz.filters(model, "3"))
+    drawn = cut(mg.viz.filters(model, "3"), 1, 5)
     assert len(drawn) == 6 and np.allclose(drawn[3], model[3].weight.data[1, 1][None])
     image = mg.viz.filters(model).axes[0].images[0]
     scale = np.abs(model[0].weight.data).max()
     np.testing.assert_allclose(image.get_clim(), (-scale, scale))
-    assert len(tiles(mg.viz.filters(model, "2", limit=3))) == 9
+    assert len(cut(mg.viz.filters(model, "2", limit=3), 2, 2)) == 9
+    with pytest.raises(ValueError, match="limit=0 must be"):
+        mg.viz.filters(model, limit=0)
+
+
+def test_filters_of_a_wide_layer_are_one_image():
+    """64 × 64 filters as 4096 axes took minutes."""
+    figure = mg.viz.filters(nn.Conv2d(64, 64, 1))
+    assert len(figure.axes) == 2 and len(cut(figure, 1, 1)) == 4096
+
+
+def test_filters_of_a_grouped_transposed_layer_stay_in_their_groups():
+    conv = nn.ConvTranspose2d(4, 6, 3, groups=2)  # its weight is (4, 3, 3, 3): each output looks at two inputs
+    figure = mg.viz.filters(conv)
+    assert "6 filters over 2 channels" in figure.get_suptitle()
+    np.testing.assert_allclose(cut(figure, 3, 3)[2 * 4 + 1], conv.weight.data[3, 1], rtol=1e-6)
+
+
+def test_classes_that_the_model_does_not_know_are_refused():
+    x = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]])
+    model = nn.Linear(2, 2)
+    for y, message in (([-1, 1, 1], "numbered from 0"), ([0, 1, 5], "class 5, and the model tells 2")):
+        with pytest.raises(ValueError, match=message):
+            mg.viz.decision_boundary(model, x, np.array(y), points=4)
+    with pytest.raises(ValueError, match="NaN"):
+        mg.viz.decision_boundary(model, x * np.nan, np.array([0, 1, 1]), points=4)
+    assert mg.viz.decision_boundary(model, x, np.array([False, True, True]), points=4).axes
+
+
+def test_a_plane_of_negative_losses_is_refused():
+    model = nn.Linear(2, 2)
+    land = mg.viz.landscape(model, lambda m: -(m(mg.ones(3, 2)) ** 2).mean(), points=3)
+    with pytest.raises(ValueError, match="logarithmic"):
+        land.plot()
 
 
 def test_filters_of_colour_pictures_have_colours_and_transposed_ones_are_turned():
     mg.manual_seed(0)
     conv = nn.Conv2d(3, 2, 4)
-    drawn = tiles(mg.viz.filters(conv))
+    drawn = cut(mg.viz.filters(conv), 4, 4)
     w = conv.weight.data
     assert len(drawn) == 2
     np.testing.assert_allclose(drawn[1], 0.5 + w[1].transpose(1, 2, 0) / (2 * np.abs(w).max()), rtol=1e-5)
     turned = nn.ConvTranspose2d(2, 5, 3)  # its weight is (in, out, ...)
-    np.testing.assert_allclose(tiles(mg.viz.filters(turned))[1], turned.weight.data[1, 0], rtol=1e-6)
+    np.testing.assert_allclose(cut(mg.viz.filters(turned), 3, 3)[1], turned.weight.data[1, 0], rtol=1e-6)
 
 
 def test_feature_maps_are_the_layers_outputs():

@@ -99,6 +99,11 @@ class BoundaryMovie:
                 f"{who}: y must hold one class number per sample, shape ({len(self.x)},), and is "
                 f"{self.y.dtype}{list(self.y.shape)}"
             )
+        if not np.isfinite(self.x).all():
+            raise ValueError(f"{who}: x holds NaN or infinity")
+        self.y = self.y.astype(np.int64)  # truth values are classes 0 and 1
+        if self.y.min() < 0:
+            raise ValueError(f"{who}: y holds {self.y.min()}; classes are numbered from 0")
         if points < 2:
             raise ValueError(f"{who}: points={points} must be at least 2")
         self.theme = theme
@@ -117,7 +122,15 @@ class BoundaryMovie:
         n = len(self.x_axis)
         frame = {name: _probabilities(model, plane).reshape(n, n, -1) for name, model in self.models.items()}
         self.frames.append(frame)
-        right = {name: _probabilities(model, self.x).argmax(-1) == self.y for name, model in self.models.items()}
+        right = {}
+        for name, model in self.models.items():
+            probabilities = _probabilities(model, self.x)
+            if self.y.max() >= probabilities.shape[1]:
+                raise ValueError(
+                    f"decision boundary: y holds class {self.y.max()}, and the model tells {probabilities.shape[1]} "
+                    "classes apart, from 0 on"
+                )
+            right[name] = probabilities.argmax(-1) == self.y
         self.accuracies.append({name: float(r.mean()) for name, r in right.items()})
         self.titles.append(title)
 

@@ -55,6 +55,8 @@ def filters(model: Module, layer: str | None = None, *, limit: int = 64, theme: 
         >>> first, second = mg.viz.filters(model), mg.viz.filters(model, "2")
     """
     style.check_theme(theme)
+    if limit < 1:
+        raise ValueError(f"filters: limit={limit} must be at least 1")
     name, conv = next(iter(_convolutions(model, layer, "filters").items()))
     if not isinstance(conv, _DRAWN):
         raise ValueError(
@@ -63,7 +65,9 @@ def filters(model: Module, layer: str | None = None, *, limit: int = 64, theme: 
         )
     weight = np.asarray(raw(conv.weight), np.float64)
     if isinstance(conv, ConvTranspose1d | ConvTranspose2d):
-        weight = weight.swapaxes(0, 1)  # (out, in, ...), as the others have
+        # Group by group from (in, out, ...) to (out, in, ...), as the others have.
+        apart = weight.reshape(conv.groups, -1, *weight.shape[1:]).swapaxes(1, 2)
+        weight = apart.reshape(-1, *apart.shape[2:])
     if weight.ndim == 3:
         weight = weight[:, :, None]  # one pixel high
     out, channels, height, width = weight.shape
@@ -82,15 +86,36 @@ def filters(model: Module, layer: str | None = None, *, limit: int = 64, theme: 
         f"{name} {type(conv).__name__}: {out} filters over {channels} channel{'s' * (channels > 1)}, {height}×{width}"
     )
     figure = style.picture(max(shape[0] + 1.0, 4.5), shape[1] + 0.7, theme)
-    every = figure.subplots(rows, columns, squeeze=False)
-    drawn = _tiles(list(every.flat), tiles, scale, theme)
+    axes = figure.subplots()
+    drawn = _mosaic(axes, tiles, rows, columns, scale, theme)
     figure.suptitle(title.strip(), color=style.INK[theme], fontsize=11)
     if channels not in (1, 3):
         figure.supxlabel("input channel →", color=style.INK[theme], fontsize=9)
         figure.supylabel("← output channel", color=style.INK[theme], fontsize=9)
     if channels != 3:
-        _bar(figure, drawn, every, theme)
+        _bar(figure, drawn, axes, theme)
     return figure
+
+
+def _mosaic(axes: Any, tiles: list[Any], rows: int, columns: int, scale: float, theme: str) -> Any:
+    """Small pictures side by side as one image: thousands of axes would take minutes."""
+    height, width = tiles[0].shape[:2]
+    sheet = np.full((rows, height, columns, width, *tiles[0].shape[2:]), np.nan)
+    if sheet.ndim == 5:
+        from matplotlib.colors import to_rgb
+
+        sheet[:] = to_rgb(style.PAPER[theme])
+    for i, tile in enumerate(tiles):
+        sheet[i // columns, :, i % columns] = tile
+    drawn = axes.imshow(
+        sheet.reshape(rows * height, columns * width, *sheet.shape[4:]), vmin=-scale, vmax=scale,
+        cmap=style.diverging(theme), interpolation="nearest", aspect="auto",
+    )  # fmt: skip
+    right, bottom = columns * width - 0.5, rows * height - 0.5
+    axes.vlines(np.arange(columns + 1) * width - 0.5, -0.5, bottom, colors=style.SOFT[theme], linewidth=0.8)
+    axes.hlines(np.arange(rows + 1) * height - 0.5, -0.5, right, colors=style.SOFT[theme], linewidth=0.8)
+    axes.set_axis_off()
+    return drawn
 
 
 def _tiles(every: list[Any], tiles: list[Any], scale: float, theme: str, signed: bool = True) -> Any:

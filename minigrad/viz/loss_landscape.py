@@ -344,6 +344,11 @@ def _levels(panels: dict[str, Landscape], limit: float | None) -> tuple[Any, dic
     if not finite.size:
         raise ValueError("landscapes: no loss is finite; measure with a smaller span")
     low, high = max(finite.min(), 1e-8), finite.max() if limit is None else limit
+    if finite.min() < 0 or high < 0:
+        raise ValueError(
+            f"landscapes: the scale of a plane is logarithmic, and losses go from {finite.min():.3g} to {high:.3g}; add "
+            "a constant to the loss that makes it positive, or measure along one direction"
+        )
     low, high = min(low, 0.999 * high), max(high, 1e-7)
     shown = {
         name: np.clip(np.nan_to_num(land.losses, nan=high, posinf=high), low, high) for name, land in panels.items()

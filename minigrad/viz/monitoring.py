@@ -178,9 +178,9 @@ class Monitor:
         self._step: int | None = None  # the step that is looked at; None between them
         self._summaries: dict[str, dict[str, dict[int, Summary]]] = {kind: {} for kind in KINDS}
         self._histograms: dict[str, dict[str, dict[int, Histogram]]] = {kind: {} for kind in KINDS}
-        self._handles = [model.register_forward_pre_hook(lambda module, args: self._called(), prepend=True)]
+        self._handles = [model.register_forward_pre_hook(lambda module, args: self._called(module), prepend=True)]
         for name, module in chosen.items():
-            self._handles.append(module.register_forward_hook(self._output_hook(name)))
+            self._handles.append(module.register_forward_hook(self._output_hook(name, module)))
         mine = set(chosen.values())
         parts = [part for module in mine for part in module.modules()]
         wanted = {p for part in parts for p in part.parameters(recurse=False) if p.requires_grad}
@@ -198,8 +198,8 @@ class Monitor:
         self._by_hand = True
         self._begin()
 
-    def _called(self) -> None:
-        if not self._by_hand and self._looks():
+    def _called(self, module: Module) -> None:
+        if module is self._model and not self._by_hand and self._looks():
             self._begin()
 
     def _looks(self) -> bool:
@@ -209,8 +209,10 @@ class Monitor:
         self._step = self.step_count if self.step_count % self._every == 0 else None
         self.step_count += 1
 
-    def _output_hook(self, name: str) -> Any:
+    def _output_hook(self, name: str, watched: Module) -> Any:
         def hook(module: Module, args: Any, output: Any) -> None:
+            if module is not watched:
+                return  # a deep copy of the model has a copy of the hooks, and is not the one that is watched
             if self.step_count == 0 and self._looks():
                 self._begin()  # a part is called before the model was
             if self._step is None or not self._looks():
@@ -391,7 +393,11 @@ class Monitor:
         if unknown:
             raise ValueError(f"monitor: {unknown[0]!r} is not watched; these layers are: {', '.join(self.layers)}")
         types = {t.__name__ for t in wanted if isinstance(t, type)}
-        return [name for name in self.layers if name in wanted or self.kinds[name] in types]
+        found = [name for name in self.layers if name in wanted or self.kinds[name] in types]
+        if not found:
+            kinds = ", ".join(dict.fromkeys(self.kinds.values()))
+            raise ValueError(f"monitor: none of these layers is watched; there are layers of the classes {kinds}")
+        return found
 
 
 def histograms(
@@ -429,10 +435,12 @@ def histograms(
     style.check_theme(theme)
     if kind not in KINDS:
         raise ValueError(f"histograms: there is no kind {kind!r}{nearest(kind, KINDS)} Known: {', '.join(KINDS)}")
+    if not monitors:
+        raise ValueError("histograms: give at least one monitor, such as {'batch': monitor(model)}")
     rows: list[tuple[str, Monitor, list[str]]] = []
     for name, watch in monitors.items():
         if kind == "parameter_gradients":
-            wanted = watch.matrices if layers is None else list(layers)
+            wanted = watch.matrices if layers is None else [layers] if isinstance(layers, str) else list(layers)
         else:
             wanted = watch._chosen(layers)
         found = [layer for layer in wanted if watch._histograms[kind].get(layer)]
