@@ -14,6 +14,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import cli, nn
+from minigrad.autograd.function import Function
 from minigrad.nn import functional as F
 from minigrad.viz import render
 from minigrad.viz.graphs import Graph, graph
@@ -583,6 +584,22 @@ def test_the_culprit_is_the_function_and_not_its_decorator():
     culprit = g.nodes[-1]
     assert culprit.label == "cat" and culprit.role == "error"
     assert [g.program[id].label for id, _ in filter(None, culprit.inputs)] == ["x", "Reshape"]
+
+
+def test_a_wrong_backward_rule_does_not_hide_the_forward_pass():
+    class Twice(Function):
+        def forward(self, x: Any) -> Any:
+            return 2 * x
+
+        def backward(self, g: Any) -> Any:
+            raise RuntimeError("I have no rule")
+
+    x = mg.tensor([1.0], requires_grad=True)
+    for g in (graph(lambda: Twice()(x).sum()), graph(Twice()(x).sum())):
+        assert [node.op for node in g.nodes] == ["", "Twice", "Sum"]
+        assert "The backward pass failed: RuntimeError: I have no rule" in g.source
+    with pytest.raises(RuntimeError, match="no rule"):
+        graph(lambda: Twice()(x).sum(), view="both")
 
 
 def test_a_fault_of_the_program_itself_is_shown_too():

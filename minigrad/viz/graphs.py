@@ -145,7 +145,13 @@ def graph(
             program = recorded.from_outputs(_tensors(computation, inputs), params)
         try:
             if program.error is None and _gradients_wanted(program, view, values, gradient):
-                gradients.differentiate(program, gradient)
+                try:
+                    gradients.differentiate(program, gradient)
+                except Exception as error:
+                    if view != "forward" or gradient is not None:
+                        raise
+                    # Nobody asked for gradients: a rule that is wrong must not hide the forward pass.
+                    program.note = f"The backward pass failed: {type(error).__name__}: {error}"
             nodes = views.nodes(program, view, gradient)
             if expand:
                 nodes = views.expand(nodes)
