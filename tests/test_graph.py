@@ -523,6 +523,14 @@ def test_expand_puts_the_composed_form_beside_the_fused_op():
     np.testing.assert_allclose(small[-1].value, next(n for n in g.nodes if n.id == "n7").value, atol=1e-5)
 
 
+def test_expanded_blocks_are_folded_too():
+    model = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)) for _ in range(12)])
+    g = graph(model, mg.randn(2, 4), expand=True)
+    inside = boxes(g)["0 … 11: Sequential × 12"]
+    assert {g.program[id].op for id in inside if id in g.program._by_id} >= {"LayerNorm"} and len(inside) > 10
+    assert "composed form" in boxes(g) and "differs by at most" in g.source
+
+
 @pytest.mark.parametrize("view", ["forward", "both", "double"])
 def test_expand_of_a_recorded_graph(view: str):
     model, x, y = mlp()

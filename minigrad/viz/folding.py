@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.viz.program import Node, Scope
+from minigrad.viz.program import DIFFERENCE, Node, Scope
 
 PERIODS = 64
 """The longest sequence of units whose repetition is found."""
@@ -229,7 +229,8 @@ def _repeat(boxes: list[Box], much: bool, folds: _Folds) -> list[Box]:
             if isinstance(unit, Node):
                 shapes = tuple((value.shape, value.dtype) for value in unit.outputs)
                 role = "op" if unit.role == "output" else unit.role
-                key: Any = (unit.op, role, shapes, len(unit.inputs), tuple(unit.details.items()))
+                options = tuple(item for item in unit.details.items() if item[0] != DIFFERENCE)
+                key: Any = (unit.op, role, shapes, len(unit.inputs), options)
                 kind_of[unit] = kinds.setdefault(key, len(kinds))
         contents = tuple(kind_of[unit] for unit in units)
         key = (

@@ -21,6 +21,9 @@ from minigrad.nn.parameter import Parameter
 
 FREED = "A backward pass has freed what the ops retained; draw before it, or use retain_graph=True."
 
+DIFFERENCE = "differs by at most"
+"""Among a node's details: how far a composed form is from the fused op. It is a result, and no option."""
+
 
 @dataclass(slots=True, eq=False)
 class Value:

@@ -8,7 +8,7 @@ import numpy as np
 from minigrad.autograd.fused import FusedBackward
 from minigrad.autograd.tensor import Tensor
 from minigrad.viz import gradients, watching
-from minigrad.viz.program import Node, Program, Scope, Value, place_leaves
+from minigrad.viz.program import DIFFERENCE, Node, Program, Scope, Value, place_leaves
 
 FORWARD, BACKWARD = Scope("forward pass", module=False), Scope("backward pass", module=False)
 
@@ -124,7 +124,7 @@ def expand(nodes: list[Node]) -> list[Node]:
             if n.role == "output":
                 copy.role = "op"
                 if node.value is not None and n.value is not None:
-                    copy.details = {**n.details, "differs by at most": f"{_difference(node.value, n.value):.1e}"}
+                    copy.details = {**n.details, DIFFERENCE: f"{_difference(node.value, n.value):.1e}"}
             result.append(copy)
     return result
 
