@@ -1,8 +1,8 @@
 """The monitor sees every number that passes a layer, counts it rightly, and leaves the training alone."""
 
+import copy
 from typing import Any
 
-import copy
 import numpy as np
 import pytest
 
@@ -399,6 +399,10 @@ def test_a_copy_of_the_model_is_not_watched():
     (twin.train()(100 * mg.ones(5, 3))).sum().backward()
     assert watch.step_count == 1 and watch.statistics("activations", "0")["rms"].tolist() == before
     assert len(watch.statistics("gradients", "0")["step"]) == 1
+    gradient = model[0].weight.grad
+    assert gradient is not None
+    (norm,) = watch.statistics("parameter_gradients", "0.weight")["norm"]
+    np.testing.assert_allclose(norm, np.linalg.norm(gradient.data), rtol=1e-6)
 
 
 def test_layers_that_are_not_there_are_named():

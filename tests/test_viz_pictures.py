@@ -509,6 +509,18 @@ def test_filters_of_a_grouped_transposed_layer_stay_in_their_groups():
     np.testing.assert_allclose(cut(figure, 3, 3)[2 * 4 + 1], conv.weight.data[3, 1], rtol=1e-6)
 
 
+def test_a_layer_of_feature_maps_may_be_named_alone():
+    """Of "11", the letters were taken for names: layer "1" was drawn, twice."""
+    model, x = nn.Sequential(*[nn.Conv2d(1, 1, 1) for _ in range(12)]), mg.randn(1, 1, 4, 4)
+    drawn = tiles(mg.viz.feature_maps(model, x, layers="11"))
+    assert len(drawn) == 2
+    np.testing.assert_allclose(drawn[1], model(x).data[0, 0], rtol=1e-5)
+    with pytest.raises(ValueError, match="limit=0 must be"):
+        mg.viz.feature_maps(model, x, limit=0)
+    with pytest.raises(TypeError, match="must be a Module"):
+        mg.viz.feature_maps(nn.Linear, x)
+
+
 def test_classes_that_the_model_does_not_know_are_refused():
     x = np.array([[0.0, 1.0], [1.0, 0.0], [2.0, 1.0]])
     model = nn.Linear(2, 2)

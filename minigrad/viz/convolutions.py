@@ -111,9 +111,11 @@ def _mosaic(axes: Any, tiles: list[Any], rows: int, columns: int, scale: float, 
         sheet.reshape(rows * height, columns * width, *sheet.shape[4:]), vmin=-scale, vmax=scale,
         cmap=style.diverging(theme), interpolation="nearest", aspect="auto",
     )  # fmt: skip
+    # Stripes of paper keep the tiles apart, an eighth of a tile wide and at most 5 points.
+    gap = min(5.0, 9 * axes.figure.get_figwidth() / columns)
     right, bottom = columns * width - 0.5, rows * height - 0.5
-    axes.vlines(np.arange(columns + 1) * width - 0.5, -0.5, bottom, colors=style.SOFT[theme], linewidth=0.8)
-    axes.hlines(np.arange(rows + 1) * height - 0.5, -0.5, right, colors=style.SOFT[theme], linewidth=0.8)
+    axes.vlines(np.arange(1, columns) * width - 0.5, -0.5, bottom, colors=style.PAPER[theme], linewidth=gap)
+    axes.hlines(np.arange(1, rows) * height - 0.5, -0.5, right, colors=style.PAPER[theme], linewidth=gap)
     axes.set_axis_off()
     return drawn
 
@@ -152,7 +154,7 @@ def feature_maps(
     Args:
         model: the network.
         x: pictures, (N, C, H, W).
-        layers: names of the layers to draw, as in `named_modules()`. Default: all convolutions.
+        layers: name or names of the layers to draw, as in `named_modules()`. Default: all convolutions.
         sample: which of the pictures.
         limit: at most so many channels of each layer.
         theme: "light" or "dark".
@@ -168,6 +170,11 @@ def feature_maps(
     """
     style.check_theme(theme)
     op = "feature_maps"
+    if not isinstance(model, Module):
+        raise TypeError(f"{op}: model must be a Module, not a {type(model).__name__}")
+    if limit < 1:
+        raise ValueError(f"{op}: limit={limit} must be at least 1")
+    layers = [layers] if isinstance(layers, str) else layers
     known = dict(model.named_modules())
     names = list(_convolutions(model, None, op)) if layers is None else list(layers)
     unknown = [name for name in names if name not in known]

@@ -346,8 +346,8 @@ def _levels(panels: dict[str, Landscape], limit: float | None) -> tuple[Any, dic
     low, high = max(finite.min(), 1e-8), finite.max() if limit is None else limit
     if finite.min() < 0 or high < 0:
         raise ValueError(
-            f"landscapes: the scale of a plane is logarithmic, and losses go from {finite.min():.3g} to {high:.3g}; add "
-            "a constant to the loss that makes it positive, or measure along one direction"
+            f"landscapes: the scale of a plane is logarithmic, and losses go from {finite.min():.3g} to {high:.3g}; "
+            "add a constant to the loss that makes it positive, or measure along one direction"
         )
     low, high = min(low, 0.999 * high), max(high, 1e-7)
     shown = {

@@ -188,7 +188,8 @@ class Monitor:
         self.matrices = [name for name, p in model.named_parameters() if p in wanted and p.ndim >= 2]
         for name, parameter in model.named_parameters():
             if parameter in wanted:
-                self._handles.append(parameter.register_hook(self._gradient_hook("parameter_gradients", name)))
+                hook = _OfThisOnly(self._gradient_hook("parameter_gradients", name))
+                self._handles.append(parameter.register_hook(hook))
         self._open = True
 
     # -- collecting --------------------------------------------------------------------------------------
@@ -495,6 +496,20 @@ def _through_training(axes: Any, mine: dict[int, Histogram], title: str, theme: 
     axes.xaxis.get_major_locator().set_params(integer=True, nbins=4)
     axes.set_xlim(columns[0], columns[-1])
     axes.set_ylim(low, high if high > low else low + 1)
+
+
+class _OfThisOnly:
+    """A hook of a tensor that is not copied with it: on a deep copy of the model, the copy does nothing."""
+
+    def __init__(self, hook: Any = None):
+        self.hook = hook
+
+    def __call__(self, gradient: Any) -> None:
+        if self.hook is not None:
+            self.hook(gradient)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "_OfThisOnly":
+        return _OfThisOnly()
 
 
 def _choose(model: Module, layers: Iterable[Any] | None) -> dict[str, Module]:
