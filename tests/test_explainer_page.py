@@ -350,3 +350,17 @@ def test_ties_are_rounded_as_in_the_terminal(browser: Browser, tmp_path: Path):
 def test_classes_are_said_to_be_counted_from_0(browser: Browser, tmp_path: Path):
     browser.open(explain("softmax_cross_entropy").save(tmp_path / "softmax.html"))
     assert "(counted from 0)" in browser.run("document.getElementById('panel').textContent")
+
+
+def test_a_wide_tensor_is_scrolled_by_keys(browser: Browser, tmp_path: Path):
+    """The arrow keys stepped on, and a keyboard could not show the last columns."""
+    path = explain("linear", shape=(1, 40)).save(tmp_path / "wide.html")
+    browser.open(path, 390, 844, phone=True)
+    box = "document.querySelector('[data-tensor=\"value-x\"]')"
+    assert browser.run(f"{box}.tabIndex") == 0
+    browser.run(f"{box}.focus()")
+    browser.press("ArrowRight")
+    assert browser.run("state.step") == 0
+    browser.run(f"{box}.blur()")
+    browser.press("ArrowRight")
+    assert browser.run("state.step") == 1

@@ -302,6 +302,14 @@ function walk() {
   drawGraph();
   drawPanel();
   drawStepper();
+  reach();
+}
+
+/* What is wider than its frame can be reached by Tab, and scrolled by the arrow keys. */
+const wide = (element) => element.scrollWidth > element.clientWidth;
+
+function reach() {
+  for (const box of document.querySelectorAll(".tensor")) if (wide(box)) box.tabIndex = 0;
 }
 
 function go(step) {
@@ -461,6 +469,7 @@ function render() {
   drawCollapse();
   drawWays();
   drawBreak();
+  reach();
 }
 
 $("title").textContent = D.title + ", step by step";
@@ -480,7 +489,8 @@ document.addEventListener("keydown", (event) => {
   if (event.altKey || event.ctrlKey || event.metaKey) return;
   const inSlider = event.target === $("slider"); // which knows the keys itself
   const keys = { ArrowLeft: state.step - 1, ArrowRight: state.step + 1, Home: 0, End: Infinity };
-  if (event.key in keys && !inSlider && !(event.target === $("graph") && event.key.startsWith("Arrow") && $("graph").scrollWidth > $("graph").clientWidth)) {
+  const scrolls = event.target.matches("#graph, .tensor") && wide(event.target) && event.key.startsWith("Arrow");
+  if (event.key in keys && !inSlider && !scrolls) {
     event.preventDefault();
     go(keys[event.key]);
   }
