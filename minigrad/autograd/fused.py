@@ -117,3 +117,24 @@ def fused_backward(
     op = FusedBackward(composed, kernel, label)
     gradients = op(grad_output, *inputs)
     return _spread(gradients, op.present, len(inputs))
+
+
+class Fused(Function):
+    """A fused op with one output: `forward` and `gradients` run kernels, and `composed` says what they compute.
+
+    `forward` saves its inputs, in their order. `gradients` takes the gradient of the output and the inputs, all
+    arrays, and returns one gradient for each input, None for those that are not wanted.
+    """
+
+    def backward(self, g: Any) -> Any:
+        if not modes.create_graph:  # as in `fused_backward`, without its arguments: norms come here once a layer
+            return self.gradients(g, *self.saved)
+        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
+
+    def gradients(self, *arrays: Any, **_: Any) -> Any:
+        """The backward kernel: (g, *inputs) → gradients of the inputs."""
+        raise NotImplementedError(f"{self.name} has no gradients")
+
+    def composed(self, *inputs: Any, **_: Any) -> Any:
+        """The same op by small ops."""
+        raise NotImplementedError(f"{self.name} has no composed form")

@@ -84,7 +84,12 @@ class ChannelNorm(Norm):
 
     def count_batch(self, input: Tensor, by: int = 1) -> None:
         """One batch more, unless it is empty."""
-        if self.num_batches_tracked is not None and 0 not in input.shape:
+        if 0 not in input.shape:
+            self.count(by)
+
+    def count(self, by: int = 1) -> None:
+        """So many batches more."""
+        if self.num_batches_tracked is not None:
             count = self.num_batches_tracked._write(type(self).__name__)
             count[()] = count.item() + by  # (ten times faster than += on an array without axes)
 

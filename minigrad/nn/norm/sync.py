@@ -89,8 +89,8 @@ class SyncBatchNorm(_BatchNorm):
             group,
             lambda: self.check_input(input, 1),
         )
-        if moves and n and self.num_batches_tracked is not None:  # (n: empty here, perhaps, and not elsewhere)
-            self.num_batches_tracked._write("SyncBatchNorm")[...] += 1
+        if moves and n:  # (of all processes: empty here, perhaps, and not elsewhere)
+            self.count()
         return y
 
     def population_statistics(self) -> Any:

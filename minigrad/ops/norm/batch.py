@@ -11,7 +11,7 @@ from minigrad.ops.norm.common import (
     ChannelNorm,
     affine,
     as_stats,
-    check_float,
+    check_channels,
     check_parameters,
     moments,
     standardize,
@@ -33,14 +33,6 @@ def per_channel(x: Any) -> tuple[int, ...]:
 def elements(x: Any) -> int:
     """How many elements of x belong to one channel."""
     return x.shape[0] * prod(x.shape[2:])
-
-
-def check_channels(op: str, input: Any) -> Any:
-    """The input's array, which must be of floating-point numbers and have channels."""
-    x = check_float(op, input)
-    if x.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
-    return x
 
 
 class BatchNorm(ChannelNorm):

@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import Function, Tensor
-from minigrad.autograd.fused import fused_backward
-from minigrad.autograd.modes import modes
+from minigrad.autograd import Tensor
+from minigrad.autograd.fused import Fused
 from minigrad.autograd.tensor import raw
 from minigrad.kernels import norm as kernels
 from minigrad.ops.reduction import mean
@@ -59,7 +58,7 @@ RUN = 32
 """To begin a run of neighbouring elements costs as much as going on for so many more."""
 
 
-class FusedNorm(Function):
+class FusedNorm(Fused):
     """What both layouts share: (x, γ, β) → y, and a backward kernel whose own derivative is the composed form's.
 
     Attributes:
@@ -80,11 +79,6 @@ class FusedNorm(Function):
             self.normalize(x, self.parameter(gamma, 1, x.dtype), self.parameter(beta, 0, x.dtype), y)
         return y
 
-    def backward(self, g: Any) -> Any:
-        if not modes.create_graph:
-            return self.gradients(g, *self.saved)
-        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
-
     def gradients(self, g: Any, x: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
         dx = np.empty_like(x)
@@ -100,8 +94,7 @@ class FusedNorm(Function):
         )
 
     def parameter(self, values: Any, default: int, dtype: Any) -> Any:
-        """γ or β as a contiguous vector; 1 or 0 where there is none."""
-        return constant(default, self.parameters, dtype) if values is None else values.ravel()
+        return vector(values, default, self.parameters, dtype)
 
     # -- what a layout adds --
 
@@ -113,16 +106,15 @@ class FusedNorm(Function):
         """Write the three gradients."""
         raise NotImplementedError
 
-    # -- what a method adds --
-
-    def composed(self, x: Any, gamma: Any, beta: Any) -> Any:
-        """The same normalization by small ops."""
-        raise NotImplementedError
-
 
 def like(array: Any, other: Any) -> Any:
     """`array` in the shape of `other`."""
     return array if array.shape == other.shape else array.reshape(other.shape)
+
+
+def vector(values: Any, default: int, n: int, dtype: Any) -> Any:
+    """γ, β or the like as a contiguous vector; n times the default where there is none."""
+    return constant(default, n, dtype) if values is None else values.ravel()
 
 
 def constant(value: int, n: int, dtype: Any) -> Any:
@@ -300,6 +292,23 @@ def check_float(op: str, input: Any) -> Any:
         how = "x.float()" if isinstance(input, Tensor) else "x.astype(np.float32)"
         raise TypeError(f"{op}: the input must be {kind}, not {x.dtype}: convert it first, {how}")
     return x
+
+
+def check_channels(op: str, input: Any) -> Any:
+    """The input's array, which must be of floating-point numbers and have channels."""
+    x = check_float(op, input)
+    if x.ndim < 2:
+        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    return x
+
+
+def check_groups(op: str, x: Any, num_groups: int) -> None:
+    """The channels must be divisible into equal groups."""
+    if num_groups < 1 or x.shape[1] % num_groups:
+        raise ValueError(
+            f"{op}: the input's {x.shape[1]} channels (shape {x.shape}) cannot be divided into "
+            f"num_groups={num_groups} equal groups"
+        )
 
 
 PARAMETERS = ("weight", "bias", "running_mean", "running_var")

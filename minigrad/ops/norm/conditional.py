@@ -17,11 +17,19 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Function
-from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.fused import Fused
 from minigrad.autograd.modes import modes
 from minigrad.kernels import conditional as kernels
 from minigrad.ops.norm.batch import batch_norm
-from minigrad.ops.norm.common import RowNorm, affine, check_float, check_parameters, moments, standardize
+from minigrad.ops.norm.common import (
+    RowNorm,
+    affine,
+    check_channels,
+    check_float,
+    check_parameters,
+    moments,
+    standardize,
+)
 from minigrad.ops.norm.group import InstanceNorm, instance_norm
 from minigrad.ops.shape import reshape
 from minigrad.ops.unary import sqrt
@@ -40,7 +48,7 @@ def per_sample(x: Any) -> tuple[int, ...]:
 # -- the scale and shift ------------------------------------------------------------------------------------
 
 
-class Modulate(Function):
+class Modulate(Fused):
     """y = γ x̂ + β, with a γ and a β for each channel of each sample, (N, C), or for each element, as x̂."""
 
     def composed(self, x_hat: Any, gamma: Any, beta: Any) -> Any:
@@ -56,9 +64,6 @@ class Modulate(Function):
         y = np.empty(rows.shape, rows.dtype)
         kernels.modulate(x_hat.size, rows, flat(gamma), flat(beta), y)
         return y.reshape(x_hat.shape)
-
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, "ModulateBackward", g, *self.saved)
 
     def gradients(self, g: Any, x_hat: Any, gamma: Any, beta: Any) -> Any:
         if gamma.shape == x_hat.shape:
@@ -298,9 +303,7 @@ def conditional_batch_norm(
         [[-1.0], [5.0]]
     """
     op = "conditional_batch_norm"
-    x = check_float(op, input)
-    if x.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    x = check_channels(op, input)
     check_parameters(op, x, x.shape[:2], weight, bias)
     x_hat = batch_norm(input, running_mean, running_var, None, None, training, momentum, eps)
     return modulate(x_hat, weight, bias)

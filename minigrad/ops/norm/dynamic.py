@@ -6,20 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import Function, Tensor
-from minigrad.autograd.fused import fused_backward
+from minigrad.autograd import Tensor
+from minigrad.autograd.fused import Fused
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.kernels import dynamic as kernels
 from minigrad.kernels.special import erf as erf_array
-from minigrad.ops.norm.common import affine, check_float, check_parameters, constant, like
+from minigrad.ops.norm.common import affine, check_float, check_parameters, like, vector
 from minigrad.ops.unary import erf, tanh
 
 PART = 1 << 16
 """So many elements are computed at a time."""
 
 
-class Dynamic(Function):
+class Dynamic(Fused):
     """y = γ f(α x + s) + β for an f that saturates.
 
     With u = α x + s and h = γ g f′(u):  ∂L/∂x = α h,  ∂L/∂α = Σ h x,  ∂L/∂s = Σ h,  ∂L/∂γ = Σ g f(u),  ∂L/∂β = Σ g.
@@ -62,14 +62,11 @@ class Dynamic(Function):
             if shift is not None:
                 np.add(u, shift.reshape(()), out=u)
 
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
-
     def gradients(self, g: Any, x: Any, alpha: Any, shift: Any, gamma: Any, beta: Any) -> tuple[Any, ...]:
         runs, length = self.layout(x, gamma, beta)
         layout = -1, runs, length
         dx = np.empty(x.shape, x.dtype)
-        scale = constant(1, runs, x.dtype) if gamma is None else np.ascontiguousarray(gamma).reshape(-1)
+        scale = vector(gamma, 1, runs, x.dtype)
         of_channels, of_all = np.zeros((2, runs)), np.zeros(2)
         for part in self.parts(x) if x.size else ():
             g_part, x_part = np.ascontiguousarray(g[part]), np.ascontiguousarray(x[part])

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import Function
-from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.fused import Fused
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.kernels import evo as kernels
@@ -15,11 +14,13 @@ from minigrad.ops.norm.batch import channel_axes, per_channel
 from minigrad.ops.norm.common import (
     affine,
     as_stats,
+    check_channels,
     check_float,
+    check_groups,
     check_parameters,
-    constant,
     moments,
     update_running,
+    vector,
 )
 from minigrad.ops.shape import reshape
 from minigrad.ops.unary import sigmoid, sqrt
@@ -30,7 +31,7 @@ PASSES = 6
 """An element costs about as much as so many of a plain loop."""
 
 
-class EvoNorm(Function):
+class EvoNorm(Fused):
     """What both share: (x, γ, β, v) → y, with one γ, one β and one v for each channel."""
 
     eps: float
@@ -41,9 +42,6 @@ class EvoNorm(Function):
         if x.size:
             self.compute(self.layout(x), *self.parameters(x, gamma, beta, v), self.layout(y))
         return y
-
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
 
     def gradients(self, g: Any, x: Any, gamma: Any, beta: Any, v: Any) -> tuple[Any, ...]:
         dx, sums = np.empty(x.shape, x.dtype), np.zeros((3, x.shape[1]))
@@ -58,12 +56,7 @@ class EvoNorm(Function):
     def parameters(self, x: Any, gamma: Any, beta: Any, v: Any) -> tuple[Any, Any, Any]:
         """γ, β and v as contiguous vectors; 1, 0 and 1 where there is none."""
         n, dtype = x.shape[1], x.dtype
-        gamma, beta, v = (None if p is None else np.ascontiguousarray(p) for p in (gamma, beta, v))
-        return (
-            constant(1, n, dtype) if gamma is None else gamma,
-            constant(0, n, dtype) if beta is None else beta,
-            constant(1, n, dtype) if v is None else v,
-        )
+        return vector(gamma, 1, n, dtype), vector(beta, 0, n, dtype), vector(v, 1, n, dtype)
 
     # -- what each adds --
 
@@ -297,15 +290,9 @@ def evo_norm_s0(
         [[0.0, 1.0]]
     """
     op = "evo_norm_s0"
-    x = check_float(op, input)
-    if x.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    x = check_channels(op, input)
     channels = x.shape[1]
-    if num_groups < 1 or channels % num_groups:
-        raise ValueError(
-            f"{op}: the input's {channels} channels (shape {x.shape}) cannot be divided into "
-            f"num_groups={num_groups} equal groups"
-        )
+    check_groups(op, x, num_groups)
     check_parameters(op, x, (channels,), weight, bias, v, names=PARAMETERS)
     norm = EvoNormS0(num_groups, eps)
     return norm.composed(input, weight, bias, v) if modes.composed else norm(input, weight, bias, v)

@@ -8,7 +8,6 @@ from minigrad.autograd.modes import modes
 from minigrad.ops.norm.batch import (
     batch_norm,
     channel_axes,
-    check_channels,
     elements,
     per_channel,
 )
@@ -16,6 +15,7 @@ from minigrad.ops.norm.common import (
     ChannelNorm,
     affine,
     as_stats,
+    check_channels,
     check_parameters,
     moments,
     standardize,

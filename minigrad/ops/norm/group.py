@@ -9,7 +9,9 @@ from minigrad.ops.norm.common import (
     RowNorm,
     affine,
     as_stats,
+    check_channels,
     check_float,
+    check_groups,
     check_parameters,
     moments,
     standardize,
@@ -78,15 +80,9 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
         [[-1.0, 1.0, -1.0, 1.0]]
     """
     op = "group_norm"
-    x = check_float(op, input)
-    if x.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    x = check_channels(op, input)
     channels = x.shape[1]
-    if num_groups < 1 or channels % num_groups:
-        raise ValueError(
-            f"{op}: the input's {channels} channels (shape {x.shape}) cannot be divided into "
-            f"num_groups={num_groups} equal groups"
-        )
+    check_groups(op, x, num_groups)
     check_parameters(op, x, (channels,), weight, bias)
     norm = GroupNorm(num_groups, x.shape, eps)
     return norm.composed(input, weight, bias) if modes.composed else norm(input, weight, bias)

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Function
-from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.fused import Fused
 from minigrad.autograd.modes import modes
 from minigrad.kernels import local as kernels
 from minigrad.ops.norm.batch import per_channel
-from minigrad.ops.norm.common import affine, check_float, check_parameters, constant
+from minigrad.ops.norm.common import affine, check_channels, check_parameters, vector
 from minigrad.ops.padding import pad
 from minigrad.ops.power import pow
 from minigrad.ops.reduction import sum
@@ -40,7 +40,7 @@ def window_sum(x: Any, axis: int, before: int, after: int) -> Any:
 # -- local response normalization ----------------------------------------------------------------------------
 
 
-class LocalResponseNorm(Function):
+class LocalResponseNorm(Fused):
     """y = x / (k + α Σ x²)^β over the channels from `before` to `after`, α being the weight of the plain sum."""
 
     def __init__(self, before: int, after: int, alpha: float, beta: float, k: float):
@@ -55,11 +55,7 @@ class LocalResponseNorm(Function):
         self.save_for_backward(x)
         return self.run(kernels.response_forward, x)
 
-    def backward(self, g: Any) -> Any:
-        (x,) = self.saved
-        return fused_backward(self.composed, self.gradient, "LocalResponseNormBackward", g, x)[0]
-
-    def gradient(self, g: Any, x: Any) -> tuple[Any]:
+    def gradients(self, g: Any, x: Any) -> tuple[Any]:
         return (self.run(kernels.response_backward, g, x),)
 
     def run(self, kernel: Any, *arrays: Any) -> Any:
@@ -129,9 +125,7 @@ def local_response_norm(
         [[0.6000000238418579, 0.800000011920929, 0.0]]
     """
     op = "local_response_norm"
-    x = check_float(op, input)
-    if x.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    x = check_channels(op, input)
     check_window(op, "size", size)
     before, after = (min(n, max(x.shape[1] - 1, 0)) for n in reach(int(size)))
     norm = LocalResponseNorm(before, after, alpha / size if average else float(alpha), float(beta), float(k))
@@ -216,7 +210,7 @@ class Center(Function):
         return Center(self.mean, not self.transpose)(g)
 
 
-class DivideByDeviation(Function):
+class DivideByDeviation(Fused):
     """y = v r γ + β,  r = 1/√(σ² + mean(v²)), the mean being local.
 
     With h = γ ∂L/∂y:  ∂L/∂v = h r − v · meanᵀ(Σ h v r³), where Σ adds up what shares one r, and meanᵀ, the mean's
@@ -233,7 +227,7 @@ class DivideByDeviation(Function):
         self.save_for_backward(v, gamma, beta)
         y = np.empty(v.shape, v.dtype)
         if v.size:
-            gamma, beta = self.parameter(gamma, 1, v), self.parameter(beta, 0, v)
+            gamma, beta = vector(gamma, 1, v.shape[1], v.dtype), vector(beta, 0, v.shape[1], v.dtype)
             kernels.divide_forward(4 * v.size, planes(v), *self.statistic(), gamma, beta, planes(y))
         return y
 
@@ -242,16 +236,10 @@ class DivideByDeviation(Function):
         count = self.mean.count
         return self.mean.windows, count.reshape(len(count), -1), self.variance
 
-    def parameter(self, values: Any, default: int, v: Any) -> Any:
-        return constant(default, v.shape[1], v.dtype) if values is None else np.ascontiguousarray(values)
-
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, "DivideByDeviationBackward", g, *self.saved)
-
     def gradients(self, g: Any, v: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
         dv, partial = np.empty(v.shape, v.dtype), np.zeros((len(v), 2, v.shape[1]))
         if v.size:
-            scale = self.parameter(gamma, 1, v)
+            scale = vector(gamma, 1, v.shape[1], v.dtype)
             kernels.divide_backward(4 * v.size, planes(g), planes(v), *self.statistic(), scale, planes(dv), partial)
         dgamma, dbeta = partial.sum(0).astype(v.dtype)
         return dv if self.needs(0) else None, dgamma if self.needs(1) else None, dbeta if self.needs(2) else None
@@ -312,9 +300,7 @@ def divisive_norm(
         [[[0.0, 1.0, 0.0, 0.0]]]
     """
     op = "divisive_norm"
-    x = check_float(op, input)
-    if x.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    x = check_channels(op, input)
     if x.ndim == 2 and channels is not None:
         raise ValueError(f"{op}: channels={channels} is for inputs with space; for shape {x.shape}, give window alone")
     if not sigma >= 0:

@@ -10,8 +10,16 @@ from minigrad.autograd.tensor import raw
 from minigrad.kernels import center as kernels
 from minigrad.kernels.norm import CHUNK
 from minigrad.ops.elementwise import cast
-from minigrad.ops.norm.batch import channel_axes, check_channels, per_channel
-from minigrad.ops.norm.common import PASSES, affine, check_parameters, check_writable, constant, follow
+from minigrad.ops.norm.batch import channel_axes, per_channel
+from minigrad.ops.norm.common import (
+    PASSES,
+    affine,
+    check_channels,
+    check_parameters,
+    check_writable,
+    follow,
+    vector,
+)
 from minigrad.ops.reduction import mean, sum
 
 
@@ -32,7 +40,7 @@ class MeanOnlyBatchNorm(Function):
         y = np.empty(x.shape, x.dtype)
         if x.size:
             batch, channels = x.shape[:2]
-            beta = constant(0, channels, x.dtype) if beta is None else np.ascontiguousarray(beta)
+            beta = vector(beta, 0, channels, x.dtype)
             self.means = np.empty((2, channels), x.dtype)
             columns = x.size == batch * channels
             shape = (batch, channels) if columns else (batch, channels, -1)

@@ -9,11 +9,12 @@ from minigrad.autograd import Function, Tensor
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.kernels import power as kernels
-from minigrad.ops.norm.batch import channel_axes, check_channels, elements, per_channel
+from minigrad.ops.norm.batch import channel_axes, elements, per_channel
 from minigrad.ops.norm.common import (
     PASSES,
     ChannelNorm,
     affine,
+    check_channels,
     check_parameters,
     check_writable,
     follow,

@@ -6,10 +6,11 @@ import numpy as np
 
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
-from minigrad.ops.norm.batch import channel_axes, check_channels, elements, per_channel
+from minigrad.ops.norm.batch import channel_axes, elements, per_channel
 from minigrad.ops.norm.common import (
     ChannelNorm,
     affine,
+    check_channels,
     check_parameters,
     check_writable,
     follow,

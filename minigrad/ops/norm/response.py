@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import Function, Tensor
-from minigrad.autograd.fused import fused_backward
+from minigrad.autograd import Tensor
+from minigrad.autograd.fused import Fused
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.kernels import response as response_kernels
@@ -14,18 +14,10 @@ from minigrad.kernels import rms as kernels
 from minigrad.ops.compare import maximum
 from minigrad.ops.elementwise import cast
 from minigrad.ops.norm.batch import per_channel
-from minigrad.ops.norm.common import PASSES, affine, check_float, check_parameters, constant
+from minigrad.ops.norm.common import PASSES, affine, check_channels, check_parameters, vector
 from minigrad.ops.reduction import mean, norm
 from minigrad.ops.shape import reshape
 from minigrad.ops.unary import abs, sqrt
-
-
-def check_image(op: str, input: Any) -> Any:
-    """The input's array, which must be (N, C, *)."""
-    x = check_float(op, input)
-    if x.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
-    return x
 
 
 def space_axes(x: Any) -> tuple[int, ...]:
@@ -41,7 +33,7 @@ def as_channels(x: Any) -> Any:
 # -- filter response normalization ---------------------------------------------------------------------------
 
 
-class FilterResponseNorm(Function):
+class FilterResponseNorm(Fused):
     """A row is one channel of one sample; γ, β and ε go by the channel, or ε is one for all."""
 
     def forward(self, x: Any, gamma: Any, beta: Any, eps: Any) -> Any:
@@ -54,8 +46,8 @@ class FilterResponseNorm(Function):
             kernels.runs_forward(
                 PASSES * x.size,
                 x.reshape(rows, -1),
-                constant(1, channels, x.dtype) if gamma is None else np.ascontiguousarray(gamma),
-                constant(0, channels, x.dtype) if beta is None else np.ascontiguousarray(beta),
+                vector(gamma, 1, channels, x.dtype),
+                vector(beta, 0, channels, x.dtype),
                 np.full(channels, np.abs(eps), np.float64),
                 False,
                 y.reshape(rows, -1),
@@ -63,14 +55,11 @@ class FilterResponseNorm(Function):
             )
         return y
 
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
-
     def gradients(self, g: Any, x: Any, gamma: Any, beta: Any, eps: Any) -> Any:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
         dx, (batch, channels) = np.empty(x.shape, x.dtype), x.shape[:2]
         sums, inv = np.zeros((2, batch, channels)), np.zeros((batch, channels))
-        scale = constant(1, channels, x.dtype) if gamma is None else np.ascontiguousarray(gamma)
+        scale = vector(gamma, 1, channels, x.dtype)
         if x.size:
             rows = batch * channels
             kernels.runs_backward(
@@ -144,7 +133,7 @@ def filter_response_norm(
         [[[1.0, 1.0, 0.0, 1.0]]]
     """
     op = "filter_response_norm"
-    x = check_image(op, input)
+    x = check_channels(op, input)
     channels = x.shape[1]
     check_parameters(op, x, (channels,), weight, bias)
     learned = isinstance(eps, Tensor | np.ndarray)
@@ -162,7 +151,7 @@ def filter_response_norm(
     return y if threshold is None else thresholded_linear_unit(y, threshold)
 
 
-class ThresholdedLinearUnit(Function):
+class ThresholdedLinearUnit(Fused):
     """z = max(y, τ), with a τ for each channel."""
 
     def forward(self, y: Any, tau: Any) -> Any:
@@ -172,9 +161,6 @@ class ThresholdedLinearUnit(Function):
         if y.size:
             response_kernels.threshold_forward(y.size, as_channels(y), tau, as_channels(z))
         return z
-
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
 
     def gradients(self, g: Any, y: Any, tau: Any) -> tuple[Any, Any]:
         g, y, tau = np.ascontiguousarray(g), np.ascontiguousarray(y), np.ascontiguousarray(tau)
@@ -208,7 +194,7 @@ def thresholded_linear_unit(input: Any, threshold: Any) -> Any:
         [[-1.0, 5.0]]
     """
     op = "thresholded_linear_unit"
-    x = check_image(op, input)
+    x = check_channels(op, input)
     tau = raw(threshold)
     if not isinstance(tau, np.ndarray) or tau.shape != x.shape[1:2]:
         raise ValueError(
@@ -226,7 +212,7 @@ def thresholded_linear_unit(input: Any, threshold: Any) -> Any:
 # -- global response normalization ---------------------------------------------------------------------------
 
 
-class GlobalResponseNorm(Function):
+class GlobalResponseNorm(Fused):
     """A channel's norm over space, over the mean of all channels' norms, gates the channel."""
 
     def __init__(self, eps: float):
@@ -238,17 +224,11 @@ class GlobalResponseNorm(Function):
         y = np.empty(x.shape, x.dtype)
         if x.size:
             self.norms, self.share = np.empty(x.shape[:2]), np.empty(x.shape[0])
-            gamma, beta = self.parameter(gamma, 1, x), self.parameter(beta, 0, x)
+            gamma, beta = vector(gamma, 1, x.shape[1], x.dtype), vector(beta, 0, x.shape[1], x.dtype)
             response_kernels.response_forward(
                 PASSES * x.size, as_channels(x), gamma, beta, self.eps, as_channels(y), self.norms, self.share
             )
         return y
-
-    def parameter(self, values: Any, default: int, x: Any) -> Any:
-        return constant(default, x.shape[1], x.dtype) if values is None else np.ascontiguousarray(values)
-
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
 
     def gradients(self, g: Any, x: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
@@ -258,7 +238,7 @@ class GlobalResponseNorm(Function):
                 PASSES * x.size,
                 as_channels(g),
                 as_channels(x),
-                self.parameter(gamma, 1, x),
+                vector(gamma, 1, x.shape[1], x.dtype),
                 self.norms,
                 self.share,
                 as_channels(dx),
@@ -309,7 +289,7 @@ def global_response_norm(input: Any, weight: Any = None, bias: Any = None, eps: 
         [[[4.5, 6.0], [0.0, 37.5]]]
     """
     op = "global_response_norm"
-    x = check_image(op, input)
+    x = check_channels(op, input)
     check_parameters(op, x, x.shape[1:2], weight, bias)
     norm = GlobalResponseNorm(float(eps))
     return norm.composed(input, weight, bias) if modes.composed else norm(input, weight, bias)

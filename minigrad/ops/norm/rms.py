@@ -5,18 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import Function
-from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.fused import Fused
 from minigrad.autograd.modes import modes
 from minigrad.kernels import rms as kernels
 from minigrad.kernels.norm import row_chunks
-from minigrad.ops.norm.common import PASSES, affine, check_float, check_parameters, constant, like
+from minigrad.ops.norm.common import PASSES, affine, check_float, check_parameters, like, vector
 from minigrad.ops.reduction import mean
 from minigrad.ops.shape import reshape
 from minigrad.ops.unary import sqrt
 
 
-class RMSNorm(Function):
+class RMSNorm(Fused):
     """Rows are samples, or what `shape` covers of them; the mean square is that of a row's first elements.
 
     Attributes:
@@ -32,10 +31,6 @@ class RMSNorm(Function):
         """One sample a row. (Most inputs are that already, and to ask costs less than to reshape.)"""
         return x if x.ndim == 2 and x.shape[1] == self.length else x.reshape(-1, self.length)
 
-    def scale(self, gamma: Any, dtype: Any) -> Any:
-        """γ as a contiguous vector; ones where there is none."""
-        return constant(1, self.length, dtype) if gamma is None else np.ascontiguousarray(gamma).reshape(-1)
-
     def forward(self, x: Any, gamma: Any) -> Any:
         self.save_for_backward(x, gamma)
         x = np.ascontiguousarray(x)
@@ -43,18 +38,15 @@ class RMSNorm(Function):
         if x.size:
             rows = self.rows(x)
             self.inv = np.empty(len(rows))
-            scale = self.scale(gamma, x.dtype)
+            scale = vector(gamma, 1, self.length, x.dtype)
             kernels.elements_forward(PASSES * x.size, rows, scale, self.eps, self.counted, self.rows(y), self.inv)
         return y
-
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, "RMSNormBackward", g, *self.saved)
 
     def gradients(self, g: Any, x: Any, gamma: Any) -> tuple[Any, Any]:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
         dx, dgamma = np.empty(x.shape, x.dtype), np.zeros(self.length, x.dtype)
         if x.size:
-            rows, scale = self.rows(x), self.scale(gamma, x.dtype)
+            rows, scale = self.rows(x), vector(gamma, 1, self.length, x.dtype)
             partial = np.empty((row_chunks(len(rows), PASSES * x.size), self.length), x.dtype)
             kernels.elements_backward(
                 PASSES * x.size, self.rows(g), rows, scale, self.counted, self.inv, self.rows(dx), dgamma, partial

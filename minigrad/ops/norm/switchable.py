@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import Function
-from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.fused import Fused
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.ops.activation import softmax
 from minigrad.ops.elementwise import cast
-from minigrad.ops.norm.batch import channel_axes, check_channels, elements, per_channel
+from minigrad.ops.norm.batch import channel_axes, elements, per_channel
 from minigrad.ops.norm.common import (
     ChannelNorm,
     affine,
+    check_channels,
     check_parameters,
     check_writable,
     constant,
@@ -25,7 +25,7 @@ from minigrad.ops.norm.common import (
 )
 
 
-class SwitchableNorm(Function):
+class SwitchableNorm(Fused):
     """A mix of instance, layer and batch norm's statistics: (x, logits for means, for variances, γ, β) → y.
 
     Every channel of every sample has its own mix, and so is a run of its own for the kernels.
@@ -104,9 +104,6 @@ class SwitchableNorm(Function):
                 self.statistics[kind] = shared, within + between
             if self.running is not None:
                 self.statistics["batch"] = tuple(s.astype(np.float64)[None] for s in self.running)
-
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
 
     def gradients(self, g: Any, x: Any, mean_weight: Any, var_weight: Any, gamma: Any, beta: Any) -> Any:
         """As for any norm, with mean and variance shared out to those that they were mixed from."""

@@ -12,7 +12,15 @@ from minigrad.autograd.tensor import raw
 from minigrad.kernels import norm as kernels
 from minigrad.ops.collective import agree, all_reduce, world
 from minigrad.ops.norm.batch import BatchNorm, batch_norm, channel_axes, per_channel
-from minigrad.ops.norm.common import affine, as_stats, check_float, check_parameters, like, standardize, update_running
+from minigrad.ops.norm.common import (
+    affine,
+    as_stats,
+    check_channels,
+    check_parameters,
+    like,
+    standardize,
+    update_running,
+)
 from minigrad.ops.norm.moments import Moments
 from minigrad.ops.reduction import sum
 
@@ -189,9 +197,7 @@ def normalize_together(
 
     def check_all() -> None:
         check()
-        check_float(op, input)
-        if x.ndim < 2:
-            raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+        check_channels(op, input)
         check_parameters(op, x, (x.shape[1],), weight, bias, running_mean, running_var)
         if (running_mean is None) != (running_var is None):
             raise ValueError(f"{op}: pass both running_mean and running_var, to be updated together, or neither")

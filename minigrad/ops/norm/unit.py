@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import Function
-from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.fused import Fused
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.kernels import cosine as cosine_kernels
@@ -16,7 +15,7 @@ from minigrad.ops.compare import clip
 from minigrad.ops.dims import accepts_dim, normalize_axes
 from minigrad.ops.elementwise import cast, expand
 from minigrad.ops.linear import linear
-from minigrad.ops.norm.common import PASSES, check_float, constant
+from minigrad.ops.norm.common import PASSES, check_float, constant, vector
 from minigrad.ops.norm.layer import layer_norm
 from minigrad.ops.reduction import norm, sum
 
@@ -49,7 +48,7 @@ def number(value: float) -> Any:
 # -- division by a norm --------------------------------------------------------------------------------------
 
 
-class UnitRows(Function):
+class UnitRows(Fused):
     """y = γ · x / max(‖x‖, ε) over the last axis, with a single γ, or none."""
 
     def __init__(self, eps: float):
@@ -61,21 +60,15 @@ class UnitRows(Function):
         y = np.empty(x.shape, x.dtype)
         if x.size:
             n = x.shape[-1]
-            scale, zero, eps = self.scale(gamma, x.dtype), constant(0, 1, x.dtype), number(self.eps)
+            scale, zero, eps = vector(gamma, 1, 1, x.dtype), constant(0, 1, x.dtype), number(self.eps)
             self.stats = np.empty((2, x.size // n))
             rows, out = x.reshape(-1, n), y.reshape(-1, n)
             kernels.runs_forward(PASSES * x.size, rows, scale, zero, eps, True, out, self.stats)
         return y
 
-    def scale(self, gamma: Any, dtype: Any) -> Any:
-        return constant(1, 1, dtype) if gamma is None else gamma.reshape(1)
-
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
-
     def gradients(self, g: Any, x: Any, gamma: Any) -> tuple[Any, Any]:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
-        dx, sums, scale = np.empty(x.shape, x.dtype), np.zeros((2, 0)), self.scale(gamma, x.dtype)
+        dx, sums, scale = np.empty(x.shape, x.dtype), np.zeros((2, 0)), vector(gamma, 1, 1, x.dtype)
         if x.size:
             sums = np.empty(self.stats.shape)
             g, x, out = (v.reshape(-1, x.shape[-1]) for v in (g, x, dx))
@@ -88,7 +81,7 @@ class UnitRows(Function):
         return y if gamma is None else y * gamma
 
 
-class UnitAcross(Function):
+class UnitAcross(Fused):
     """y = x / max(‖x‖, ε) over an axis that has others behind it: neighbours in memory belong to different vectors."""
 
     def __init__(self, eps: float, axis: int):
@@ -103,9 +96,6 @@ class UnitAcross(Function):
             self.stats = np.empty((2, across.shape[0], across.shape[2]))
             kernels.across_forward(PASSES * x.size, across, self.eps, vectors(y, self.axis), self.stats)
         return y
-
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)[0]
 
     def gradients(self, g: Any, x: Any) -> tuple[Any]:
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
@@ -215,7 +205,7 @@ def scale_norm(input: Any, scale: Any = None, eps: float = 1e-5) -> Any:
 # -- cosines -------------------------------------------------------------------------------------------------
 
 
-class CosineSimilarity(Function):
+class CosineSimilarity(Fused):
     """The cosine of the angle between x and y along an axis."""
 
     def __init__(self, eps: float, axis: int):
@@ -235,9 +225,6 @@ class CosineSimilarity(Function):
             run = cosine_kernels.cosine_forward if x.ndim == 2 else cosine_kernels.cosine_across_forward
             run(2 * x.size, x, y, self.eps, out.reshape(shape), self.stats)
         return out
-
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, self.name + "Backward", g, *self.saved)
 
     def gradients(self, g: Any, x: Any, y: Any) -> tuple[Any, Any]:
         dx, dy = (np.empty(x.shape, x.dtype) if self.needs(i) else None for i in (0, 1))

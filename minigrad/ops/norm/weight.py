@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import Function
-from minigrad.autograd.fused import fused_backward
+from minigrad.autograd.fused import Fused
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import Tensor, raw
 from minigrad.kernels import weight as kernels
@@ -81,7 +80,7 @@ def from_matrix(matrix: Any, out: Any, dim: int | None) -> Any:
 # -- weight norm ---------------------------------------------------------------------------------------------
 
 
-class WeightNorm(Function):
+class WeightNorm(Fused):
     """w = g · v/‖v‖, one g and one length for each unit."""
 
     inverse: Any = None  # 1/‖v‖ of each unit
@@ -102,9 +101,6 @@ class WeightNorm(Function):
         self.inverse = inverse = np.empty(len(rows))
         kernels.unit_rows_forward(PASSES * v.size, rows, g.reshape(-1), out, inverse)
         return from_matrix(out, w, self.dim)
-
-    def backward(self, grad: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, "WeightNormBackward", grad, *self.saved)
 
     def gradients(self, grad: Any, v: Any, g: Any) -> tuple[Any, Any]:
         dv, dg = np.empty(v.shape, v.dtype), np.empty(g.shape, v.dtype)
@@ -289,7 +285,7 @@ def scaled_weight_standardization(
 # -- spectral norm -------------------------------------------------------------------------------------------
 
 
-class SpectralNorm(Function):
+class SpectralNorm(Fused):
     """W/σ with σ = uᵀ W v, where u and v are constants.
 
     Args:
@@ -316,9 +312,6 @@ class SpectralNorm(Function):
         out, work = as_matrix(y, self.dim), PASSES * weight.size
         self.sigma = kernels.spectral_forward(work, matrix, self.u, self.v, self.steps, self.eps, out)
         return from_matrix(out, y, self.dim)
-
-    def backward(self, g: Any) -> Any:
-        return fused_backward(self.composed, self.gradients, "SpectralNormBackward", g, *self.saved)[0]
 
     def gradients(self, g: Any, weight: Any) -> tuple[Any]:
         if self.sigma == 0:  # taken for 1, a constant

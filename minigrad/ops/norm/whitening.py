@@ -26,7 +26,15 @@ from minigrad.ops.elementwise import cast
 from minigrad.ops.linalg import matmul
 from minigrad.ops.matrix_root import inverse_sqrt, newton_schulz
 from minigrad.ops.norm.batch import per_channel
-from minigrad.ops.norm.common import FusedNorm, affine, check_float, check_parameters, check_writable, follow
+from minigrad.ops.norm.common import (
+    FusedNorm,
+    affine,
+    check_channels,
+    check_groups,
+    check_parameters,
+    check_writable,
+    follow,
+)
 from minigrad.ops.reduction import mean
 from minigrad.ops.shape import matrix_transpose, permute, reshape
 
@@ -257,12 +265,9 @@ def _whitened(
     num_groups: int,
 ) -> Any:
     running_mean, running_matrix, weight, bias = parameters
-    x = check_float(op, input)
-    if x.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+    x = check_channels(op, input)
     channels = x.shape[1]
-    if num_groups < 1 or channels % num_groups:
-        raise ValueError(f"{op}: the input has {channels} channels, which num_groups={num_groups} does not divide")
+    check_groups(op, x, num_groups)
     check_parameters(op, x, (channels,), weight, bias, running_mean)
     width = channels // num_groups
     check_parameters(op, x, (num_groups, width, width), running_matrix, names=("running_matrix",))
