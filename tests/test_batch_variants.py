@@ -547,7 +547,7 @@ def power_norm(x: Any) -> Any:
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="without Numba there is one thread")
 @pytest.mark.parametrize("layout", LARGE)
-def test_the_bits_do_not_depend_on_the_number_of_threads(layout):
+def test_the_bits_do_not_depend_on_the_number_of_threads(layout, monkeypatch):
     function, shape = LARGE[layout]
     x = mg.tensor(random(*shape).astype(np.float32), requires_grad=True)
     v = mg.tensor(random(*shape, seed=1).astype(np.float32))
@@ -555,14 +555,16 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(layout):
     found = []
     threads = numba.get_num_threads()
     try:
-        for n in (1, threads):
-            numba.set_num_threads(n)
+        for n in (0, 1, threads):
+            monkeypatch.setattr(jit, "_forked", n == 0)  # which asks for the serial form
+            numba.set_num_threads(n or threads)
             y = function(x)
             found.append((y.detach().numpy(), mg.grad(y, x, v)[0].numpy()))
     finally:
         numba.set_num_threads(threads)
-    for one, many in zip(*found, strict=True):
-        np.testing.assert_array_equal(one, many)
+    for other in found[1:]:
+        for one, many in zip(found[0], other, strict=True):
+            np.testing.assert_array_equal(one, many)
 
 
 def test_the_first_element_may_be_far_from_the_mean():

@@ -398,7 +398,7 @@ LARGE = {
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="without Numba there is one thread")
 @pytest.mark.parametrize("layout", LARGE)
-def test_the_bits_do_not_depend_on_the_number_of_threads(layout: str) -> None:
+def test_the_bits_do_not_depend_on_the_number_of_threads(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
     function, shape, parameters = LARGE[layout]
     x, w, b = (variable(random(*s).astype(np.float32)) for s in (shape, (parameters,), (parameters,)))
     v = mg.tensor(random(*shape, seed=1).astype(np.float32))
@@ -406,8 +406,9 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(layout: str) -> None:
     found = []
     threads = numba.get_num_threads()
     try:
-        for n in (threads, 1, threads):
-            numba.set_num_threads(n)
+        for n in (threads, 1, 0, threads):
+            monkeypatch.setattr(jit, "_forked", n == 0)  # which asks for the serial form
+            numba.set_num_threads(n or threads)
             y = function(x, w, b)
             found.append([y.data, *(g.data for g in mg.grad(y, [x, w, b], v))])
     finally:

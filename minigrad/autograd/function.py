@@ -38,6 +38,7 @@ from minigrad.autograd.tensor import Tensor
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 _new = object.__new__
+_ndarray = np.ndarray
 _CONSTANT = [0]  # the version counter of a saved value that is no tensor
 _clock = itertools.count()  # numbers the nodes: a node is always younger than those it depends on
 
@@ -64,7 +65,8 @@ class Function:
 
     _saved: "tuple[Any, ...] | None" = ()  # the arrays; None once they are freed
     _sources: Sequence[int] = ()  # what each of them is: i for input i, ~i = −1 − i for output i
-    _versions: Sequence[Any] = ()  # counter, version, counter, version, ...: each saved tensor's, as it was then
+    _counters: Sequence[list[int]] = ()  # the version counter of each saved tensor
+    _changes = 0  # what they added up to then. They only grow: the sum tells whether one has
 
     # -- to be written by each op --------------------------------------------------------------------
 
@@ -92,17 +94,17 @@ class Function:
                 f"{self.name}: its saved values were freed by an earlier backward pass. To go backward "
                 "through a graph twice, call backward(retain_graph=True) the first time."
             )
-        versions = self._versions
-        for i in range(0, len(versions), 2):
-            if versions[i][0] != versions[i + 1]:
-                raise RuntimeError(
-                    f"{self.name}: a value that it needs for its gradient was changed in place after the "
-                    f"forward pass (version {versions[i][0]}, expected {versions[i + 1]}). Change a copy instead, "
-                    "x.clone(), or make the change before the value is used."
-                )
+        changes = 0
+        for counter in self._counters:
+            changes += counter[0]
+        if changes != self._changes:
+            raise RuntimeError(
+                f"{self.name}: a value that it needs for its gradient was changed in place after the forward pass. "
+                "Change a copy instead, x.clone(), or make the change before the value is used."
+            )
         if not modes.create_graph:
             return self._saved
-        return tuple(map(self._as_tensor, self._saved, self._sources, versions[::2]))
+        return tuple(map(self._as_tensor, self._saved, self._sources, self._counters))
 
     def needs(self, i: int) -> bool:
         """Is the gradient of input `i` wanted? A costly rule asks before it computes."""
@@ -142,7 +144,7 @@ class Function:
                 any_tensor = True
                 if x.requires_grad:
                     tracked = True
-                    edge = (x.grad_fn or x, x.output_index)
+                    edge = (x, 0) if x.grad_fn is None else (x.grad_fn, x.output_index)
                 x = x.data
             arrays.append(x)
             edges.append(edge)
@@ -155,22 +157,37 @@ class Function:
         if modes.anomaly:
             self._look_for_nan(arrays, out)
         tracked = tracked and self.differentiable and modes.grad
-        # The same twice, for one output and for several: this runs for every op, and nearly all have one.
-        if type(out) is not tuple:
-            result = self._wrap(out, arrays, inputs)
-            if tracked:
-                array = result.data
-                self._record(edges, ((array.shape, array.dtype),))
-                if self._saved:
-                    self._identify(inputs, arrays, (result,))
-                result.grad_fn = self
-                result.requires_grad = True
-            return result
-        results = tuple([self._wrap(o, arrays, inputs) for o in out])
+        if type(out) is tuple:
+            return self._several(out, arrays, inputs, edges, tracked)
+        # One output, as nearly every op has: written out, because this runs for each of them.
+        if type(out) is not _ndarray:
+            out = self._as_array(out)
+        result = _new(Tensor)
+        result.data = out
+        result.version = inputs[0].version if self.is_view else [0]
+        for array in arrays:
+            if array is out:
+                _set_apart(result, arrays, inputs)
+                break
         if tracked:
-            self._record(edges, tuple([(r.data.shape, r.data.dtype) for r in results]))
-            if self._saved:
-                self._identify(inputs, arrays, results)
+            self._record(inputs, arrays, edges, (result,), ((out.shape, out.dtype),))
+            result.grad_fn = self
+            result.requires_grad = True
+        return result
+
+    def _several(
+        self, outs: tuple[Any, ...], arrays: list[Any], inputs: tuple[Any, ...], edges: list[Any], tracked: bool
+    ) -> tuple[Tensor, ...]:
+        """The rest of `__call__` for an op with several outputs."""
+        results = tuple([Tensor._of(out if type(out) is _ndarray else self._as_array(out)) for out in outs])
+        for result in results:
+            if self.is_view:
+                result.version = inputs[0].version
+            if any(result.data is array for array in arrays):
+                _set_apart(result, arrays, inputs)
+        if tracked:
+            outputs = tuple([(r.data.shape, r.data.dtype) for r in results])
+            self._record(inputs, arrays, edges, results, outputs)
             for i, result in enumerate(results):
                 if result.data.dtype.kind == "f":  # indices that come along have no gradient
                     result.grad_fn = self
@@ -178,31 +195,32 @@ class Function:
                     result.requires_grad = True
         return results
 
-    def _wrap(self, out: Any, arrays: list[Any], inputs: tuple[Any, ...]) -> Tensor:
-        """An output of `forward` as a Tensor, which is not part of the graph yet."""
-        if type(out) is not np.ndarray:
-            array = np.asarray(out)  # NumPy turns 0-d results into scalars
-            if array.dtype.kind not in "fiub" or isinstance(out, list):
-                raise TypeError(
-                    f"{self.name}.forward returned a {type(out).__name__}; it must return an array of numbers, or a "
-                    "tuple of arrays"
-                )
-            if self._saved:
-                self._saved = tuple([array if s is out else s for s in self._saved])
-            out = array
-        tensor = _new(Tensor)
-        tensor.data = out
-        tensor.version = inputs[0].version if self.is_view else [0]
-        for array in arrays:
-            if array is out:  # two tensors never share one array object: saved values are told apart by identity
-                tensor.data = out.view()
-                owner = next(x for x, a in zip(inputs, arrays, strict=True) if a is out)
-                if isinstance(owner, Tensor):
-                    tensor.version = owner.version
-        return tensor
+    def _as_array(self, out: Any) -> Any:
+        """An output of `forward` that is no array: NumPy turns results without axes into scalars."""
+        array = np.asarray(out)
+        if array.dtype.kind not in "fiub" or isinstance(out, list):
+            raise TypeError(
+                f"{self.name}.forward returned a {type(out).__name__}; it must return an array of numbers, or a "
+                "tuple of arrays"
+            )
+        if self._saved:
+            self._saved = tuple([array if s is out else s for s in self._saved])
+        return array
 
-    def _record(self, edges: list[Any], outputs: Sequence[tuple[tuple[int, ...], np.dtype[Any]]]) -> None:
-        """Become a node of the graph: remember where gradients go on to, what comes out, and when this ran."""
+    def _record(
+        self,
+        inputs: tuple[Any, ...],
+        arrays: list[Any],
+        edges: list[Any],
+        results: tuple[Tensor, ...],
+        outputs: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
+    ) -> None:
+        """Become a node of the graph: remember where gradients go on to, what comes out, and when this ran.
+
+        And which input or output each saved array is. `forward` sees arrays only; a recorded backward pass needs the
+        Tensors that they belong to, and finds them by this (see `_as_tensor`). Their version counters tell whether a
+        value was changed in place in the meantime.
+        """
         if self.order >= 0:
             raise RuntimeError(
                 f"{self.name}: this object has been applied before, and it remembers one application only. Make a "
@@ -212,27 +230,26 @@ class Function:
         self.edges = tuple(edges)
         self.outputs = outputs
         self.order = next(_clock)
-
-    def _identify(self, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]) -> None:
-        """Which input or output is each saved array, and which version of it?
-
-        `forward` sees arrays only. A recorded backward pass needs the Tensors that they belong to, and finds them by
-        this (see `_as_tensor`). The version tells whether a value was changed in place in the meantime.
-        """
+        if not self._saved:
+            return
         sources: list[int] = []
-        versions: list[Any] = []  # flat, because Python's garbage collector would look at every pair
-        n_inputs = len(inputs)
-        for i, array in enumerate(self._saved or ()):
-            if i < n_inputs and array is arrays[i]:  # often all inputs are saved, in their order
-                source, owner = i, inputs[i]
+        counters: list[list[int]] = []
+        source = changes = 0
+        for array in self._saved:
+            if source < len(arrays) and array is arrays[source]:  # often all inputs are saved, in their order
+                sources.append(source)
+                owner = inputs[source]
+                source += 1
             elif results and array is results[0].data:  # or the output, alone
-                source, owner = ~0, results[0]
+                sources.append(~0)
+                owner = results[0]
             else:
-                source, owner = self._source(array, inputs, arrays, results)
-            sources.append(source)
-            version = owner.version if isinstance(owner, Tensor) else _CONSTANT
-            versions += version, version[0]
-        self._sources, self._versions = sources, versions
+                at, owner = self._source(array, inputs, arrays, results)
+                sources.append(at)
+            counter = owner.version if isinstance(owner, Tensor) else _CONSTANT
+            counters.append(counter)
+            changes += counter[0]
+        self._sources, self._counters, self._changes = sources, counters, changes
 
     def _source(
         self, array: Any, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]
@@ -287,6 +304,14 @@ class Function:
                     f"{self.name} made a NaN out of inputs without one (shapes {shapes}), in the forward pass at\n"
                     f"{self.where}"
                 )
+
+
+def _set_apart(result: Tensor, arrays: list[Any], inputs: tuple[Any, ...]) -> None:
+    """Two tensors never share one array object: saved values are told apart by identity. But they share a counter."""
+    owner = next(x for x, array in zip(inputs, arrays, strict=True) if array is result.data)
+    result.data = result.data.view()
+    if isinstance(owner, Tensor):
+        result.version = owner.version
 
 
 class AnomalyError(RuntimeError):

@@ -73,13 +73,20 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     parallel = njit(parallel=True, **options)(_renamed(function, function.__name__ + "_parallel"))
 
     def launch(work: int, *args: Any) -> Any:
-        if work < PARALLEL_FROM or _forked or numba.get_num_threads() == 1:
+        if work < PARALLEL_FROM or _forked:
+            return serial(*args)
+        # On one thread the parallel form is not worth compiling. Once it is there, it costs less than the question.
+        if not parallel.overloads and numba.get_num_threads() == 1:
             return serial(*args)
         with _launch:  # some of Numba's threading layers die when two threads launch at once
             return parallel(*args)
 
     if serial is function:  # NUMBA_DISABLE_JIT=1: NumPy would warn of infinities that compiled code just makes
-        launch = np.errstate(all="ignore")(launch)
+        plain = np.errstate(all="ignore")(function)
+
+        def launch(work: int, *args: Any) -> Any:
+            return plain(*args)
+
     launch.__name__ = function.__name__
     launch.__doc__ = function.__doc__
     launch.serial = serial  # type: ignore[attr-defined]

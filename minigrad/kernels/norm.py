@@ -284,9 +284,11 @@ def scaled_gradient_run(
 
 @kernel
 def rows_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any) -> None:
-    """x, y: (R, M). gamma, beta: G·M numbers; row r uses those of r modulo G (G = 1: all rows alike)."""
-    rows, n = x.shape
+    """x, y: R·M numbers. gamma, beta: G·M; row r uses those of r modulo G (G = 1: all rows alike)."""
+    rows = stats.shape[1]
+    n = x.size // rows
     groups = gamma.size // n
+    x, y = x.reshape((rows, n)), y.reshape((rows, n))
     scale, shift = gamma.reshape((groups, n)), beta.reshape((groups, n))
     sample, share = sample_size(n), 1.0 / n
     sample_share = 1.0 / sample
@@ -350,9 +352,11 @@ def rows_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, 
 
 @kernel
 def segments_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any, runs: int) -> None:
-    """x, y: (R, M), each row made of `runs` runs. gamma, beta: G·runs numbers, row r being of group r modulo G."""
-    rows, n = x.shape
+    """x, y: R·M numbers, each row made of `runs` runs. gamma, beta: G·runs, row r being of group r modulo G."""
+    rows = stats.shape[1]
+    n = x.size // rows
     groups = gamma.size // runs
+    x, y = x.reshape((rows, n)), y.reshape((rows, n))
     length = n // runs
     sample, share = sample_size(n), 1.0 / n
     sample_share = 1.0 / sample
@@ -436,19 +440,23 @@ def wide_channel_sums(x: Any, c: Any, share: Any) -> Any:
 def channels_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any, given: bool) -> None:
     """x, y: (N, C, S). With `given`, `stats` are used as they come (evaluation); otherwise they are computed."""
     batch, channels, space = x.shape
+    if given:  # one pass, in the order of memory
+        for r in prange(batch * channels):
+            i, c = r // channels, r % channels
+            standardize_run(x[i, c], y[i, c], stats[0, c], stats[1, c], stats[2, c] * gamma[c], beta[c])
+        return
     n = batch * space
     share = 1.0 / n
     sample = min(space, sample_size(n))
     for c in prange(channels):
-        if not given:
-            origin = near_mean(x[0, c, :sample], 1.0 / sample)
+        origin = near_mean(x[0, c, :sample], 1.0 / sample)
+        total, squares = channel_sums_about(x, c, origin)
+        if far(total, squares, share):
+            origin = x.dtype.type(origin + total * share)
             total, squares = channel_sums_about(x, c, origin)
-            if far(total, squares, share):
-                origin = x.dtype.type(origin + total * share)
-                total, squares = channel_sums_about(x, c, origin)
-            if out_of_range(squares, n):
-                origin, total, squares = wide_channel_sums(x, c, share)
-            write_stats(stats, c, origin, total, squares, share, eps)
+        if out_of_range(squares, n):
+            origin, total, squares = wide_channel_sums(x, c, share)
+        write_stats(stats, c, origin, total, squares, share, eps)
         scale = stats[2, c] * gamma[c]
         for i in range(batch):
             standardize_run(x[i, c], y[i, c], stats[0, c], stats[1, c], scale, beta[c])

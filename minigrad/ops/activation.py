@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.autograd import Function
+from minigrad.autograd import Function, Tensor
 from minigrad.autograd.modes import modes
 from minigrad.kernels import activation as kernels
 from minigrad.ops.compare import where
@@ -18,7 +18,7 @@ from minigrad.ops.unary import OfInput, erfc, exp, expm1, log, sigmoid, tanh
 
 def check_float(x: Any, op: str) -> None:
     """Refuse integers and booleans, whose activation would be rounded or has no gradient."""
-    dtype = getattr(x, "dtype", None)
+    dtype = x.data.dtype if isinstance(x, Tensor) else getattr(x, "dtype", None)
     if dtype is None:
         raise TypeError(f"{op}: input is a {type(x).__name__}, and must be a tensor: mg.tensor(...)")
     if dtype.kind != "f":
@@ -215,6 +215,19 @@ class ELU(Function):
         return out
 
 
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+
+
+class SELU(ELU):
+    """The ELU that normalizes: s = λ, d = λ α, and k = 1."""
+
+    scale, depth, rate = SELU_SCALE, SELU_SCALE * SELU_ALPHA, 1.0
+
+    def __init__(self) -> None:
+        pass
+
+
 def _negative_elu(x: Any, depth: float, rate: float) -> Any:
     """An ELU with a negative α, as small ops: one that its output does not tell where x > 0, or that has no limit."""
     return where(x > 0, x, expm1(where(x > 0, 0.0, x) * rate) * depth)
@@ -237,10 +250,6 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
     if alpha == 0:
         raise ZeroDivisionError("celu: alpha is 0, and x/alpha is needed: use relu, the limit for small alpha")
     return _negative_elu(x, alpha, 1 / alpha) if alpha < 0 else ELU(1.0, alpha, 1 / alpha)(x)
-
-
-SELU_ALPHA = 1.6732632423543772848170429916717
-SELU_SCALE = 1.0507009873554804934193349852946
 
 
 def selu(x: Any) -> Any:
@@ -269,7 +278,7 @@ def selu(x: Any) -> Any:
         (True, True)
     """
     check_float(x, "selu")
-    return ELU(SELU_SCALE, SELU_SCALE * SELU_ALPHA, 1.0)(x)
+    return SELU()(x)
 
 
 class GELU(OfInput):

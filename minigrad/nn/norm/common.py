@@ -106,13 +106,13 @@ class ChannelNorm(Norm):
         return None if self.running_mean is None else ChannelPopulation(self)
 
     def check_input(self, input: Tensor, channel_axis: int) -> None:
-        name = type(self).__name__
-        if input.ndim not in self.input_ndims:
-            raise ValueError(f"{name}: the input must be {self.layouts}, and has shape {input.shape}")
-        if input.shape[channel_axis] != self.num_features:
+        shape, name = input.shape, type(self).__name__
+        if len(shape) not in self.input_ndims:
+            raise ValueError(f"{name}: the input must be {self.layouts}, and has shape {shape}")
+        if shape[channel_axis] != self.num_features:
             raise ValueError(
-                f"{name}: num_features={self.num_features}, but the input has {input.shape[channel_axis]} channels "
-                f"(axis {channel_axis} of shape {input.shape}); give the layer the number of channels that comes in"
+                f"{name}: num_features={self.num_features}, but the input has {shape[channel_axis]} channels "
+                f"(axis {channel_axis} of shape {shape}); give the layer the number of channels that comes in"
             )
 
     def extra_repr(self) -> str:

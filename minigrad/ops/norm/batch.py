@@ -3,8 +3,6 @@
 from math import prod
 from typing import Any
 
-import numpy as np
-
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import raw
 from minigrad.ops.norm.common import (
@@ -43,8 +41,12 @@ class BatchNorm(ChannelNorm):
 
     def composed(self, x: Any, gamma: Any, beta: Any) -> Any:
         """Algorithm 1 of the paper: μ and σ² of the mini-batch, normalize, scale and shift."""
-        shape, given = per_channel(x), self.given
-        mu, variance = moments(x, channel_axes(x)) if given is None else (reshape(s, shape) for s in given)
+        shape = per_channel(x)
+        if self.given is None:
+            mu, variance = moments(x, channel_axes(x))
+        else:  # as they were in the fused forward pass, if there was one: the averages may have moved on since
+            given = self.given if self.stats is None else self.stats[[0, 3]]
+            mu, variance = (reshape(s, shape) for s in given)
         return affine(standardize(x, mu, variance, self.eps), gamma, beta, shape)
 
 
@@ -104,9 +106,7 @@ def batch_norm(
                 f"{op}: without training, running_mean and running_var are needed; pass both, or training=True to "
                 "normalize by the batch's own statistics"
             )
-        # A copy: the averages may move on before the backward pass.
-        given = np.array(raw(running_mean)), np.array(raw(running_var))
-        norm = BatchNorm(channels, eps, given)
+        norm = BatchNorm(channels, eps, (raw(running_mean), raw(running_var)))
         return norm.composed(input, weight, bias) if modes.composed else norm(input, weight, bias)
 
     if (running_mean is None) != (running_var is None):

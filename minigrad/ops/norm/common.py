@@ -76,7 +76,9 @@ class FusedNorm(Fused):
         x = np.ascontiguousarray(x)
         y = np.empty_like(x)
         if x.size:
-            self.normalize(x, self.parameter(gamma, 1, x.dtype), self.parameter(beta, 0, x.dtype), y)
+            gamma = self.parameter(None, 1, x.dtype) if gamma is None else gamma.ravel()
+            beta = self.parameter(None, 0, x.dtype) if beta is None else beta.ravel()
+            self.normalize(x, gamma, beta, y)
         return y
 
     def gradients(self, g: Any, x: Any, gamma: Any, beta: Any) -> tuple[Any, Any, Any]:
@@ -144,11 +146,12 @@ class RowNorm(FusedNorm):
 
     def normalize(self, x: Any, gamma: Any, beta: Any, y: Any) -> None:
         size, length = x.size, self.length
-        if x.shape != (groups := size // length, length):
-            x, y = x.reshape(groups, length), y.reshape(groups, length)
+        groups = size // length
         self.stats = stats = np.empty((4, groups), x.dtype)
+        x, y = x.ravel(), y.ravel()
         if self.run == 1:
-            kernels.rows_forward(PASSES * size, x, gamma, beta, self.eps, y, stats)
+            work = 2 * PASSES * size  # every element comes with a γ and a β of its own
+            kernels.rows_forward(work, x, gamma, beta, self.eps, y, stats)
         else:
             runs = length // self.run
             kernels.segments_forward(PASSES * size + RUN * groups * runs, x, gamma, beta, self.eps, y, stats, runs)
@@ -319,13 +322,17 @@ def check_parameters(
 ) -> None:
     """γ, β and running averages (each may be None) must have the right shape and the input's dtype."""
     dtype = x.dtype
-    for position, values in enumerate(parameters):
+    for values in parameters:
+        if values is not None:
+            array = values.data if isinstance(values, Tensor) else values
+            if type(array) is not np.ndarray or array.shape != shape or array.dtype is not dtype:
+                break
+    else:
+        return  # soon, as nearly always
+    for name, values in zip(names, parameters, strict=False):
         if values is None:
             continue
-        values = values.data if isinstance(values, Tensor) else values
-        if type(values) is np.ndarray and values.shape == shape and values.dtype is dtype:
-            continue
-        name = names[position]
+        values = raw(values)
         if not isinstance(values, np.ndarray):
             raise TypeError(f"{op}: {name} must be a tensor or an array, not a {type(values).__name__}")
         if values.shape != shape:
