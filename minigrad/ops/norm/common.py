@@ -150,7 +150,7 @@ class RowNorm(FusedNorm):
         self.stats = stats = np.empty((4, groups), x.dtype)
         x, y = x.ravel(), y.ravel()
         if self.run == 1:
-            work = 2 * PASSES * size  # every element comes with a γ and a β of its own
+            work = 3 * PASSES * size // 2  # more than PASSES: every element comes with a γ and a β of its own
             kernels.rows_forward(work, x, gamma, beta, self.eps, y, stats)
         else:
             runs = length // self.run
