@@ -260,7 +260,7 @@ class Tensor(_Methods):
                     "recorded. Compute a new tensor (mg.where, mg.cat, x * 2), or, to set values without a "
                     "gradient, do it inside `with mg.no_grad():`"
                 )
-            if any(isinstance(s, Tensor) and s.requires_grad for s in sources):
+            if sources and any(isinstance(s, Tensor) and s.requires_grad for s in sources):
                 raise RuntimeError(
                     f"{op}: writing a tensor that requires a gradient into another one is not recorded, so its "
                     "gradient would be lost. Build the result with mg.stack, mg.cat or mg.where."
