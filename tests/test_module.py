@@ -1,6 +1,7 @@
 """Module, Parameter, containers, Linear and its kin, saving and loading."""
 
 import copy
+import inspect
 import pickle
 from collections import OrderedDict
 from typing import Any, NamedTuple
@@ -529,3 +530,13 @@ def test_a_damaged_file_is_noticed(tmp_path, compressed):
         else:  # a date, say, was hit
             for array in loaded.values():
                 np.testing.assert_array_equal(array, values)
+
+
+def test_a_class_that_inherits_its_init_shows_its_arguments():
+    class Twin(nn.Linear):
+        pass
+
+    own = Twin.__signature__  # Python before 3.11.5 needs it, later ones agree
+    assert inspect.signature(Twin) == own
+    assert list(own.parameters)[:3] == ["in_features", "out_features", "bias"]
+    assert list(inspect.signature(Twin(2, 3)).parameters) == ["args", "kwargs"], "a module is called like `forward`"

@@ -15,6 +15,7 @@ Parameters, buffers and submodules are ordinary attributes, found as fast as any
 special is only that the module remembers their *names*: so it can list them, save them and load them.
 """
 
+import inspect
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
@@ -26,6 +27,19 @@ from minigrad.autograd.tensor import HookHandle, raw
 from minigrad.nn.parameter import Parameter
 
 IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
+
+
+class _Signature:
+    """What `inspect.signature` and `help` say of a class of modules: the arguments of `__init__`.
+
+    Python before 3.11.5 says those of `Module.__new__` for a class that inherits its `__init__`.
+    """
+
+    def __get__(self, module: Any, cls: type) -> inspect.Signature:
+        if module is not None:
+            raise AttributeError("__signature__")  # a module itself is called with the arguments of `forward`
+        _, *parameters = inspect.signature(cls.__init__).parameters.values()
+        return inspect.Signature(parameters)
 
 
 class Module:
@@ -47,6 +61,8 @@ class Module:
     _buffer_names: dict[str, bool]
     _module_names: dict[str, None]
     _hooks: "_Hooks | None" = None
+
+    __signature__ = _Signature()
 
     # Set by `nn.utils.freeze_statistics`: the module stays in evaluation mode, and this is what it returns to.
     _mode_when_unfrozen: bool | None = None
