@@ -239,6 +239,15 @@ def test_grad_by_an_intermediate_result():
     np.testing.assert_allclose(gx.numpy(), 6 * np.array([3.0, 6.0]))
 
 
+def test_grad_by_an_intermediate_result_leaves_the_graph_below_it_alone():
+    x = leaf([1.0, 2.0])
+    h = (x * 1).exp()
+    (gh,) = mg.grad((h * h).sum(), h)
+    np.testing.assert_allclose(gh.numpy(), 2 * h.data)
+    h.sum().backward()  # what exp saved is still there
+    np.testing.assert_allclose(x.grad.numpy(), h.data)
+
+
 def test_grad_by_the_output_itself():
     x = leaf([1.0, 2.0])
     y = x * 3
@@ -1061,6 +1070,16 @@ def test_an_op_object_is_for_one_call():
     cube(x)
     with pytest.raises(RuntimeError, match=r"Cube: .*Cube\(\.\.\.\)\(x\)"):
         cube(y)
+
+
+@pytest.mark.parametrize("again", [np.array([2.0]), mg.tensor([2.0], dtype=np.float64), leaf([2.0])])
+def test_a_second_call_of_an_op_object_does_not_harm_the_first(again):
+    cube, x = Cube(), leaf([1.0])
+    y = cube(x)
+    with pytest.raises(RuntimeError, match=r"Cube: .*applied before"), mg.no_grad():
+        cube(again)
+    y.backward()
+    np.testing.assert_array_equal(x.grad.numpy(), [3.0])
 
 
 def test_errors_in_forward_name_the_op_and_the_shapes():

@@ -109,10 +109,11 @@ def _run(
         _send(pending, node, len(node.outputs), output.output_index, gradient)
 
     nodes = _reachable(pending)
-    wanted = None
+    wanted = leading = None
     targets: dict[Any, Any] = {}  # gradients of inputs that lie in the middle of the graph
     if inputs is not None:
-        wanted = _leading_to(nodes, [x.grad_fn or x for x in inputs])
+        leading = _leading_to(nodes, [x.grad_fn or x for x in inputs])
+        wanted = leading.union(x.grad_fn or x for x in inputs)
         targets = {(x.grad_fn, x.output_index): None for x in inputs if x.grad_fn is not None}
     before = modes.grad, modes.create_graph, modes.wanted
     modes.grad, modes.create_graph, modes.wanted = create_graph, create_graph, wanted
@@ -128,6 +129,8 @@ def _run(
                 for i, g in enumerate(grads):
                     if (node, i) in targets:
                         targets[node, i] = g
+                if leading is not None and node not in leading:  # it may yet be asked for its own gradient
+                    continue
             try:
                 results = node.backward(*(grads if len(grads) == 1 else _fill_in(node, grads, create_graph)))
             except Exception as error:
@@ -217,14 +220,14 @@ def _reachable(roots: Iterable[Any]) -> list[Any]:
 
 
 def _leading_to(nodes: list[Any], targets: list[Any]) -> set[Any]:
-    """Those of `nodes` (oldest first) through which a gradient reaches a target, and the targets."""
-    wanted = set(targets)
+    """Those of `nodes` (oldest first) through which a gradient reaches a target."""
+    leading, ends = set(), set(targets)
     for node in nodes:
         for edge in node.edges:
-            if edge is not None and edge[0] in wanted:
-                wanted.add(node)
+            if edge is not None and (edge[0] in ends or edge[0] in leading):
+                leading.add(node)
                 break
-    return wanted
+    return leading
 
 
 def _fill_in(node: Function, grads: list[Any], create_graph: bool) -> list[Any]:

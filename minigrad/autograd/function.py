@@ -136,6 +136,11 @@ class Function:
 
     def __call__(self, *inputs: Any) -> Any:
         """Apply the op. Tensors in, Tensor out. With plain arrays only, it computes and records nothing."""
+        if self.order >= 0:  # asked before `forward` could overwrite what it remembers
+            raise RuntimeError(
+                f"{self.name}: this object has been applied before, and it remembers one application only. Make a "
+                f"new one for each: {self.name}(...)(x)"
+            )
         if len(inputs) == 1 and isinstance(inputs[0], Tensor):
             # One tensor, and soon one new array: most ops. What comes after this block would do the same, and would
             # take a third longer.
@@ -152,7 +157,7 @@ class Function:
                 result.version = x.version if self.is_view else [0]
                 if tracked and self.differentiable and modes.grad:
                     saved: tuple[Any, ...] | None = self._saved
-                    if self.order >= 0 or (saved and (len(saved) != 1 or not (saved[0] is array or saved[0] is out))):
+                    if saved and (len(saved) != 1 or not (saved[0] is array or saved[0] is out)):
                         self._record(inputs, [array], [edge], (result,), ((out.shape, out.dtype),))
                     else:  # `_record` in short
                         self.edges = (edge,)
@@ -254,11 +259,6 @@ class Function:
         Tensors that they belong to, and finds them by this (see `_as_tensor`). Their version counters tell whether a
         value was changed in place in the meantime.
         """
-        if self.order >= 0:
-            raise RuntimeError(
-                f"{self.name}: this object has been applied before, and it remembers one application only. Make a "
-                f"new one for each: {self.name}(...)(x)"
-            )
         # Tuples rather than lists: Python's garbage collector soon stops looking at a tuple of plain values.
         self.edges = tuple(edges)
         self.outputs = outputs
