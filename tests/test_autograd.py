@@ -1072,6 +1072,29 @@ def test_an_op_object_is_for_one_call():
         cube(y)
 
 
+class Made(mg.Function):
+    """Gives back what it was made with, in forward and in backward."""
+
+    def __init__(self, forward, backward):
+        self.values = forward, backward
+
+    def forward(self, x):
+        return np.array(self.values[0])
+
+    def backward(self, g):
+        return np.array(self.values[1])
+
+
+def test_integers_made_of_floats_have_no_gradient():
+    x = leaf([1.0])
+    with pytest.raises(TypeError, match=r"input 0 is int64.*comes from Made.*differentiable = False"):
+        (Made([3], [1.0])(x) * 0.5).sum().backward()
+    with pytest.raises(TypeError, match=r"backward: the tensor is int64"):
+        Made([3], [1.0])(x).backward()
+    with pytest.raises(TypeError, match=r"Made\.backward: the gradient of input 0 is complex128"):
+        Made([3.0], [1j])(x).backward()
+
+
 @pytest.mark.parametrize("again", [np.array([2.0]), mg.tensor([2.0], dtype=np.float64), leaf([2.0])])
 def test_a_second_call_of_an_op_object_does_not_harm_the_first(again):
     cube, x = Cube(), leaf([1.0])

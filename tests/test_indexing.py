@@ -200,3 +200,19 @@ def test_a_number_beside_an_array_only_picks():
     np.testing.assert_array_equal(x.data[1][:, [2, 0]], y.data * 10)
     x[mg.tensor(0)][:] = 5  # a 0-d tensor is a number: a view
     assert (x.data[0] == 5).all()
+
+
+def test_dots_that_stand_for_no_axis_part_no_arrays():
+    x = mg.arange(24).reshape(2, 3, 4)
+    rows, columns = [0, 2, 2], [3, 0, 1]
+    assert x[:, rows, ..., columns].tolist() == x[:, rows, columns].tolist()
+    assert x[0, None, rows, ..., columns].tolist() == x[0][None, rows, columns].tolist()
+    assert x[rows[:1], ..., columns].shape == (3, 3)  # here they stand for the middle axis
+    x[:, rows, ..., columns] = mg.tensor([[-1, -2, -3], [-4, -5, -6]])
+    assert x[1, 2, 0] == -5
+
+
+def test_an_embedding_in_no_dimensions():
+    table = mg.zeros(3, 0, requires_grad=True)
+    mg.nn.functional.embedding(mg.tensor([0, 2, 2]), table).sum().backward()
+    assert table.grad.shape == (3, 0)

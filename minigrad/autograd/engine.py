@@ -176,6 +176,11 @@ def _starting_gradient(output: Tensor, gradient: Any, i: int, caller: str) -> Te
             f"{caller}: the tensor (shape {output.shape}) does not require a gradient and has no graph. Was it "
             "computed inside no_grad(), detached, or made of tensors without requires_grad=True?"
         )
+    if output.data.dtype.kind != "f":
+        raise TypeError(
+            f"{caller}: the tensor is {output.dtype}, and only floats have a gradient. An op below it made integers "
+            "of floats"
+        )
     if gradient is None:
         if output.data.size != 1:
             raise RuntimeError(
@@ -268,6 +273,14 @@ def _fit(node: Function, edge: tuple[Any, int], g: Any) -> Any:
         raise RuntimeError(
             f"{node.name}.backward: the gradient of input {_place(node, edge)} has shape {g.shape}, the input {shape}"
         )
+    if dtype.kind != "f":
+        raise TypeError(
+            f"{node.name}.backward: its input {_place(node, edge)} is {dtype}, which has no gradient, and comes from "
+            f"{target.name}, whose forward made it of numbers that have one. If that is meant to be so, say "
+            f"`differentiable = False` in class {type(target).__name__}; otherwise return floats"
+        )
+    if g.dtype.kind not in "fiub":
+        raise TypeError(f"{node.name}.backward: the gradient of input {_place(node, edge)} is {g.dtype}, not {dtype}")
     return g if g.dtype == dtype else g.astype(dtype)
 
 

@@ -70,7 +70,8 @@ def getitem(x: Any, index: Any) -> Any:
 
     As in NumPy and PyTorch, an index of numbers, slices, None and `...` gives a view of the same memory, and one
     with arrays a copy. The gradient of an element that is picked several times is the sum. Where the two differ,
-    this is PyTorch: x[0, :, [1, 2]] of shape (2, 3, 4) is (3, 2), x[0] with columns picked, and not (2, 3).
+    this is PyTorch: x[0, :, [1, 2]] of shape (2, 3, 4) is (3, 2), x[0] with columns picked, and not (2, 3); and a
+    `...` that stands for no axis is as if it were not there.
 
     Example:
         >>> import minigrad as mg
@@ -79,13 +80,13 @@ def getitem(x: Any, index: Any) -> Any:
         >>> x.grad.tolist()
         [2.0, 0.0, 1.0]
     """
-    numbers, rest = _parts(index)
+    numbers, rest = _parts(index, x.ndim)
     return GetItem(rest)(x if numbers is None else GetItem(numbers)(x))
 
 
 def setitem(x: Tensor, index: Any, value: Any) -> None:
     """`x[index] = value`, in place; an index as for `getitem`."""
-    numbers, rest = _parts(index)
+    numbers, rest = _parts(index, x.ndim)
 
     def write(array: Any, value: Any) -> None:
         (array if numbers is None else array[numbers])[rest] = value
@@ -93,7 +94,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     x._change("setitem", write, value)
 
 
-def _parts(index: Any) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
+def _parts(index: Any, ndim: int) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
     """An index as two, to be applied one after the other: one of numbers (None where not needed), and the rest."""
     parts = []
     basic = True
@@ -109,6 +110,8 @@ def _parts(index: Any) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
         if Ellipsis not in parts:
             parts.append(Ellipsis)  # then NumPy gives a view even of a single element
         return None, tuple(parts)
+    if sum(map(_axes_of, parts)) == ndim:  # `...` is no axis; between arrays, NumPy would move theirs to the front
+        parts = [part for part in parts if part is not Ellipsis]
     if not any(isinstance(part, int | np.integer) for part in parts):
         return None, tuple(parts)
     # Beside an array, NumPy takes a number for an array, too, and may move the axis of both to the front.
@@ -120,12 +123,18 @@ def _parts(index: Any) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
         rest.append(part)
         if part is Ellipsis:
             numbers.append(part)
-        elif part is not None:
-            is_mask = isinstance(part, np.ndarray) and part.dtype == np.bool_
-            numbers += [slice(None)] * (part.ndim if is_mask else 1)
+        else:
+            numbers += [slice(None)] * _axes_of(part)
     if Ellipsis not in numbers:
         numbers.append(Ellipsis)
     return tuple(numbers), tuple(rest)
+
+
+def _axes_of(part: Any) -> int:
+    """To how many axes of the tensor does this part of an index belong? (`...` takes what is left.)"""
+    if part is None or part is Ellipsis:
+        return 0
+    return part.ndim if isinstance(part, np.ndarray) and part.dtype == np.bool_ else 1
 
 
 def _places(part: Any) -> Any:
@@ -288,7 +297,7 @@ class EmbeddingGrad(Function):
 
     def forward(self, g: Any) -> Any:
         table = np.zeros(self.shape, g.dtype)
-        add_at(table, (self.index.reshape(-1),), g.reshape(-1, self.shape[1]))
+        add_at(table, (self.index.reshape(-1),), g.reshape(self.index.size, self.shape[1]))
         if self.padding is not None:
             table[self.padding] = 0
         return table
