@@ -147,6 +147,7 @@ table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ padding: .4rem .9rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }}
 th {{ font-weight: 600; color: var(--soft); white-space: normal; vertical-align: bottom; }}
 th:first-child, td:first-child, .settings td {{ text-align: left; }}
+.settings td:last-child {{ white-space: normal; }}
 tr.best td {{ background: var(--best); font-weight: 600; }}
 summary {{ cursor: pointer; }}
 </style>
@@ -165,7 +166,8 @@ Weights at the start: {start}.</p>
 <p class="note">Lines are means over the seeds, bands go from the lowest to the highest. The dashed line is the
 target accuracy. Gradients are those of the weights, before the first update. Columns: ± is the standard deviation
 over seeds; the interval is a 95 % confidence interval of the mean difference to the run without a norm of the same
-seed (Student's t); the final loss is the mean training loss of the last epoch; µs per step is the median time of
+seed (Student's t), and a difference is called clear if it exceeds both this interval and the binomial error of the
+test set; the final loss is the mean training loss of the last epoch; µs per step is the median time of
 forward, backward and update.</p>
 <h2>Settings</h2>
 <div class="scroll"><table class="settings">{settings}</table></div>

@@ -1,7 +1,9 @@
 """From the records of the runs to what can be said about them: one row per norm, and a verdict.
 
 The runs of one seed share their initial weights and their batches, so norms are compared seed by seed: the
-interval for "how much better than none" is that of the mean of paired differences, by Student's t.
+interval for "how much better than none" is that of the mean of paired differences, by Student's t. It says how
+much seeds matter, and can be of width zero by chance; that the test set is a sample too, it does not know. So a
+difference is called clear only if it is larger than this interval and than `test_error`.
 """
 
 import math
@@ -18,6 +20,19 @@ def mean_and_interval(values: list[float]) -> tuple[float, float | None]:
         return statistics.fmean(values), None
     t = _T95[min(len(values) - 1, len(_T95)) - 1]
     return statistics.fmean(values), t * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def test_error(a: float, b: float, samples: int) -> float:
+    """How far two accuracies on `samples` test samples may differ by the choice of these samples (95 %).
+
+    1.96 binomial standard errors of the difference, each accuracy with one more right and one more wrong answer, so
+    that 100 % is not taken for certain. The two networks see the same samples, which makes the error smaller: more
+    caution than is needed. Source: Agresti and Caffo, The American Statistician 54(4), 2000.
+    """
+    variance = 0.0
+    for p in ((a * samples + 1) / (samples + 2), (b * samples + 1) / (samples + 2)):
+        variance += p * (1 - p) / (samples + 2)
+    return 1.96 * math.sqrt(variance)
 
 
 def accuracy(run: dict[str, Any]) -> float | None:
@@ -67,6 +82,7 @@ def summarize(runs: list[dict[str, Any]], norms: list[str], target: float) -> li
                 "gain": gain,
                 "gain_interval": gain_interval,
                 "paired_seeds": len(gains),
+                "test_samples": finished[0]["test_samples"] if finished else None,
             }
         )
     return rows
@@ -130,29 +146,27 @@ def verdict(runs: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]
     if best is None:
         return ["No run finished, so nobody wins.", *inapplicable]
     by_norm = {row["norm"]: row for row in rows}
-    sentences = [f"{best} wins with {100 * by_norm[best]['accuracy_mean']:.1f} % on the test images."]
-    close = [row["norm"] for row in rows if row["norm"] != best and not _clearly_behind(runs, row["norm"], best)]
-    if by_norm[best]["runs"] == 1:
+    score = f"{100 * by_norm[best]['accuracy_mean']:.1f} %"
+    others = [row["norm"] for row in rows if row["norm"] != best and not row["why_not"]]
+    # A norm with fewer runs that finished is behind in any case.
+    close = [n for n in others if not _finished_more(runs, best, n) and not _clearly_better(runs, best, n)]
+    seeds, samples = by_norm[best]["runs"], by_norm[best]["test_samples"]
+    if not others:
+        sentences = [f"{best} reaches {score} on the {samples} test samples."]
+    else:
+        sentences = [f"{best} {'is ahead' if close else 'wins'} with {score} on the {samples} test samples."]
+    if others and seeds == 1:
         sentences.append("With one seed, skill cannot be told from luck: try --seeds 3.")
     elif close:
         plural = "s" if len(close) > 1 else ""
-        sentences.append(
-            f"Too close to call with {by_norm[best]['runs']} seeds: the difference{plural} to {', '.join(close)}."
-        )
+        sentences.append(f"Too close to call with {seeds} seeds: the difference{plural} to {', '.join(close)}.")
     none = by_norm.get("none")
     if none is not None:
         if none["accuracy_mean"] is None and none["diverged_at"]:
             sentences.append("Without a norm, training diverged.")
-        helped = [
-            row["norm"]
-            for row in rows
-            if row["gain"] is not None and row["gain_interval"] is not None and row["gain"] > row["gain_interval"]
-        ]
-        hurt = [
-            row["norm"]
-            for row in rows
-            if row["gain"] is not None and row["gain_interval"] is not None and -row["gain"] > row["gain_interval"]
-        ]
+        paired = [row["norm"] for row in rows if row["gain"] is not None]
+        helped = [norm for norm in paired if _clearly_better(runs, norm, "none")]
+        hurt = [norm for norm in paired if _clearly_better(runs, "none", norm)]
         if helped:
             sentences.append(f"Clearly better than no norm: {', '.join(helped)}.")
         if hurt:
@@ -160,17 +174,21 @@ def verdict(runs: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]
     return sentences + inapplicable
 
 
-def _clearly_behind(runs: list[dict[str, Any]], norm: str, best: str) -> bool:
-    """Is `best` ahead of `norm` by more than the paired interval? A norm with fewer finished runs is behind."""
-    scores = {
-        name: {r["seed"]: a for r in runs if r["norm"] == name and (a := accuracy(r)) is not None}
-        for name in (norm, best)
-    }
-    if len(scores[norm]) < len(scores[best]):
-        return True
-    both = scores[norm].keys() & scores[best].keys()
-    differences = [scores[best][seed] - scores[norm][seed] for seed in sorted(both)]
-    if not differences:
-        return True
-    mean, interval = mean_and_interval(differences)
-    return interval is not None and mean > interval
+def _scores(runs: list[dict[str, Any]], norm: str) -> dict[int, float]:
+    return {run["seed"]: a for run in runs if run["norm"] == norm and (a := accuracy(run)) is not None}
+
+
+def _finished_more(runs: list[dict[str, Any]], one: str, other: str) -> bool:
+    return len(_scores(runs, one)) > len(_scores(runs, other))
+
+
+def _clearly_better(runs: list[dict[str, Any]], one: str, other: str) -> bool:
+    """Is the mean difference, seed by seed, larger than what the choice of seeds or of test samples may explain?"""
+    ours, theirs = _scores(runs, one), _scores(runs, other)
+    seeds = sorted(ours.keys() & theirs.keys())
+    if len(seeds) < 2:
+        return False  # one pair tells nothing
+    mean, interval = mean_and_interval([ours[seed] - theirs[seed] for seed in seeds])
+    samples = next(run["test_samples"] for run in runs if run["norm"] == one)
+    a, b = (statistics.fmean(scores[seed] for seed in seeds) for scores in (ours, theirs))
+    return mean > max(interval or 0.0, test_error(a, b, samples))
