@@ -65,7 +65,11 @@ def _seeds(text: str) -> tuple[int, ...]:
         numbers = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number of seeds nor a list such as 0,1,2") from None
-    return numbers if "," in text else tuple(range(numbers[0] if numbers else 0))
+    if "," in text or not numbers:
+        return numbers
+    if numbers[0] > 10_000:
+        raise argparse.ArgumentTypeError(f"{text} seeds are too many; for the one seed {text}, write '{text},'")
+    return tuple(range(numbers[0]))
 
 
 def _shape(text: str) -> tuple[int, ...]:
@@ -276,6 +280,9 @@ def _compare(arguments: argparse.Namespace, parser: _Parser) -> int:
         return compare.compare(settings, arguments.out, arguments.resume)
     except (ImportError, OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        print(f"{parser.prog}: not enough memory for a network or data of this size. {error}", file=sys.stderr)
         return 1
 
 

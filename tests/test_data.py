@@ -492,6 +492,21 @@ def test_idx_files_that_do_not_belong_together(tmp_path: Path) -> None:
     labels.write_bytes(idx(np.full(7, 10, np.uint8)))
     with pytest.raises(ValueError, match="holds the class 10"):
         mg.data.load("mnist", data_dir=tmp_path)
+    labels.write_bytes(idx(np.full(7, -1, np.int8), 9))
+    with pytest.raises(ValueError, match="holds the class -1"):
+        mg.data.load("mnist", data_dir=tmp_path)
+    labels.write_bytes(idx(np.full(7, 1.5, np.float32), 13))
+    with pytest.raises(ValueError, match="holds float32; labels are whole numbers"):
+        mg.data.load("mnist", data_dir=tmp_path)
+
+
+def test_idx_images_of_two_sizes(tmp_path: Path) -> None:
+    write_mnist(tmp_path, packed=False)
+    (tmp_path / "t10k-images-idx3-ubyte").write_bytes(idx(np.zeros((3, 14, 14), np.uint8)))
+    with pytest.raises(
+        ValueError, match=r"t10k.* of shape \(14, 14\), and those for training have the shape \(28, 28\)"
+    ):
+        mg.data.load("mnist", data_dir=tmp_path)
 
 
 def test_a_folder_without_the_files(tmp_path: Path) -> None:
@@ -667,8 +682,12 @@ def test_cifar10_archives_and_folders(tmp_path: Path, version: str) -> None:
     check_cifar(mg.data.load("cifar-10", data_dir=folder))
 
 
-def test_cifar10_batches_pickled_anew(tmp_path: Path) -> None:
-    batches = {name: pickle.dumps({b"data": x, b"labels": y.tolist()}, 4) for name, (x, y) in cifar_arrays().items()}
+@pytest.mark.parametrize("names", [(b"data", b"labels"), ("data", "labels")])
+@pytest.mark.parametrize("protocol", [2, 3, 4])  # in 2, Python 3 writes bytes as text that is encoded
+def test_cifar10_batches_pickled_anew(tmp_path: Path, protocol: int, names: tuple[Any, Any]) -> None:
+    batches = {
+        file: pickle.dumps({names[0]: x, names[1]: y.tolist()}, protocol) for file, (x, y) in cifar_arrays().items()
+    }
     pack(tmp_path, "python", batches)
     check_cifar(mg.data.load("cifar-10", data_dir=tmp_path))
 
@@ -689,6 +708,7 @@ ONE = python_2_pickle(*cifar_arrays()["data_batch_1"])
         (b"cnumpy\nload\n(U\x01xtR.", r"asks for numpy\.load"),
         (b"\x80\x02K\x01r\xff\xff\xff\x7f.", "LONG_BINPUT 2147483647"),  # a table of 16 GB
         (b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f.", "damaged"),  # an array longer than any memory
+        (b"c_codecs\nencode\n(X\x01\x00\x00\x00aU\x05rot13tR.", "it encodes str as b'rot13'"),
         (ONE.replace(b"u1", b"O8"), "does not hold bytes"),
         (ONE[:-100], "damaged"),
         (b"", "damaged"),

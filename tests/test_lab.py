@@ -25,7 +25,7 @@ RECIPE = Recipe("mlp", "tanh", depth=2, width=8, optimizer="momentum", lr=0.05, 
 
 @pytest.fixture(scope="module")
 def blobs() -> Any:
-    return lab.load_samples(lab.Settings(data="blobs"))
+    return lab.load_samples(lab.Settings(model="mlp", data="blobs"))
 
 
 def untimed(record: dict[str, Any]) -> dict[str, Any]:
@@ -315,6 +315,9 @@ def test_a_real_ctrl_c_ends_in_good_order(tmp_path):
         (["compare", "--norm", ","], "--norm: at least one"),
         (["compare", "--seeds", "0"], "--seeds: at least one"),
         (["compare", "--seeds", "x"], "number of seeds"),
+        (["compare", "--seeds", "1000000000000"], "too many"),
+        (["compare", "--lr", "inf"], "--lr must be positive and finite"),
+        (["compare", "--data-dir", "x"], "--data-dir is for data that are read from files (mnist"),
         (["compare", "--resume", "runs/1", "--lr", "1"], "leave out --lr"),
     ],
 )
@@ -323,6 +326,19 @@ def test_misuse_is_explained(arguments, hint, capsys):
         cli.main(arguments)
     assert stop.value.code == 2
     assert hint in capsys.readouterr().err
+
+
+def test_points_are_not_for_the_cnn(tmp_path, capsys):
+    assert cli.main(["compare", "--data", "moons", "--out", str(tmp_path / "run")]) == 1
+    assert "take --model mlp" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_run_folder_is_no_file(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "run"):
+        assert cli.main(["compare", *SMALL, "--out", str(out)]) == 1
+        assert f"{out} is a file, or lies in one" in capsys.readouterr().err
 
 
 def test_resuming_nothing_is_an_error(tmp_path, capsys):
@@ -348,7 +364,10 @@ def test_a_missing_extra_is_named(tmp_path):
 
 def _finished(norm: str, seed: int, *accuracies: float) -> dict[str, Any]:
     epochs = [{"train_loss": 1.0, "test_loss": 1.0, "test_accuracy": a} for a in accuracies]
-    return {"norm": norm, "seed": seed, "status": "finished", "epochs": epochs, "timing": {"us_per_step": [10.0]}}
+    timing = {"us_per_step": [10.0]}
+    return {
+        "norm": norm, "seed": seed, "status": "finished", "test_samples": 359, "epochs": epochs, "timing": timing,
+    }  # fmt: skip
 
 
 def test_the_summary_is_honest_arithmetic():
@@ -380,6 +399,76 @@ def test_the_winner_is_called_only_when_it_is_clear():
     assert "batch wins" in text
     assert "Too close" not in text
     assert "Clearly better than no norm: batch" in text
+
+
+@pytest.mark.parametrize(("gain", "clear"), [(1, False), (6, False), (12, True)])
+def test_two_seeds_that_agree_do_not_make_a_few_test_samples_a_clear_difference(gain, clear):
+    pairs = (("none", 340 / 359), ("batch", (340 + gain) / 359))
+    runs = [_finished(norm, seed, a) for seed in (0, 1) for norm, a in pairs]
+    rows = summary.summarize(runs, ["none", "batch"], 0.9)
+    assert rows[1]["gain_interval"] == 0
+    text = " ".join(summary.verdict(runs, rows))
+    assert ("Clearly better" in text) == ("batch wins" in text) == clear
+    assert ("Too close" in text) == ("batch is ahead" in text) == (not clear)
+
+
+def test_the_error_of_a_test_set_is_that_of_a_binomial_simulation():
+    rng = np.random.default_rng(0)
+    a, b = (rng.binomial(400, p, 100_000) / 400 for p in (0.95, 0.9))
+    assert summary.test_error(0.95, 0.9, 400) == pytest.approx(1.96 * np.std(a - b), rel=0.03)
+    assert summary.test_error(1.0, 1.0, 400) > 2 / 400, "nothing is certain"
+
+
+def test_alone_nobody_wins():
+    runs = [_finished("batch", 0, 0.5)]
+    assert summary.verdict(runs, summary.summarize(runs, ["batch"], 0.9)) == [
+        "batch reaches 50.0 % on the 359 test samples."
+    ]
+
+
+def test_a_norm_that_this_batch_does_not_allow_is_no_end_of_the_comparison(tmp_path, capsys):
+    options = ["--data", "moons", "--model", "mlp", "--depth", "1", "--epochs", "1", "--seeds", "1"]
+    options += ["--batch-size", "1", "--norm", "none,batch,layer", "--out", str(tmp_path)]
+    assert cli.main(["compare", *options]) == 0
+    none, batch, layer = results(tmp_path)["runs"]
+    assert (none["status"], batch["status"], layer["status"]) == ("finished", "does not apply", "finished")
+    assert (
+        "batch does not apply: batch_norm: training needs more than one value per channel" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "{", '{"settings": {"epochs": "1"}, "runs": []}'])
+def test_a_damaged_run_folder_is_named(content, tmp_path, capsys):
+    (tmp_path / "results.json").write_text(content)
+    assert cli.main(["compare", "--resume", str(tmp_path)]) == 1
+    assert f"{tmp_path / 'results.json'} is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["bytes", "settings"])
+def test_a_damaged_checkpoint_says_what_to_do(damage, tmp_path, blobs):
+    def stop(record, step, loss):
+        if len(record["epochs"]) == 1:
+            raise Stop
+
+    checkpoint = tmp_path / "checkpoint.npz"
+    recipe = Recipe("mlp", "relu", 1, 4, "adam", 0.01, 32, 2)
+    with pytest.raises(Stop):
+        train(recipe, "none", 0, blobs, checkpoint, stop)
+    if damage == "bytes":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:300])
+    else:
+        recipe = Recipe("mlp", "relu", 1, 8, "adam", 0.01, 32, 2)
+    with pytest.raises(ValueError, match="Without this file, the run that it was for begins anew"):
+        train(recipe, "none", 0, blobs, checkpoint)
+
+
+def test_what_does_not_fit_in_memory_is_one_line(tmp_path, capsys, monkeypatch):
+    def too_large(*arguments):
+        raise MemoryError("Unable to allocate 37.3 GiB")
+
+    monkeypatch.setattr(models, "build", too_large)
+    assert cli.main(["compare", *SMALL, "--out", str(tmp_path)]) == 1
+    assert "not enough memory" in capsys.readouterr().err
 
 
 def test_the_plain_table_lines_up():

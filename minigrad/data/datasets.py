@@ -95,9 +95,9 @@ def load(
     )
 
 
-def names() -> list[str]:
-    """The names that `load` knows."""
-    return [*_MADE, *_READ]
+def names(from_files: bool = False) -> list[str]:
+    """The names that `load` knows; or only those of data that are read from files."""
+    return [*_READ] if from_files else [*_MADE, *_READ]
 
 
 # -- made on the spot -------------------------------------------------------------------------------------
@@ -227,9 +227,17 @@ def _idx_dataset(
                 f"{images_path} holds images of shape {images.shape}, and {labels_path} labels of shape "
                 f"{labels.shape}; expected (N, height, width) and (N,)"
             )
-        if labels.size and labels.max() >= len(classes):
+        if labels.dtype.kind not in "iu":
+            raise ValueError(f"{labels_path} holds {labels.dtype.name}; labels are whole numbers")
+        wrong = labels[(labels < 0) | (labels >= len(classes))]
+        if wrong.size:
             raise ValueError(
-                f"{labels_path} holds the class {labels.max()}; {name} has the classes 0 to {len(classes) - 1}"
+                f"{labels_path} holds the class {wrong[0]}; {name} has the classes 0 to {len(classes) - 1}"
+            )
+        if parts and parts[0].tensors[0].shape[2:] != images.shape[1:]:
+            raise ValueError(
+                f"{images_path} holds images of shape {images.shape[1:]}, and those for training have the shape "
+                f"{parts[0].tensors[0].shape[2:]}"
             )
         parts.append(TensorDataset(files.to_unit(images[:, None]), labels.astype(np.int64)))
     return Splits(name, parts[0], parts[1], classes)

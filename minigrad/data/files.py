@@ -272,6 +272,8 @@ def _read_pickled_batch(content: bytes, where: str) -> tuple[Any, Any]:
     try:
         _check_instructions(content)
         batch = _InertUnpickler(io.BytesIO(content), encoding="bytes").load()
+        if isinstance(batch, dict):  # Python 3 writes names as text
+            batch = {key.encode() if isinstance(key, str) else key: value for key, value in batch.items()}
         if not isinstance(batch, dict) or b"data" not in batch or b"labels" not in batch:
             raise ValueError("it should be a dictionary with b'data' and b'labels'")
         data, labels = (v.array() if isinstance(v, _Pickled) else v for v in (batch[b"data"], batch[b"labels"]))
@@ -323,6 +325,13 @@ class _Pickled:
         return np.frombuffer(content, np.uint8).reshape(shape, order="F" if is_fortran else "C")
 
 
+def _latin1(text: str, encoding: str) -> bytes:
+    """How Python 3 writes bytes in Python 2's pickles: as the text with these character codes."""
+    if not isinstance(text, str) or encoding != "latin1":
+        raise pickle.UnpicklingError(f"it encodes {type(text).__name__} as {encoding!r:.20}")
+    return text.encode("latin1")
+
+
 class _InertUnpickler(pickle.Unpickler):
     """Unpickles numbers, text, lists and dictionaries, and `_Pickled`. Any other pickle could run any program."""
 
@@ -336,4 +345,6 @@ class _InertUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in self._KNOWN:
             return _Pickled
+        if (module, name) == ("_codecs", "encode"):
+            return _latin1
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, and a batch of images needs only NumPy arrays")

@@ -11,6 +11,7 @@ Every file is written under a temporary name and renamed, so at any moment the f
 
 import dataclasses
 import json
+import math
 import os
 import platform
 from collections.abc import Iterator
@@ -61,15 +62,15 @@ class Settings:
     def __post_init__(self) -> None:
         check_name("--model", self.model, models.MODELS)
         check_name("--data", self.data, data.names())
-        names = tuple(models.NORMS) if self.norms == ("all",) else self.norms
+        names = tuple(models.NORMS) if "all" in self.norms else self.norms
         object.__setattr__(self, "norms", tuple(find(norm, ("none",), "--norm") for norm in names))
         check_name("--activation", self.activation, models.ACTIVATIONS)
         check_name("--optimizer", self.optimizer, OPTIMIZERS)
         for option in ("depth", "width", "batch_size", "epochs", "threads"):
             if getattr(self, option) < 1:
                 raise ValueError(f"--{option.replace('_', '-')} must be at least 1, and is {getattr(self, option)}")
-        if not self.lr > 0:
-            raise ValueError(f"--lr must be positive, and is {self.lr}")
+        if not 0 < self.lr < math.inf:
+            raise ValueError(f"--lr must be positive and finite, and is {self.lr}")
         if not 0 < self.target <= 1:
             raise ValueError(f"--target is an accuracy above 0 and at most 1 (such as 0.95), and is {self.target}")
         for option in ("norms", "seeds"):
@@ -81,6 +82,14 @@ class Settings:
                 raise ValueError(f"{flag}: name each once")
         if any(seed < 0 for seed in self.seeds):
             raise ValueError("--seeds: seeds are numbers from 0 on")
+        if self.data_dir is not None:
+            if self.data not in data.names(from_files=True):
+                known = ", ".join(data.names(from_files=True))
+                raise ValueError(
+                    f"--data-dir is for data that are read from files ({known}), and --data is {self.data}"
+                )
+            # so that --resume finds it from any folder
+            object.__setattr__(self, "data_dir", str(Path(self.data_dir).expanduser().absolute()))
 
     @property
     def recipe(self) -> Recipe:
@@ -139,7 +148,10 @@ class Comparison:
                 f"{folder} holds a comparison already: continue it with --resume {folder}, or name another folder "
                 "with --out"
             )
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise NotADirectoryError(f"--out: {folder} is a file, or lies in one; name a folder") from None
         comparison = cls(settings, folder, [])
         comparison.save()
         return comparison
@@ -150,9 +162,17 @@ class Comparison:
         file = folder / "results.json"
         if not file.exists():
             raise FileNotFoundError(f"--resume: there is no comparison in {folder} (it would have a results.json)")
-        saved = json.loads(file.read_text(encoding="utf-8"))
-        fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in saved["settings"].items()}
-        return cls(Settings(**fields), folder, saved["runs"])
+        try:
+            saved = json.loads(file.read_text(encoding="utf-8"))
+            fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in saved["settings"].items()}
+            comparison = cls(Settings(**fields), folder, saved["runs"])
+            comparison.rows()
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"--resume: {file} is damaged, or another version wrote it ({type(error).__name__}: {error}). "
+                "Start anew, with another --out"
+            ) from error
+        return comparison
 
     @property
     def plan(self) -> list[tuple[str, int]]:
@@ -221,6 +241,10 @@ def load_samples(settings: Settings) -> Splits:
     """The data, standardized by the training set's mean and deviation: one of each per channel or feature."""
     samples = data.load(settings.data, data_dir=settings.data_dir)
     x = samples.train.tensors[0].numpy()
+    if settings.model == "cnn" and x.ndim != 4:
+        raise ValueError(f"--model cnn needs images, and {settings.data} are points: take --model mlp")
+    if not len(samples.test):
+        raise ValueError(f"the test set of {settings.data} is empty, so nothing can be compared")
     if settings.batch_size > len(x):
         raise ValueError(f"--batch-size {settings.batch_size} is more than the {len(x)} samples of {settings.data}")
     scale = StandardScaler(axis=(0, *range(2, x.ndim)) if x.ndim > 2 else 0).fit(x)

@@ -89,6 +89,7 @@ def train(
         method.prepare(network, data.train[:PREPARED_ON][0])
     layers = models.weight_layers(network)
     record |= {
+        "test_samples": len(data.test),
         "parameters": sum(p.numel() for p in network.parameters()),
         "layers": list(layers),
         "step_losses": [],
@@ -107,7 +108,14 @@ def train(
             for step, (x, y) in enumerate(loader):
                 begin = time.perf_counter()
                 optimizer.zero_grad()
-                loss = F.cross_entropy(network(x), y)
+                try:
+                    scores = network(x)
+                except ValueError as error:
+                    if record["step_losses"]:
+                        raise
+                    # such as batch norm with batches of one, or instance norm where a map has shrunk to a pixel
+                    return record | {"status": "does not apply", "why": str(error)}
+                loss = F.cross_entropy(scores, y)
                 loss.backward()
                 value = loss.item()
                 if not np.isfinite(value):
@@ -170,11 +178,17 @@ def _save(checkpoint: Path, record: dict[str, Any], **parts: Any) -> None:
 
 def _restore(checkpoint: Path, fresh: dict[str, Any], **parts: Any) -> dict[str, Any]:
     """Bring network, optimizer, loader and random numbers to where the checkpoint was written; its record."""
-    saved = mg.load(checkpoint)
-    record = json.loads(saved["record"])
-    if (record["norm"], record["seed"]) != (fresh["norm"], fresh["seed"]):
-        return fresh  # it was written by another run of the sweep, which has ended since
-    for name, part in parts.items():
-        part.load_state_dict(saved[name])
-    mg.set_rng_state(saved["random"])
+    try:
+        saved = mg.load(checkpoint)
+        record = json.loads(saved["record"])
+        if (record["norm"], record["seed"], record.keys()) != (fresh["norm"], fresh["seed"], fresh.keys()):
+            return fresh  # it was written by another run of the sweep, which has ended since, or by another version
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        mg.set_rng_state(saved["random"])
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{checkpoint} is damaged, or belongs to other settings: {error}\n"
+            "Without this file, the run that it was for begins anew, and the runs that ended are kept."
+        ) from error
     return record
