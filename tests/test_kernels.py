@@ -48,3 +48,21 @@ def test_serial_and_parallel_form_agree(name, monkeypatch):
         results.append((y.data, x.grad.data))
     for serial, parallel in zip(*results, strict=True):
         np.testing.assert_allclose(parallel, serial, rtol=1e-6)
+
+
+@pytest.mark.skipif(numba.get_num_threads() == 1, reason="needs two threads")
+@pytest.mark.parametrize(
+    "norm", [lambda x, w: F.batch_norm(x, weight=w, training=True), lambda x, w: F.group_norm(x, 2, w)]
+)
+def test_a_norm_has_the_same_bits_on_one_thread_and_on_several(norm, monkeypatch):
+    monkeypatch.setattr(jit, "PARALLEL_FROM", 0)
+    rng = np.random.default_rng(0)
+    x = mg.tensor(rng.standard_normal((33, 6, 35)), requires_grad=True)
+    g, gamma = mg.tensor(rng.standard_normal(x.shape)), mg.tensor(rng.standard_normal(6))
+    found = []
+    for serial in (True, False):
+        monkeypatch.setattr(jit, "_forked", serial)
+        y = norm(x, gamma)
+        found.append((y.data, mg.grad(y, x, g)[0].data))
+    for one, several in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, several)

@@ -261,11 +261,14 @@ def add_parameter_gradients(g: Any, run: Any, dgamma: Any, dbeta: Any, hi: Any, 
 def gradient_run(
     g: Any, run: Any, dx: Any, hi: Any, lo: Any, inv_std: Any, gamma: Any, mean_h: Any, mean_hx: Any
 ) -> None:
-    """dx = (h − mean(h) − x̂ · mean(h·x̂)) / √(σ² + ε),  h = γ g with one γ for the whole run."""
+    """dx = (h − mean(h) − x̂ · mean(h·x̂)) / √(σ² + ε),  h = γ g with one γ for the whole run.
+
+    Step by step in this order: the compiler's own would be another on one thread than on several, and so the last bit.
+    """
     low = lo * inv_std
     for j in range(run.size):
         x_hat = minus(minus(run[j], hi) * inv_std, low)
-        dx[j] = (minus(g[j] * gamma, mean_h) - x_hat * mean_hx) * inv_std
+        dx[j] = times(minus(minus(g[j] * gamma, mean_h), x_hat * mean_hx), inv_std)
 
 
 @inline
