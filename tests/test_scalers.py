@@ -184,6 +184,15 @@ def test_decimal_scaling() -> None:
     assert parts.exponent_.tolist() == [0, 3, 0, -1, -2, 0]
 
 
+def test_decimal_scaler_moves_the_point_past_all_powers_of_ten():
+    x = np.array([[1e308, 5e-324, 0.0, 999.0]])  # 10^309 is infinite, and 10^-324 is 0
+    scaler = DecimalScaler().fit(x)
+    assert scaler.exponent_.tolist() == [309, -323, 0, 3]
+    z = scaler.transform(x)
+    np.testing.assert_allclose(z, [[0.1, 0.494065645841247, 0.0, 0.999]], rtol=1e-14)
+    np.testing.assert_allclose(scaler.inverse_transform(z), x, rtol=1e-14)
+
+
 def test_log_transform() -> None:
     x = np.array([0.0, 1e-12, 1.0, 1e6, NAN])
     np.testing.assert_array_equal(LogTransform().transform(x), np.log1p(x))

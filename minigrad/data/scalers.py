@@ -475,17 +475,24 @@ class DecimalScaler(FeatureScaler):
         largest = np.where(self.max_abs_ > 0, self.max_abs_, 0.5)  # also for NaN, where nothing was seen
         j = np.floor(np.log10(largest)).astype(np.int64) + 1
         # The logarithm is rounded: it may miss a power of ten by one.
-        j += largest >= 10.0**j
+        with np.errstate(over="ignore"):
+            j += largest >= 10.0**j
         return j - (largest < 10.0 ** (j - 1))
 
     def scale(self, x: Any) -> Any:
-        # Of the powers of ten, those with exponents above 0 are exact in binary.
-        j = self.exponent_
-        return x * 10.0 ** np.maximum(-j, 0) / 10.0 ** np.maximum(j, 0)
+        return move_point(x, -self.exponent_)
 
     def unscale(self, z: Any) -> Any:
-        j = self.exponent_
-        return z * 10.0 ** np.maximum(j, 0) / 10.0 ** np.maximum(-j, 0)
+        return move_point(z, self.exponent_)
+
+
+def move_point(x: Any, j: Any) -> Any:
+    """x · 10ʲ, in two steps where 10ʲ would be infinite or 0."""
+    first = np.clip(j, -300, 300)
+    for k in (first, j - first):
+        if k.any():  # Of the powers of ten, those with exponents above 0 are exact in binary.
+            x = x * 10.0 ** np.maximum(k, 0) / 10.0 ** np.maximum(-k, 0)
+    return x
 
 
 class LogTransform(Scaler):
