@@ -252,3 +252,13 @@ def test_integers_divided_by_zero(function):
         with pytest.raises(ValueError, match="an integer is divided by 0"):
             function(x, y)
     assert np.isnan(function(mg.tensor(0.0), 0).item())
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_lists_as_operands_decide_no_dtype(dtype):
+    x = mg.tensor([1, 2], dtype=dtype)
+    for y in (x * [0.1, 0.2], (0.1, 0.2) * x, mg.maximum(x, [0.1, 0.2]), mg.where(x > 5, x, [0.1, 0.2])):
+        assert y.dtype == (np.float32 if dtype == np.int64 else dtype)
+    assert mg.add(x, [1, 2]).dtype == dtype
+    if dtype == np.float64:
+        assert (x * [0.1, 0.2]).tolist() == [0.1, 0.4]

@@ -273,3 +273,9 @@ def test_long_sums_of_float32_stay_exact():
     bias = mg.zeros(2, requires_grad=True)
     (mg.tensor(x) * (bias + mg.ones(400_000, 1))).sum().backward()
     np.testing.assert_allclose(bias.grad.data, 40_000, rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0.5, (0, 0.5), "01"])
+def test_an_axis_that_is_no_integer(axis):
+    with pytest.raises(TypeError, match=r"sum: axis must be an integer.*and is "):
+        mg.ones(2, 3).sum(axis)

@@ -116,3 +116,16 @@ def test_an_empty_axis_in_chunks():
 def test_errors(function, error, message):
     with pytest.raises(error, match=message):
         function(mg.zeros(2, 3))
+
+
+@pytest.mark.parametrize("widths", [(-2, 2), (2, -2), (-1, -1)])
+def test_pad_cannot_cut_off_more_than_there_is(widths):
+    with pytest.raises(ValueError, match=r"pad: cutting off \d and \d elements is too much for axis 0, of length 1"):
+        mg.nn.functional.pad(mg.ones(1), widths)
+    assert mg.nn.functional.pad(mg.ones(2), (-2, 1)).tolist() == [0]
+
+
+@pytest.mark.parametrize("join", ["cat", "stack"])
+def test_joining_nothing(join):
+    with pytest.raises(ValueError, match=f"^{join}: needs at least one tensor"):
+        getattr(mg, join)([])

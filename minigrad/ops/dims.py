@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import wraps
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,11 @@ def normalize_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     Raises:
         IndexError: an axis that the array does not have.
         ValueError: an axis named twice.
+        TypeError: something that is no integer.
     """
     if axis is None:
         return tuple(range(ndim))
-    axes = (int(axis),) if isinstance(axis, int | np.integer) else tuple(axis)
+    axes = (int(axis),) if isinstance(axis, int | np.integer) else _several(axis, op)
     if ndim == 0 and axes in ((0,), (-1,)):
         return ()
     for a in axes:
@@ -44,3 +46,10 @@ def normalize_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     if len(set(found)) != len(found):
         raise ValueError(f"{op}: axis {axis} names an axis twice")
     return found
+
+
+def _several(axes: Any, op: str) -> tuple[int, ...]:
+    try:
+        return tuple([index(a) for a in axes])
+    except TypeError:
+        raise TypeError(f"{op}: axis must be an integer, several in a tuple, or None, and is {axes!r}") from None

@@ -111,11 +111,9 @@ def _promoted(x: Any, y: Any, divide: bool) -> tuple[Any, Any]:
         y = float(y)
     x_number, y_number = isinstance(x, float | int), isinstance(y, float | int)
     if not x_number and not hasattr(x, "dtype"):
-        x = np.asarray(x)
-        check_dtype(x.dtype, "operand")
+        x = _from_lists(x, y)
     if not y_number and not hasattr(y, "dtype"):
-        y = np.asarray(y)
-        check_dtype(y.dtype, "operand")
+        y = _from_lists(y, x)
     if y_number or x_number:
         array, number = (x, y) if y_number else (y, x)
         if not hasattr(array, "dtype") or array.dtype.kind == "f":
@@ -128,6 +126,16 @@ def _promoted(x: Any, y: Any, divide: bool) -> tuple[Any, Any]:
     if divide and dtype.kind != "f":
         dtype = np.dtype(np.float32)
     return (x if x_number else cast(x, dtype)), (y if y_number else cast(y, dtype))
+
+
+def _from_lists(values: Any, other: Any) -> Any:
+    """Lists of numbers as an array. As for one number, floats in it take the other operand's dtype, if that is one."""
+    array = np.asarray(values)
+    check_dtype(array.dtype, "operand")
+    if array.dtype.kind == "f":
+        dtype = getattr(other, "dtype", None)
+        array = array.astype(dtype if dtype in (np.float32, np.float64) else np.float32)
+    return array
 
 
 class SumTo(Function):

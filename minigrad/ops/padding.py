@@ -59,9 +59,10 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     widths = [(0, 0)] * (input.ndim - len(numbers) // 2)
     widths += [(numbers[i], numbers[i + 1]) for i in range(len(numbers) - 2, -1, -2)]
     for axis, ((before, after), n) in enumerate(zip(widths, input.shape, strict=True)):
-        if before + after + n < 0:
+        if min(before, 0) + min(after, 0) + n < 0:
             raise ValueError(
-                f"pad: cutting off {-before} and {-after} elements is too much for axis {axis}, of length {n}"
+                f"pad: cutting off {max(-before, 0)} and {max(-after, 0)} elements is too much for axis {axis}, of "
+                f"length {n}"
             )
     if any(a < 0 or b < 0 for a, b in widths):
         kept = tuple([slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(widths, input.shape, strict=True)])

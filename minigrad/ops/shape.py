@@ -229,6 +229,8 @@ def stack(tensors: Sequence[Any], axis: int = 0) -> Any:
         (3, 2)
     """
     tensors = list(tensors)
+    if not tensors:
+        raise ValueError("stack: needs at least one tensor, and got none")
     for i, x in enumerate(tensors):
         if x.shape != tensors[0].shape:
             raise ValueError(f"stack: tensor {i} has shape {x.shape}, and the first {tensors[0].shape}")
