@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -177,6 +178,9 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
 def main(argv: list[str] | None = None) -> int:
     """Run the command; returns the exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
     argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal or pipe that knows no µ gets a question mark
     parser, commands = _parser()
     if argv and not argv[0].startswith("-") and argv[0] not in commands:
         parser.error(f"there is no command {argv[0]!r}{nearest(argv[0], commands)} Commands: {', '.join(commands)}")
@@ -194,6 +198,9 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"{command.prog}: interrupted", file=sys.stderr)
         return 130
+    except MemoryError as error:
+        print(f"{command.prog}: not enough memory for a network or data of this size. {error}", file=sys.stderr)
+        return 1
 
 
 def _explain(arguments: argparse.Namespace, parser: _Parser) -> int:
@@ -280,9 +287,6 @@ def _compare(arguments: argparse.Namespace, parser: _Parser) -> int:
         return compare.compare(settings, arguments.out, arguments.resume)
     except (ImportError, OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 1
-    except MemoryError as error:
-        print(f"{parser.prog}: not enough memory for a network or data of this size. {error}", file=sys.stderr)
         return 1
 
 

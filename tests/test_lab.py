@@ -1,6 +1,7 @@
 """`minigrad compare`: what it promises about fairness, resuming, divergence and errors, on tiny runs."""
 
 import dataclasses
+import io
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import pytest
 import minigrad as mg
 from minigrad import cli
 from minigrad.lab import compare as lab
-from minigrad.lab import models, report, summary
+from minigrad.lab import display, models, report, summary
 from minigrad.lab.train import Recipe, train
 
 SMALL = ("--model", "mlp", "--depth", "1", "--width", "8", "--data", "blobs", "--epochs", "2", "--seeds", "2")
@@ -469,6 +470,51 @@ def test_what_does_not_fit_in_memory_is_one_line(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(models, "build", too_large)
     assert cli.main(["compare", *SMALL, "--out", str(tmp_path)]) == 1
     assert "not enough memory" in capsys.readouterr().err
+
+
+def test_a_low_terminal_shows_the_run_that_is_going_on():
+    from rich.console import Console
+
+    plan = [("none", seed) for seed in range(9)]
+    bars = display.Bars(plan, 10, Console(file=io.StringIO(), height=6, force_terminal=True))
+    for norm, seed in plan:
+        visible = {task.fields["seed"] for task in bars.progress.tasks if task.visible}
+        assert seed in visible and len(visible) == 4
+        bars.finish(_finished(norm, seed, 0.5))
+
+
+@pytest.mark.parametrize("width", [40, 80])
+def test_a_narrow_terminal_hides_no_name_and_no_number(width):
+    from rich.console import Console
+
+    rows = summary.summarize([_finished("local_response", 0, 0.5)], ["local_response"], 0.9)
+    console = Console(file=io.StringIO(), width=width)
+    console.print(report.rich_table(lab.Settings(norms=("local_response",), seeds=(0,)), rows))
+    text = console.file.getvalue()
+    assert "local_response" in text and "…" not in text
+
+
+def test_two_comparisons_of_one_second_have_two_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert len({lab.Comparison.start(lab.Settings(), None).folder for _ in range(3)}) == 3
+
+
+def test_output_that_is_not_unicode(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "minigrad.cli",
+        "compare",
+        *SMALL,
+        "--norm",
+        "none",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    root = Path(mg.__file__).parent.parent
+    env = {**os.environ, "PYTHONPATH": str(root), "PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
+    assert "?s/step" in result.stdout
 
 
 def test_the_plain_table_lines_up():

@@ -142,7 +142,12 @@ class Comparison:
         """A new one, in a folder that holds none yet."""
         if folder is None:
             stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-            folder = Path("runs") / f"{stamp}-{settings.model}-{settings.data}"
+            name = f"{stamp}-{settings.model}-{settings.data}"
+            folder = Path("runs") / name
+            for number in range(2, 100):  # of several that start in the same second
+                if not folder.exists():
+                    break
+                folder = Path("runs") / f"{name}-{number}"
         if (folder / "results.json").exists():
             raise FileExistsError(
                 f"{folder} holds a comparison already: continue it with --resume {folder}, or name another folder "

@@ -59,12 +59,13 @@ class Lines:
 
 
 class Bars:
-    """One bar per run, all visible from the beginning."""
+    """One bar per run: all visible from the beginning, or the latest, where the terminal has fewer lines."""
 
     def __init__(self, plan: list[tuple[str, int]], steps: int, console: Any):
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
         width = max(len(norm) for norm, _ in plan)
+        self.lines = max(1, console.height - 2)
         self.progress = Progress(
             TextColumn(f"{{task.fields[norm]:<{width}}} seed {{task.fields[seed]}}"),
             BarColumn(bar_width=24),
@@ -77,9 +78,12 @@ class Bars:
         )
         blank: dict[str, Any] = {"epoch": "", "loss": "", "score": "", "speed": ""}
         self.tasks = {
-            (norm, seed): self.progress.add_task("", total=steps, start=False, norm=norm, seed=seed, **blank)
-            for norm, seed in plan
+            (norm, seed): self.progress.add_task(
+                "", total=steps, start=False, visible=i < self.lines, norm=norm, seed=seed, **blank
+            )
+            for i, (norm, seed) in enumerate(plan)
         }
+        self.done = 0
 
     def __enter__(self) -> "Bars":
         self.progress.__enter__()
@@ -114,3 +118,8 @@ class Bars:
             speed=speed(record),
         )
         self.progress.stop_task(task)
+        self.done += 1
+        if self.lines <= self.done < len(self.tasks):  # the next one comes into sight, the oldest goes
+            order = list(self.tasks.values())
+            self.progress.update(order[self.done - self.lines], visible=False)
+            self.progress.update(order[self.done], visible=True)

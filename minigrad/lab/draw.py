@@ -89,8 +89,8 @@ def draw(settings: Settings) -> tuple[Graph, Path]:
         thing = load(settings.target)
         if not isinstance(thing, Tensor) and not callable(thing):
             raise ValueError(
-                f"{settings.target}: this is a {type(thing).__name__}; name a function without arguments that returns "
-                "a loss, or a tensor"
+                f"{settings.target}: this is of type {type(thing).__name__}; name a function without arguments "
+                "that returns a loss, or a tensor"
             )
         drawing = graph(thing, title=settings.target.rpartition(":")[2], **options)
     drawing.save(path)

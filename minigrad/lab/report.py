@@ -24,7 +24,7 @@ def rich_table(settings: "Settings", rows: list[dict[str, Any]]) -> Any:
 
     table = Table(title=None)
     for i, head in enumerate(summary.columns(len(settings.seeds), settings.target)):
-        table.add_column(head, justify="left" if i == 0 else "right")
+        table.add_column(head, justify="left" if i == 0 else "right", no_wrap=i == 0, overflow="fold")
     best = summary.winner(rows)
     for row in rows:
         table.add_row(*summary.cells(row), style="bold green" if row["norm"] == best else None)
