@@ -502,6 +502,15 @@ def test_a_change_of_a_constant_operand_is_noticed():
         y.backward()
 
 
+def test_data_set_to_another_array_does_not_mix_old_and_new_values():
+    x = leaf([1.0, 2.0])
+    y = (x**3).sum()
+    x.data = np.array([10.0, 20.0])
+    with pytest.raises(RuntimeError, match=r"the \.data of a leaf was set to another array"):
+        mg.grad(y, x, create_graph=True)
+    np.testing.assert_allclose(mg.grad(y, x)[0].numpy(), [3, 12])  # the old values were saved
+
+
 def test_a_change_of_something_that_no_rule_needs_is_allowed():
     x, c = leaf([0.5, 1.5]), mg.Tensor(np.array([1.0, 2.0]))
     y = (x + c).sum()

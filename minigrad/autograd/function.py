@@ -312,6 +312,11 @@ class Function:
         """
         edge = self.edges[source] if source >= 0 else (self, ~source)
         if edge is not None and isinstance(edge[0], Tensor):  # a leaf
+            if edge[0].data is not array:
+                raise RuntimeError(
+                    f"{self.name}: the .data of a leaf was set to another array after the forward pass, so its "
+                    "gradient cannot be differentiated: the values it was computed from are no longer those of the leaf"
+                )
             return edge[0]
         if not isinstance(array, np.ndarray):
             return array
