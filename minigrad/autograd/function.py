@@ -315,7 +315,7 @@ class Function:
             if edge[0].data is not array:
                 raise RuntimeError(
                     f"{self.name}: the .data of a leaf was set to another array after the forward pass, so its "
-                    "gradient cannot be differentiated: the values it was computed from are no longer those of the leaf"
+                    "gradient cannot be differentiated: the values that it comes from are no longer those of the leaf"
                 )
             return edge[0]
         if not isinstance(array, np.ndarray):
