@@ -2,11 +2,13 @@
 # # Lesson 4: what batch norm does to a 64-256-256-10 network
 #
 # The same network on the same digits, from the same weights, in the same batches, with and without batch
-# norm; at a careful learning rate and at a bold one. 1,437 scanned digits to learn from, 360 to be tested on.
+# norm; at a careful learning rate and at a bold one. 1,438 scanned digits to learn from, 359 to be tested on.
 
 # %%
 import os
 from pathlib import Path
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # matrices this small are multiplied faster by one thread
 
 import matplotlib
 import numpy as np
@@ -27,8 +29,8 @@ def network(seed, batch_norm):
     mg.manual_seed(seed)
     layers = [nn.Flatten()]
     for width_in, width_out in ((64, 256), (256, 256)):
-        # A bias before batch norm would be subtracted again with the mean: it is left out.
-        layers += [nn.Linear(width_in, width_out, bias=not batch_norm)]
+        # Batch norm subtracts the bias again with the mean. It stays, so that both networks draw the same weights.
+        layers += [nn.Linear(width_in, width_out)]
         layers += [nn.BatchNorm1d(width_out)] if batch_norm else []
         layers += [nn.Sigmoid()]
     return nn.Sequential(*layers, nn.Linear(256, 10))
