@@ -948,7 +948,7 @@ def test_the_command_tells_what_is_wrong_with_the_script(
         (["nowhere.py:f"], "there is no file"),
         (["SCRIPT"], "my_script.py:make_loss"),
         (["SCRIPT:make_los"], "did you mean 'make_loss'"),
-        (["SCRIPT:number"], "this is a int"),
+        (["SCRIPT:number"], "this is of type int"),
         (["SCRIPT:make_loss", "--model", "cnn"], "not for a program of your own"),
     ],
 )
