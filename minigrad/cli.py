@@ -103,7 +103,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         dest="norms",
         type=_names,
         metavar="A,B",
-        help="none, and names of `minigrad norms` (default: none,batch,layer,instance,group)",
+        help="none, names of `minigrad norms`, or all (default: none,batch,layer,instance,group)",
     )
     option("--activation", metavar="NAME", help="relu, tanh, sigmoid, gelu, ... (default: sigmoid)")
     option("--depth", type=int, metavar="N", help="hidden layers (default: 6)")
