@@ -589,10 +589,13 @@ def test_derivatives_do_not_touch_the_running_averages() -> None:
 def test_evaluation_between_forward_and_backward_may_move_the_averages() -> None:
     """The backward pass of an evaluation uses the averages as they were."""
     layer = mg.nn.BatchNorm1d(6, dtype=np.float64).eval()
-    x, v = variable(X), mg.tensor(random(*X.shape))
+    x, v = variable(X), variable(random(*X.shape))
     y = layer(x)
     layer.train()(mg.tensor(5 * X))
-    close(mg.grad(y, x, v)[0], v.data / np.sqrt(1 + 1e-5))
+    dx, dgamma = mg.grad(y, [x, layer.weight], v, create_graph=True)
+    close(dx, v.data / np.sqrt(1 + 1e-5))
+    layer(mg.tensor(7 * X))
+    close(mg.grad(dgamma.sum(), v)[0], X / np.sqrt(1 + 1e-5))
 
 
 def test_frozen_parameters_do_not_freeze_the_averages_and_eval_does() -> None:
