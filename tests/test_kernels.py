@@ -6,7 +6,7 @@ import pytest
 
 import minigrad as mg
 import minigrad.nn.functional as F
-from minigrad.kernels import jit
+from minigrad.kernels import jit, norm
 
 
 def normal(*shape):
@@ -52,9 +52,9 @@ def test_serial_and_parallel_form_agree(name, monkeypatch):
 
 @pytest.mark.skipif(numba.get_num_threads() == 1, reason="needs two threads")
 @pytest.mark.parametrize(
-    "norm", [lambda x, w: F.batch_norm(x, weight=w, training=True), lambda x, w: F.group_norm(x, 2, w)]
+    "function", [lambda x, w: F.batch_norm(x, weight=w, training=True), lambda x, w: F.group_norm(x, 2, w)]
 )
-def test_a_norm_has_the_same_bits_on_one_thread_and_on_several(norm, monkeypatch):
+def test_a_norm_has_the_same_bits_on_one_thread_and_on_several(function, monkeypatch):
     monkeypatch.setattr(jit, "PARALLEL_FROM", 0)
     rng = np.random.default_rng(0)
     x = mg.tensor(rng.standard_normal((33, 6, 35)), requires_grad=True)
@@ -62,7 +62,28 @@ def test_a_norm_has_the_same_bits_on_one_thread_and_on_several(norm, monkeypatch
     found = []
     for serial in (True, False):
         monkeypatch.setattr(jit, "_forked", serial)
-        y = norm(x, gamma)
+        y = function(x, gamma)
         found.append((y.data, mg.grad(y, x, g)[0].data))
     for one, several in zip(*found, strict=True):
         np.testing.assert_array_equal(one, several)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_gradient_of_layer_norm_has_the_same_bits_wherever_its_arrays_lie(dtype):
+    rng = np.random.default_rng(0)
+    rows, n = 3, 4
+    g, x, gamma = (rng.standard_normal(shape).astype(dtype) for shape in ((rows, n), (rows, n), n))
+    stats = np.empty((4, rows), dtype)
+    norm.rows_forward(0, x.ravel(), gamma, gamma, 1e-5, np.empty(x.size, dtype), stats)
+    given = g, x, gamma, stats, g, gamma, gamma, np.empty((1, 2, 1, n), dtype)  # what is written has such shapes
+    found = set()
+    for gap in (0, 1, 2, 64):  # close together, compiled code may not use SIMD instructions
+        for order in (range(8), (2, 0, 1, 4, 5, 3, 6, 7), range(7, -1, -1)):
+            memory, start, arrays = np.zeros(200 + 8 * gap, dtype), 0, {}
+            for i in order:
+                arrays[i] = memory[start : start + given[i].size].reshape(given[i].shape)
+                arrays[i][...] = given[i]
+                start += given[i].size + gap
+            norm.rows_backward(0, *[arrays[i] for i in range(8)])
+            found.add(arrays[4].tobytes())
+    assert len(found) == 1

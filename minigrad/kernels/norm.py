@@ -263,7 +263,8 @@ def gradient_run(
 ) -> None:
     """dx = (h − mean(h) − x̂ · mean(h·x̂)) / √(σ² + ε),  h = γ g with one γ for the whole run.
 
-    Step by step in this order: the compiler's own would be another on one thread than on several, and so the last bit.
+    Step by step in this order: the compiler's own, and so the last bit, would be another on several threads, or where
+    arrays lie so close together that it uses no SIMD.
     """
     low = lo * inv_std
     for j in range(run.size):
@@ -279,7 +280,7 @@ def scaled_gradient_run(
     low = lo * inv_std
     for j in range(run.size):
         x_hat = minus(minus(run[j], hi) * inv_std, low)
-        dx[j] = (minus(g[j] * gamma[j], mean_h) - x_hat * mean_hx) * inv_std
+        dx[j] = times(minus(minus(g[j] * gamma[j], mean_h), x_hat * mean_hx), inv_std)
 
 
 # -- rows: a group is contiguous, γ and β change from element to element -------------------------------------
