@@ -112,8 +112,7 @@ def _run(
     wanted = leading = None
     targets: dict[Any, Any] = {}  # gradients of inputs that lie in the middle of the graph
     if inputs is not None:
-        leading = _leading_to(nodes, [x.grad_fn or x for x in inputs])
-        wanted = leading.union(x.grad_fn or x for x in inputs)
+        leading, wanted = _leading_to(nodes, [x.grad_fn or x for x in inputs])
         targets = {(x.grad_fn, x.output_index): None for x in inputs if x.grad_fn is not None}
     before = modes.grad, modes.create_graph, modes.wanted
     modes.grad, modes.create_graph, modes.wanted = create_graph, create_graph, wanted
@@ -152,7 +151,10 @@ def _run(
                 shape, dtype = outputs[index]
                 if getattr(g, "shape", None) != shape or g.dtype is not dtype:
                     g = _fit(node, edge, g)
-                _send(pending, target, len(outputs), index, g)
+                if target in pending or len(outputs) > 1:
+                    _send(pending, target, len(outputs), index, g)
+                else:
+                    pending[target] = [g]
         for leaf, grads in pending.items():
             if leaf.hooks:
                 _run_hooks(leaf, grads)
@@ -224,15 +226,16 @@ def _reachable(roots: Iterable[Any]) -> list[Any]:
     return nodes
 
 
-def _leading_to(nodes: list[Any], targets: list[Any]) -> set[Any]:
-    """Those of `nodes` (oldest first) through which a gradient reaches a target."""
-    leading, ends = set(), set(targets)
+def _leading_to(nodes: list[Any], targets: list[Any]) -> tuple[set[Any], set[Any]]:
+    """Those of `nodes` (oldest first) through which a gradient reaches a target; and the same with the targets."""
+    leading, wanted = set(), set(targets)
     for node in nodes:
         for edge in node.edges:
-            if edge is not None and (edge[0] in ends or edge[0] in leading):
+            if edge is not None and edge[0] in wanted:
                 leading.add(node)
+                wanted.add(node)
                 break
-    return leading
+    return leading, wanted
 
 
 def _fill_in(node: Function, grads: list[Any], create_graph: bool) -> list[Any]:
