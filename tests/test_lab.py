@@ -416,8 +416,8 @@ def test_two_seeds_that_agree_do_not_make_a_few_test_samples_a_clear_difference(
 def test_the_error_of_a_test_set_is_that_of_a_binomial_simulation():
     rng = np.random.default_rng(0)
     a, b = (rng.binomial(400, p, 100_000) / 400 for p in (0.95, 0.9))
-    assert summary.test_error(0.95, 0.9, 400) == pytest.approx(1.96 * np.std(a - b), rel=0.03)
-    assert summary.test_error(1.0, 1.0, 400) > 2 / 400, "nothing is certain"
+    assert summary.sampling_error(0.95, 0.9, 400) == pytest.approx(1.96 * np.std(a - b), rel=0.03)
+    assert summary.sampling_error(1.0, 1.0, 400) > 2 / 400, "nothing is certain"
 
 
 def test_alone_nobody_wins():

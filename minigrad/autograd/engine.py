@@ -109,7 +109,8 @@ def _run(
         _send(pending, node, len(node.outputs), output.output_index, gradient)
 
     nodes = _reachable(pending)
-    wanted = leading = None
+    leading: set[Any] = set()
+    wanted = None
     targets: dict[Any, Any] = {}  # gradients of inputs that lie in the middle of the graph
     if inputs is not None:
         leading, wanted = _leading_to(nodes, [x.grad_fn or x for x in inputs])
@@ -128,7 +129,7 @@ def _run(
                 for i, g in enumerate(grads):
                     if (node, i) in targets:
                         targets[node, i] = g
-                if leading is not None and node not in leading:  # it may yet be asked for its own gradient
+                if node not in leading:  # a target only, which somebody may yet go backward through
                     continue
             try:
                 results = node.backward(*(grads if len(grads) == 1 else _fill_in(node, grads, create_graph)))
@@ -153,7 +154,7 @@ def _run(
                     g = _fit(node, edge, g)
                 if target in pending or len(outputs) > 1:
                     _send(pending, target, len(outputs), index, g)
-                else:
+                else:  # the same in short, for the first gradient of nearly every target
                     pending[target] = [g]
         for leaf, grads in pending.items():
             if leaf.hooks:

@@ -490,7 +490,7 @@ def move_point(x: Any, j: Any) -> Any:
     """x · 10ʲ, in two steps where 10ʲ would be infinite or 0."""
     first = np.clip(j, -300, 300)
     for k in (first, j - first):
-        if k.any():  # Of the powers of ten, those with exponents above 0 are exact in binary.
+        if k.any():  # 10ʲ is exact in binary for j from 0 to 22, and 10⁻ʲ never: so divide, rather than multiply by it
             x = x * 10.0 ** np.maximum(k, 0) / 10.0 ** np.maximum(-k, 0)
     return x
 

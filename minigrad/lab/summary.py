@@ -3,7 +3,7 @@
 The runs of one seed share their initial weights and their batches, so norms are compared seed by seed: the
 interval for "how much better than none" is that of the mean of paired differences, by Student's t. It says how
 much seeds matter, and can be of width zero by chance; that the test set is a sample too, it does not know. So a
-difference is called clear only if it is larger than this interval and than `test_error`.
+difference is called clear only if it is larger than this interval and than `sampling_error`.
 """
 
 import math
@@ -22,7 +22,7 @@ def mean_and_interval(values: list[float]) -> tuple[float, float | None]:
     return statistics.fmean(values), t * statistics.stdev(values) / math.sqrt(len(values))
 
 
-def test_error(a: float, b: float, samples: int) -> float:
+def sampling_error(a: float, b: float, samples: int) -> float:
     """How far two accuracies on `samples` test samples may differ by the choice of these samples (95 %).
 
     1.96 binomial standard errors of the difference, each accuracy with one more right and one more wrong answer, so
@@ -191,4 +191,4 @@ def _clearly_better(runs: list[dict[str, Any]], one: str, other: str) -> bool:
     mean, interval = mean_and_interval([ours[seed] - theirs[seed] for seed in seeds])
     samples = next(run["test_samples"] for run in runs if run["norm"] == one)
     a, b = (statistics.fmean(scores[seed] for seed in seeds) for scores in (ours, theirs))
-    return mean > max(interval or 0.0, test_error(a, b, samples))
+    return mean > max(interval or 0.0, sampling_error(a, b, samples))

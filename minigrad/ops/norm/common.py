@@ -76,6 +76,7 @@ class FusedNorm(Fused):
         x = np.ascontiguousarray(x)
         y = np.empty_like(x)
         if x.size:
+            # (`self.parameter` would ravel them, too, but two calls of it are felt in small norms.)
             gamma = self.parameter(None, 1, x.dtype) if gamma is None else gamma.ravel()
             beta = self.parameter(None, 0, x.dtype) if beta is None else beta.ravel()
             self.normalize(x, gamma, beta, y)
