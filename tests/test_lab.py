@@ -281,7 +281,12 @@ def test_a_norm_that_does_not_apply_says_why_also_alone(tmp_path, capsys):
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
 def test_a_real_ctrl_c_ends_in_good_order(tmp_path):
-    command = [sys.executable, "-m", "minigrad", "compare", *SMALL, "--epochs", "4000", "--out", str(tmp_path / "run")]
+    # What a shell starts in the background ignores Ctrl-C, and so would what these tests start.
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from minigrad.cli import main; raise SystemExit(main())"
+    )
+    command = [sys.executable, "-c", program, "compare", *SMALL, "--epochs", "4000", "--out", str(tmp_path / "run")]
     root = Path(mg.__file__).parent.parent
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
@@ -294,7 +299,10 @@ def test_a_real_ctrl_c_ends_in_good_order(tmp_path):
             except subprocess.TimeoutExpired:
                 continue
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        try:
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()  # or the end of `with` would wait for it
     assert process.returncode == 130
     assert "--resume" in out
 
