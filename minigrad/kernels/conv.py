@@ -41,7 +41,7 @@ import numpy as np
 from minigrad.kernels.jit import inline, kernel, prange
 
 SEGMENT = 1024  # values of one channel that are worked on at a time: 4 + 4 such rows fit the L1 cache
-TASKS = 4  # at least so many for the threads; in a gradient of weights, as many partial sums
+TASKS = 4  # the least number of tasks for the threads; also the number of partial sums in a gradient of weights
 RUN = 700  # shorter runs are made longer by interleaving samples
 Size = tuple[int, ...]
 
@@ -78,7 +78,7 @@ def lay_out(
     for k, o, s, d in zip(kernel_size, out, stride, dilation, strict=True):
         needed = sorted({t * d % s for t in range(k)})
         phases.append(needed)
-        lengths.append(o + (k - 1) * d // s)  # the last tap begins latest, and takes o pixels, too
+        lengths.append(o + (k - 1) * d // s)  # the last tap begins latest, and covers o pixels as well
         first_pixels.append([(needed.index(t * d % s), t * d // s) for t in range(k)])  # (phase, q)
     depth, height, width = lengths
 
@@ -321,7 +321,7 @@ def correlate(
         nothing = np.zeros((out_channels, tap_count - matrix.shape[1]), x.dtype)
         matrix = np.concatenate((matrix, nothing), axis=1)
     bias = np.zeros(out_channels, x.dtype) if bias is None else np.ascontiguousarray(bias)
-    # Where blocks of samples and groups are too few for the threads, output channels are split up, too, in fours.
+    # If there are fewer blocks of samples and groups than threads, output channels are split in fours as well.
     blocks = -(-n // layout.samples) * groups
     splits = min(-(-(out_channels // groups) // 4), -(-TASKS // blocks))
     correlate_kernel(

@@ -47,16 +47,16 @@ from minigrad.kernels import jit
 from minigrad.kernels.jit import inline, kernel, prange
 
 BLOCK = 1024
-"""So many elements are summed in their own precision before float64 takes over."""
+"""Block size: number of elements that are summed in their own precision before float64 takes over."""
 
 SMALLEST = 1e-30
 """A mean square below this may have lost squares that float32 cannot hold."""
 
 ROWS = 32
-"""So many rows the `columns` kernels add up before float64 takes over."""
+"""Number of rows that the `columns` kernels add up before float64 takes over."""
 
 CHUNK = 128
-"""So many rows are one task of the `columns` kernels; a multiple of ROWS."""
+"""Number of rows in one task of the `columns` kernels; a multiple of ROWS."""
 
 
 # -- sums over one contiguous run --------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def run_sums_about(run: Any, origin: Any) -> Any:
 
 @inline
 def sample_size(n: Any) -> Any:
-    """So many of n elements are looked at to find an origin."""
+    """Number of elements, of n, from which the origin is estimated."""
     return min(n, max(16, n // 16))
 
 

@@ -61,7 +61,7 @@ def erfc(x: Any) -> "np.ndarray[Any, Any]":
 
 
 def _each(function: Any, x: Any, cost: int = 8) -> "np.ndarray[Any, Any]":
-    """`cost`: an element costs about as much as so many of a plain loop."""
+    """`cost`: one element costs about as much as this number of elements in a plain loop."""
     x = np.ascontiguousarray(x).reshape(np.shape(x))  # ascontiguousarray makes 0-d arrays 1-d
     y = np.empty_like(x)
     function(cost * x.size, x.reshape(-1), y.reshape(-1))

@@ -126,7 +126,7 @@ class MultiheadAttention(Module):
             query, key, value: see the class.
             key_padding_mask: (N, S), or (S,) without N. Boolean: True for a key that is padding and must not
                 be read; floating-point: added to the scores.
-            need_weights: return the weights, too.
+            need_weights: True: return the weights as well.
             attn_mask: (L, S), or (N · num_heads, L, S). Boolean: True where reading is *not* allowed;
                 floating-point: added to the scores.
             average_attn_weights: average the returned weights over the heads.

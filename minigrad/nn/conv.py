@@ -158,7 +158,7 @@ class Conv2d(_ConvForward):
         stride: how far the window moves from one output pixel to the next.
         padding: how many pixels to add on each side; "valid" is 0; "same" keeps the image size (stride 1 only).
         dilation: the distance between neighbouring weights of the window.
-        groups: cut the channels in so many groups with weights of their own; C_in: "depthwise".
+        groups: number of groups that the channels are cut into, each with its own weights; C_in: "depthwise".
         bias: False leaves b out.
         padding_mode: what the added pixels are: "zeros"; "reflect" (the image mirrored at its edge pixel),
             "replicate" (the edge pixel), "circular" (the other end of the image).

@@ -148,7 +148,7 @@ def conv_transpose_simple(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
 
 
 def _zeros_around(x: Any, axis: int, before: int, after: int) -> Any:
-    """x with so many zeros before and after it along an axis."""
+    """x with `before` zeros in front and `after` zeros behind, along an axis."""
 
     def zeros(n: int) -> Any:
         return np.zeros((*x.shape[:axis], n, *x.shape[axis + 1 :]), x.dtype)
@@ -336,7 +336,7 @@ def conv2d(
         padding: how many zeros to put on each side; "valid" is 0; "same" keeps the image size (stride 1 only; an
             odd number of zeros puts the extra one behind).
         dilation: the distance between neighbouring weights of the window.
-        groups: cut the input and output channels in so many groups, each with weights of its own; with
+        groups: number of groups that the input and output channels are cut into, each with its own weights; with
             groups = C_in every channel is convolved by itself ("depthwise").
 
     Returns:

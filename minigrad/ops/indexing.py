@@ -114,7 +114,7 @@ def _parts(index: Any, ndim: int) -> tuple[tuple[Any, ...] | None, tuple[Any, ..
         parts = [part for part in parts if part is not Ellipsis]
     if not any(isinstance(part, int | np.integer) for part in parts):
         return None, tuple(parts)
-    # Beside an array, NumPy takes a number for an array, too, and may move the axis of both to the front.
+    # Beside an array, NumPy treats a number as an array and may move both axes to the front.
     numbers, rest = [], []
     for part in parts:
         if isinstance(part, int | np.integer):

@@ -206,7 +206,8 @@ class BinaryCrossEntropy(Function):
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Any:
     """−y log x − (1 − y) log(1 − x), for probabilities x and targets y between 0 and 1.
 
-    Prefer `binary_cross_entropy_with_logits` to a sigmoid before this: it is exact for sure answers, too.
+    Prefer `binary_cross_entropy_with_logits` to a sigmoid before this: it is exact for probabilities near 0 and 1 as
+    well.
 
     Args:
         input, target: of one shape.

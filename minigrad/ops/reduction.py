@@ -111,7 +111,7 @@ class Var(Reduction):
     """v = Σ (x − m)² / (n − c):  ∂v/∂x = 2 (x − m) / (n − c).
 
     In two passes, the mean first: the shortcut E[x²] − E[x]² loses every digit where the mean is large. The mean
-    depends on x, too, but Σ (x − m) = 0, so that ∂v/∂m = 0.
+    depends on x as well, but Σ (x − m) = 0, so ∂v/∂m = 0.
     """
 
     def __init__(self, axes: tuple[int, ...], keepdim: bool, correction: float):
@@ -236,7 +236,7 @@ def product_before(x: Any, axis: int) -> Any:
 
 @accepts_dim
 def prod(x: Any, axis: int | None = None, keepdim: bool = False, dtype: Any = None) -> Any:
-    """Π x over one axis (default: over all elements). Its gradient is right where elements are 0, too."""
+    """Π x over one axis (default: over all elements). The gradient is also right where elements are 0."""
     x = x if dtype is None else cast(x, dtype)
     if axis is None or not normalize_axes(int(axis), x.ndim, "prod"):
         p = Prod((0,), False)(x.reshape(-1))

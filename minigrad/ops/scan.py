@@ -95,7 +95,7 @@ def cumsum(x: Any, axis: int, dtype: Any = None) -> Any:
 
 @accepts_dim
 def cumprod(x: Any, axis: int, dtype: Any = None) -> Any:
-    """The running product along an axis: y[t] = x[0] · ... · x[t]. Its gradient is right at zeros, too."""
+    """The running product along an axis: y[t] = x[0] · ... · x[t]. The gradient is also right where elements are 0."""
     x = x if dtype is None else cast(x, dtype)
     if x.ndim == 0:
         return cumprod(x.reshape(1), axis).reshape(())

@@ -469,5 +469,5 @@ def trunc(x: Any) -> Any:
 
 
 def round(x: Any, decimals: int = 0) -> Any:
-    """The nearest number with so many decimals; a half goes to the even neighbour. Its gradient is 0."""
+    """The nearest number with `decimals` decimals; a half goes to the even neighbour. The gradient is 0."""
     return Round(decimals)(x)

@@ -37,15 +37,15 @@ class _BatchNorm(ChannelNorm):
 class BatchNorm1d(_BatchNorm):
     """Normalize each channel by the mean and variance of the mini-batch; in evaluation by running averages of them.
 
-    y = (x − μ) / √(σ² + ε) · γ + β; see `functional.batch_norm` for what exactly is computed, and for where Keras
-    and PyTorch differ.
+    y = (x − μ) / √(σ² + ε) · γ + β; see `functional.batch_norm` for the details and for the differences from PyTorch
+    and Keras.
 
     Args:
         num_features: C, the number of channels.
         eps: ε, under the root.
         momentum: the weight of the new batch in the running averages; None averages all batches equally.
         affine: False leaves γ (`weight`) and β (`bias`) out.
-        track_running_stats: False keeps no averages; evaluation then uses the batch's statistics, too.
+        track_running_stats: False keeps no averages; evaluation then uses the batch's statistics as well.
         bias: False leaves only β out.
         dtype: of parameters and averages; float32 by default.
 

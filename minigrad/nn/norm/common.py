@@ -63,11 +63,11 @@ class ChannelNorm(Norm):
         self.register_buffer("num_batches_tracked", Tensor(np.array(0)) if tracked else None)
 
     def first_averages(self) -> dict[str, Any]:
-        """What each running average is before the first batch."""
+        """The value of each running average before the first batch."""
         return {name: np.full(self.num_features, value) for name, value in self.averages.items()}
 
     def reset_running_stats(self) -> None:
-        """Forget the running averages: back to their first values, and no batch seen."""
+        """Set the running averages back to their first values, and the number of batches to 0."""
         for name, value in (*self.first_averages().items(), ("num_batches_tracked", 0)):
             buffer = getattr(self, name)
             if buffer is not None:
@@ -75,33 +75,33 @@ class ChannelNorm(Norm):
 
     @property
     def batches_seen(self) -> int:
-        """How many batches are in the running averages."""
+        """Number of batches in the running averages."""
         return 0 if self.num_batches_tracked is None else int(self.num_batches_tracked.item())
 
     def next_momentum(self) -> float:
-        """What the next batch weighs. With momentum=None the k-th weighs 1/k, so that all batches weigh the same."""
+        """The weight of the next batch. With momentum=None the k-th batch has weight 1/k, so that all batches count
+        alike."""
         return 1 / (self.batches_seen + 1) if self.momentum is None else self.momentum
 
     def count_batch(self, input: Tensor, by: int = 1) -> None:
-        """One batch more, unless it is empty."""
+        """Count one more batch, unless it is empty."""
         if 0 not in input.shape:
             self.count(by)
 
     def count(self, by: int = 1) -> None:
-        """So many batches more."""
+        """Count `by` more batches."""
         if self.num_batches_tracked is not None:
             count = self.num_batches_tracked._write(type(self).__name__)
-            count[()] = count.item() + by  # (ten times faster than += on an array without axes)
+            count[()] = count.item() + by  # (ten times faster than += on a 0-d array)
 
     def reset_parameters(self) -> None:
-        """γ back to 1, β to 0, and the running averages to nothing seen."""
+        """Set γ to 1, β to 0, and the running averages to their first values."""
         self.reset_running_stats()
         super().reset_parameters()
 
     def population_statistics(self) -> Any:
-        """What `nn.utils.recompute_statistics` shows this layer's inputs to; None without running averages.
-
-        A layer that averages something else than means and unbiased variances of channels returns something else.
+        """The object that `nn.utils.recompute_statistics` feeds with this layer's inputs; None without running
+        averages. A layer with other averages than means and unbiased variances of channels returns another object.
         """
         return None if self.running_mean is None else ChannelPopulation(self)
 

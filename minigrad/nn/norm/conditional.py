@@ -24,10 +24,10 @@ class AdaptiveInstanceNorm(Module):
 
     (γ, β) = A w + b,    y[n, c] = (x[n, c] − μ) / √(σ² + ε) · γ[n, c] + β[n, c]        w the style vector of sample n
 
-    There are two things called AdaIN. This layer is StyleGAN's: it learns the map A from a vector that another
-    network made. The original one learns nothing and takes γ and β from the features of a style *picture*: that is
-    `functional.adaptive_instance_norm`. What is computed with γ and β is the same, `conditional_instance_norm`, where
-    the four decisions are.
+    There are two things called AdaIN. This layer is StyleGAN's: it learns the map A, and the vector w comes from
+    another network. The original AdaIN learns nothing and takes γ and β from the features of a style *picture*: see
+    `functional.adaptive_instance_norm`. Both then apply γ and β in the same way: see
+    `functional.conditional_instance_norm`, also for the four decisions.
 
     Args:
         num_features: C, the number of channels.
@@ -60,7 +60,7 @@ class AdaptiveInstanceNorm(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw A anew; b to γ = 1, β = 0."""
+        """Draw A at random again, and set b to γ = 1, β = 0."""
         self.linear.reset_parameters()
         bias = self.linear.bias
         assert bias is not None
@@ -156,7 +156,7 @@ class _ConditionalBatchNorm(Norm):
 
 
 class ConditionalBatchNorm1d(_ConditionalBatchNorm):
-    """Batch normalization whose γ and β depend on each sample's class, or on a vector that comes with it.
+    """Batch normalization whose γ and β depend on each sample's class, or on a vector given with the sample.
 
     y[n, c] = (x[n, c] − μ[c]) / √(σ²[c] + ε) · γ[n, c] + β[n, c], and
 
@@ -183,9 +183,10 @@ class ConditionalBatchNorm1d(_ConditionalBatchNorm):
         ValueError: not exactly one of `num_classes` and `condition_features`; shapes that do not fit; one value per
             channel in training.
 
-    A new layer is plain batch norm: all γ are 1 and all β are 0, the net's last layer being 0. In evaluation running
-    averages take the place of the batch's statistics; the condition counts as before. To fine-tune a trained network
-    as the paper does, copy its γ and β into `weight` and `bias`, and set their `requires_grad` to False.
+    A new layer is plain batch norm: all γ are 1 and all β are 0, because the net's last layer starts at 0. In
+    evaluation running averages replace the batch's statistics; the condition counts as in training. To fine-tune a
+    trained network as the paper does, copy its γ and β into `weight` and `bias`, and set their `requires_grad` to
+    False.
 
     Source: De Vries et al., "Modulating early visual processing by language", arXiv 1707.00683. The table is that of
     Dumoulin, Shlens & Kudlur, arXiv 1610.07629, on batch norm.
@@ -244,8 +245,8 @@ class SPADE(Module):
         ValueError: shapes that do not fit; an even kernel size; another `norm`; one value per channel in training.
 
     With "batch", running averages take the place of the batch's statistics in evaluation; with "instance" nothing
-    changes. The paper writes γ(m) where its published code, and this layer, have 1 + γ(m): a new net computes values
-    near 0, and the layer starts near plain normalization. Parameters are named as in that code.
+    changes. The paper writes γ(m). Its published code and this layer use 1 + γ(m): a new net computes values near 0,
+    so the layer starts near plain normalization. Parameters have the names of that code.
 
     Source: Park et al., "Semantic image synthesis with spatially-adaptive normalization", arXiv 1903.07291.
 

@@ -1,4 +1,4 @@
-"""Layers that take the place of a normalization without measuring anything: Dynamic Tanh and Dynamic erf."""
+"""Layers in place of a normalization, without statistics: Dynamic Tanh and Dynamic erf."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ class _Dynamic(Norm):
         self.make_affine(shape, True, True, dtype)
 
     def reset_parameters(self) -> None:
-        """α back to where it started, γ to 1, and β to 0."""
+        """Set α to its first value, γ to 1, and β to 0."""
         self.alpha.detach().fill_(self.alpha_init_value)
         super().reset_parameters()
 
@@ -37,7 +37,7 @@ class _Dynamic(Norm):
 
 
 class DynamicTanh(_Dynamic):
-    """Squash every element by a tanh of learned steepness, in place of a layer normalization.
+    """Squash every element by a tanh of learned steepness. Takes the place of layer normalization.
 
     y = γ tanh(α x) + β; see `functional.dynamic_tanh`.
 
@@ -55,7 +55,7 @@ class DynamicTanh(_Dynamic):
 
     The names of the arguments and of the parameters are those of the authors' own layer.
 
-    It measures nothing, and nothing changes in evaluation.
+    There are no statistics, and nothing changes in evaluation.
 
     Source: Zhu, Chen, He, LeCun & Liu, "Transformers without normalization", arXiv 2503.10622.
 
@@ -92,7 +92,7 @@ class DynamicErf(_Dynamic):
     Raises:
         ValueError: an input that does not end in `normalized_shape`, or has another number of channels.
 
-    It measures nothing, and nothing changes in evaluation.
+    There are no statistics, and nothing changes in evaluation.
 
     Source: Chen et al., "Stronger normalization-free transformers", arXiv 2512.10938.
 
@@ -122,7 +122,7 @@ class DynamicErf(_Dynamic):
         return F.dynamic_erf(input, self.alpha, self.shift, self.weight, self.bias, channels_last=self.channels_last)
 
     def reset_parameters(self) -> None:
-        """α and s back to where they started, γ to 1, and β to 0."""
+        """Set α and s to their first values, γ to 1, and β to 0."""
         self.shift.detach().fill_(self.shift_init_value)
         super().reset_parameters()
 

@@ -21,7 +21,7 @@ class _EvoNorm(Norm):
         self.register_parameter("v", Parameter(np.ones(shape, dtype)) if affine else None)
 
     def reset_parameters(self) -> None:
-        """γ and v back to 1, and β to 0; running averages to nothing seen."""
+        """Set γ and v to 1, β to 0, and the running averages to their first values."""
         super().reset_parameters()
         if self.v is not None:
             self.v.detach().fill_(1)
@@ -38,7 +38,7 @@ class EvoNormB0(_EvoNorm, ChannelNorm):
         eps: ε, under each root.
         momentum: the weight of the new batch in the running variance; None averages all batches equally.
         affine: False leaves γ (`weight`), β (`bias`) and `v` out, for 1, 0 and 1.
-        track_running_stats: False keeps no running variance; evaluation then uses the batch's, too.
+        track_running_stats: False keeps no running variance; evaluation then uses the batch's as well.
         dtype: of parameters and running variance; float32 by default.
 
     Shapes:
@@ -47,7 +47,7 @@ class EvoNormB0(_EvoNorm, ChannelNorm):
     Raises:
         ValueError: another number of channels or too few axes; one value per channel in training.
 
-    In evaluation σ²_batch is the running variance; σ²_instance is always the input's own.
+    In evaluation σ²_batch is the running variance; σ²_instance always comes from the input.
 
     Source: Liu, Brock, Simonyan & Le, "Evolving normalization-activation layers", arXiv 2004.02967.
 
@@ -88,7 +88,8 @@ class EvoNormB0(_EvoNorm, ChannelNorm):
         return y
 
     def population_statistics(self) -> Any:
-        """What `nn.utils.recompute_statistics` shows this layer's inputs to; None without a running variance."""
+        """The object that `nn.utils.recompute_statistics` feeds with this layer's inputs; None without a running
+        variance."""
         return None if self.running_var is None else ChannelPopulation(self)
 
     def extra_repr(self) -> str:

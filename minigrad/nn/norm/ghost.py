@@ -48,7 +48,7 @@ class _GhostBatchNorm(_BatchNorm):
         return y
 
     def has_variance(self, x: Any) -> bool:
-        """Has the smallest ghost, the last, more than one value per channel? (See `population`.)"""
+        """True if the last ghost, which is the smallest, has more than one value per channel. (See `population`.)"""
         return has_variance(x[: len(x) % self.ghost_size or self.ghost_size])
 
     def extra_repr(self) -> str:
@@ -67,7 +67,7 @@ class GhostBatchNorm1d(_GhostBatchNorm):
         eps: ε, under the root.
         momentum: the weight of a new ghost in the running averages; None averages all ghosts equally.
         affine: False leaves γ (`weight`) and β (`bias`) out.
-        track_running_stats: False keeps no averages; evaluation then uses the ghosts' statistics, too.
+        track_running_stats: False keeps no averages; evaluation then uses the ghosts' statistics as well.
         bias: False leaves only β out.
         dtype: of parameters and averages; float32 by default.
 
@@ -77,8 +77,8 @@ class GhostBatchNorm1d(_GhostBatchNorm):
     Raises:
         ValueError: another number of channels or axes; one value per channel in a ghost.
 
-    Evaluation is batch norm's. Every ghost counts as a batch, for `num_batches_tracked` too; state dictionaries are
-    those of `BatchNorm1d`.
+    Evaluation is batch norm's. Every ghost counts as one batch in `num_batches_tracked`; state dictionaries are those
+    of `BatchNorm1d`.
 
     Source: Hoffer, Hubara & Soudry, "Train longer, generalize better", arXiv 1705.08741.
 

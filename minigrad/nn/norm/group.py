@@ -102,7 +102,8 @@ class _InstanceNorm(ChannelNorm):
         return y.reshape(input.shape) if unbatched else y
 
     def population_statistics(self) -> Any:
-        """What `nn.utils.recompute_statistics` shows this layer's inputs to; None without running averages."""
+        """The object that `nn.utils.recompute_statistics` feeds with this layer's inputs; None without running
+        averages."""
         return None if self.running_mean is None else InstancePopulation(self)
 
 
@@ -115,7 +116,7 @@ class InstanceNorm1d(_InstanceNorm):
         num_features: C, the number of channels.
         eps: ε, under the root.
         momentum: the weight of the new batch in the running averages.
-        affine: True adds γ (`weight`) and β (`bias`), one of each for a channel.
+        affine: True adds γ (`weight`) and β (`bias`), one each per channel.
         track_running_stats: True keeps running averages, over the batch, and normalizes by them in evaluation.
         bias: False leaves β out.
         dtype: of parameters and averages; float32 by default.

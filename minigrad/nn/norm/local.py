@@ -19,11 +19,11 @@ class LocalResponseNorm(Module):
     `functional.local_response_norm`.
 
     Args:
-        size: n, how many channels a window holds.
+        size: n, number of channels in a window.
         alpha: α, the weight of the squares.
         beta: β, the exponent.
-        k: the denominator where all is zero.
-        average: False takes the sum of the squares, as the paper does, and TensorFlow; so α is not divided by n.
+        k: the base of the denominator where all channels are 0.
+        average: False: the sum of the squares, as in the paper and in TensorFlow, so that α is not divided by n.
 
     Shapes:
         (N, C) or (N, C, *) → the same.
@@ -62,12 +62,12 @@ class DivisiveNorm(Norm):
 
     Args:
         num_features: C, the number of channels.
-        window: the box A in space; an int, or a length for each axis; None for all of it.
+        window: the box A in space; an int, or one length for each axis; None means the whole axis.
         sigma: σ; at 1, the default, weak signals stay weak.
         affine: False leaves γ (`weight`) and β (`bias`) out.
-        suppression: the box B in space; None for one like A.
-        channels: so many neighbouring channels belong to both boxes; None for all.
-        count_include_pad: True takes what lies beyond the edges for zeros, rather than leaving it out.
+        suppression: the box B in space; None means B = A.
+        channels: number of neighbouring channels in both boxes; None means all.
+        count_include_pad: True: elements beyond the edges count as zeros. False: they are left out.
         l1: the weight of the paper's penalty. If not 0, each call in training leaves l1 · mean(|v|) in `penalty`, to
             be added to the loss.
         bias: False leaves only β out.
@@ -79,7 +79,7 @@ class DivisiveNorm(Norm):
     Raises:
         ValueError: another number of channels; a window that does not fit.
 
-    But for the penalty, nothing changes in evaluation.
+    Nothing changes in evaluation, except that there is no penalty.
 
     Source: Ren, Liao, Urtasun, Sinz & Zemel, "Normalizing the normalizers", arXiv 1611.04520.
 
@@ -133,7 +133,7 @@ class DivisiveNorm(Norm):
         return y
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "penalty": None}  # it belongs to a graph, which cannot be copied or pickled
+        return {**self.__dict__, "penalty": None}  # it belongs to a graph, and a graph cannot be copied or pickled
 
     def extra_repr(self) -> str:
         return (

@@ -55,14 +55,14 @@ class _MeanOnlyBatchNorm(ChannelNorm):
 class MeanOnlyBatchNorm1d(_MeanOnlyBatchNorm):
     """Subtract the mean of the mini-batch from each channel; in evaluation a running average of it.
 
-    y = x − μ + β; see `functional.mean_only_batch_norm`. Put it after a layer under weight normalization, and give
-    that layer no bias, of which nothing would be left.
+    y = x − μ + β; see `functional.mean_only_batch_norm`. Put it after a layer with weight normalization. Give that
+    layer no bias: subtracting the mean would remove it.
 
     Args:
         num_features: C, the number of channels.
         momentum: the weight of the new batch in the running average; None averages all batches equally.
         bias: False leaves β out.
-        track_running_stats: False keeps no average; evaluation then uses the batch's mean, too.
+        track_running_stats: False keeps no average; evaluation then uses the batch's mean as well.
         dtype: of bias and average; float32 by default.
 
     Shapes:

@@ -3,13 +3,13 @@
 A layer with running averages has a method `population_statistics()`, which returns an object with
 
     add(x)      called with each input of the layer, an array
-    store()     called at the end: put the statistics of all that was added in the place of the averages
+    store()     called at the end: replace the averages by the statistics of everything that was added
     count       0 if nothing was added
 
 or None where the layer keeps no averages. Here are the two that the layers of batch and instance norm use.
 
-Meanwhile the layer normalizes by its batches, where `has_variance(x)` says that it can; a layer that asks for more
-than one value per channel has a method of that name.
+During this pass the layer normalizes by its batches, if `has_variance(x)` is true. A layer that needs more than one
+value per channel has a method of that name.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ from minigrad.ops.norm.moments import Moments
 
 
 def has_variance(x: Any) -> bool:
-    """Does this input, an array, have more than one value per channel? One has no variance to normalize by."""
+    """True if this input, an array, has more than one value per channel. One value has no variance."""
     return x.ndim < 2 or x.size != x.shape[1]
 
 
@@ -38,11 +38,11 @@ class ChannelPopulation:
 
     @property
     def count(self) -> int:
-        """How many values of each channel were added."""
+        """Number of values of each channel that were added."""
         return self.moments.count
 
     def add(self, x: Any) -> None:
-        """Look at an input, (N, C) or (N, C, *)."""
+        """Add an input, (N, C) or (N, C, *)."""
         self.moments.add(x, channel_axes(x))
 
     def store(self) -> None:
@@ -67,7 +67,7 @@ class InstancePopulation:
         self.sums = np.zeros((2, layer.num_features))
 
     def add(self, x: Any) -> None:
-        """Look at an input, (N, C, *), or (C, *)."""
+        """Add an input, (N, C, *) or (C, *)."""
         x = x[None] if x.ndim == self.layer.input_ndims[0] else x
         if x.size == 0:
             return

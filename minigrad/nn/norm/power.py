@@ -14,7 +14,7 @@ class SquarePopulation(ChannelPopulation):
     """The mean square of each channel over everything that was added."""
 
     def add(self, x: Any) -> None:
-        """Look at an input, with the channels where the layer has them."""
+        """Add an input; its channels are on the layer's axis."""
         super().add(np.moveaxis(x, self.layer.axis, 1))
 
     def store(self) -> None:
@@ -28,8 +28,8 @@ class PowerNorm(ChannelNorm):
     y = γ x / √(ψ² + ε) + β; see `functional.power_norm`, also for what the backward pass computes: it is not the
     derivative of y.
 
-    For the first `warmup` training steps, when the averages know nothing yet, the batch's own quadratic mean is used,
-    with the exact gradient, and all steps weigh the same in the averages. From then on `momentum` counts.
+    In the first `warmup` training steps the averages mean little. These steps use the batch's own quadratic mean with
+    the exact gradient, and all of them have the same weight in the averages. After them `momentum` counts.
 
     Args:
         num_features: C, the number of channels.
@@ -38,7 +38,7 @@ class PowerNorm(ChannelNorm):
         affine: False leaves γ (`weight`) and β (`bias`) out.
         warmup: steps of warm-up. The authors' transformers take thousands; small networks need fewer.
         approximate: False trains by the derivative with ψ as a constant.
-        axis: where the channels are: 1, or −1 for text as transformers see it, (N, T, C).
+        axis: the axis of the channels: 1, or −1 for text in a transformer, (N, T, C).
         bias: False leaves only β out.
         dtype: of parameters and averages; float32 by default.
 
@@ -49,9 +49,9 @@ class PowerNorm(ChannelNorm):
         ValueError: another number of channels.
 
     The buffers: `running_square` is ψ², `nu` is ν, the running average of the gradient's part along x̂, which the
-    *backward* pass moves. In evaluation nothing moves, and the gradient is the derivative. The authors put another
-    layer before it, which divides each token's groups of channels by their root mean square: `RMSNorm` does that for
-    one group.
+    *backward* pass updates. In evaluation nothing is updated, and the gradient is the derivative. The authors put
+    another layer before it, which divides each token's groups of channels by their root mean square: `RMSNorm` does
+    that for one group.
 
     Source: Shen, Yao, Gholami, Mahoney & Keutzer, "PowerNorm", arXiv 2003.07845.
 
@@ -110,7 +110,7 @@ class PowerNorm(ChannelNorm):
         return y
 
     def population_statistics(self) -> Any:
-        """What `nn.utils.recompute_statistics` shows this layer's inputs to."""
+        """The object that `nn.utils.recompute_statistics` feeds with this layer's inputs."""
         return SquarePopulation(self)
 
     def extra_repr(self) -> str:

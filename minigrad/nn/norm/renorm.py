@@ -62,7 +62,7 @@ class _BatchRenorm(ChannelNorm):
         step = self.batches_seen if step is None else step
 
         def share(end: int) -> float:
-            """How much of the way is done."""
+            """The share of the way that is done, from 0 to 1."""
             return 1.0 if step >= end else max(0.0, (step - self.start) / (end - self.start))
 
         return 1 + (self.r_max - 1) * share(self.r_end), self.d_max * share(self.d_end)
@@ -85,7 +85,7 @@ class _BatchRenorm(ChannelNorm):
         return y
 
     def population_statistics(self) -> Any:
-        """What `nn.utils.recompute_statistics` shows this layer's inputs to."""
+        """The object that `nn.utils.recompute_statistics` feeds with this layer's inputs."""
         return DeviationPopulation(self)
 
     def in_evaluation(self) -> tuple[Any, Any, Any]:
@@ -104,22 +104,22 @@ class _BatchRenorm(ChannelNorm):
 
 
 class BatchRenorm1d(_BatchRenorm):
-    """Batch norm that in training already computes what evaluation will, as far as two limits allow.
+    """Batch norm whose output in training is that of evaluation, as far as two limits allow.
 
     training: x̂ = (x − μ_B)/σ_B · r + d, evaluation: x̂ = (x − μ)/σ, and y = γ x̂ + β; see `functional.batch_renorm`.
 
-    Training begins as batch norm, for the running averages know nothing yet: r_max = 1 and d_max = 0 up to step
-    `start`. Then r_max grows linearly to its final value at step `r_end`, and d_max to its own at step `d_end`.
-    Steps are counted by `num_batches_tracked`, and so saved and loaded with the model. The paper's schedule, the
-    default, is for training over hundreds of thousands of steps; scale it down for shorter ones.
+    Training begins as batch norm, because the running averages mean nothing yet: r_max = 1 and d_max = 0 up to step
+    `start`. Then r_max grows linearly to its final value at step `r_end`, and d_max to its final value at step
+    `d_end`. `num_batches_tracked` counts the steps, so the count is saved and loaded with the model. The paper's
+    schedule, the default, is for training over hundreds of thousands of steps; scale it down for shorter ones.
 
     Args:
         num_features: C, the number of channels.
         eps: ε, under the root.
         momentum: the weight of the new batch in the running averages; None averages all batches equally.
         affine: False leaves γ (`weight`) and β (`bias`) out.
-        r_max, d_max: the limits in the end.
-        start, r_end, d_end: between these steps the limits widen. All 0: they are what they are from the beginning.
+        r_max, d_max: the final limits.
+        start, r_end, d_end: between these steps the limits widen. All 0: the final limits hold from the beginning.
         bias: False leaves only β out.
         dtype: of parameters and averages; float32 by default.
 
@@ -131,7 +131,7 @@ class BatchRenorm1d(_BatchRenorm):
             schedule that ends before it starts.
 
     The buffers are `running_mean` and `running_std`: an average of deviations, with ε in them, as in the paper. To
-    go on from a batch norm's averages, set `running_std` to √(running_var + ε).
+    continue from a batch norm's averages, set `running_std` to √(running_var + ε).
 
     Source: Ioffe, "Batch renormalization", arXiv 1702.03275.
 

@@ -49,7 +49,7 @@ class ThresholdedLinearUnit(Module):
         self.threshold = Parameter(np.zeros(num_features, np.float32 if dtype is None else dtype))
 
     def reset_parameters(self) -> None:
-        """τ back to 0."""
+        """Set τ to 0."""
         self.threshold.detach().fill_(0)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -69,9 +69,9 @@ class FilterResponseNorm(Norm):
         num_features: C, the number of channels.
         eps: ε, under the root.
         affine: False leaves γ (`weight`) and β (`bias`) out.
-        tlu: False leaves max(·, τ) out, for an activation of another kind behind the layer.
+        tlu: False leaves max(·, τ) out. Then put another activation behind the layer.
         learn_eps: add a learned part, ε = eps + |ε_l| with one `eps_l` for all channels, which starts from 1e-4. The
-            paper does so where there is no space to average over, behind a Linear or for 1×1 images.
+            paper does so where there is no space to average over: after a Linear, or for 1×1 images.
         bias: False leaves only β out.
         dtype: of the parameters; float32 by default.
 
@@ -81,7 +81,7 @@ class FilterResponseNorm(Norm):
     Raises:
         ValueError: the input has another number of channels.
 
-    The layer holds its own activation: put none behind it. γ starts at 1, β and τ at 0.
+    The layer contains its activation: add none behind it. γ starts at 1, β and τ at 0.
 
     Nothing changes in evaluation.
 
@@ -116,7 +116,7 @@ class FilterResponseNorm(Norm):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """γ back to 1, β and τ to 0, ε_l to 1e-4."""
+        """Set γ to 1, β and τ to 0, ε_l to 1e-4."""
         super().reset_parameters()
         for parameter, value in ((self.threshold, 0), (self.eps_l, 1e-4)):
             if parameter is not None:
@@ -174,7 +174,7 @@ class GlobalResponseNorm(Norm):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """γ and β back to 0."""
+        """Set γ and β to 0."""
         for parameter in (self.weight, self.bias):
             if parameter is not None:
                 parameter.detach().fill_(0)

@@ -16,7 +16,7 @@ class SwitchableNorm(ChannelNorm):
     """Normalize by a learned mix of instance, layer and batch norm's statistics.
 
     y = (x − Σ w_k μ_k) / √(Σ w′_k σ²_k + ε) · γ + β, w and w′ the softmax of `mean_weight` and `var_weight`; see
-    `functional.switchable_norm`. After training, `mix()` tells what the network chose for this layer.
+    `functional.switchable_norm`. After training, `mix()` returns the mix that this layer learned.
 
     Args:
         num_features: C, the number of channels.
@@ -38,7 +38,7 @@ class SwitchableNorm(ChannelNorm):
     Raises:
         ValueError: another number of channels; (N, C) with `using_in`; one value per channel in training.
 
-    The mix starts even: all weights 1, as in the authors' code. Their `momentum` weighs the old value.
+    The mix starts with equal weights, as in the authors' code. Their `momentum` weighs the old value.
 
     Source: Luo, Ren, Peng, Zhang & Li, "Differentiable learning-to-normalize via switchable normalization",
     arXiv 1806.10779.
@@ -74,7 +74,8 @@ class SwitchableNorm(ChannelNorm):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """γ back to 1 (to 0 with `last_gamma`), β to 0, an even mix, and the running averages to nothing seen."""
+        """Set γ to 1 (to 0 with `last_gamma`), β to 0, the mix to equal weights, and the running averages to their
+        first values."""
         super().reset_parameters()
         self.mean_weight.detach().fill_(1)
         self.var_weight.detach().fill_(1)
@@ -82,7 +83,7 @@ class SwitchableNorm(ChannelNorm):
             self.weight.detach().fill_(0)
 
     def mix(self, digits: int = 3) -> dict[str, dict[str, float]]:
-        """How much of each kind is in the mean and in the variance, rounded."""
+        """The weight of each kind in the mean and in the variance, rounded."""
         return {
             name: {k: round(float(w), digits) for k, w in zip(self.kinds, softmax(raw(weights), 0), strict=True)}
             for name, weights in (("mean", self.mean_weight), ("variance", self.var_weight))

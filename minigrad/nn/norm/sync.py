@@ -12,13 +12,13 @@ from minigrad.ops.norm.sync import communicator, normalize_together
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch norm over the samples of all processes: each trains on its part of the batch, as if it were one.
+    """Batch norm over the samples of all processes. Each process trains on its part of the batch.
 
     y = (x − μ) / √(σ² + ε) · γ + β; see `functional.sync_batch_norm` for how, and for how to start the processes.
 
-    A batch of 32 on four processes is, for a `BatchNorm1d`, four batches of 8, each with noisier statistics of its
-    own. Here μ and σ² are those of all 32. In evaluation it is batch norm, and nothing is exchanged; so it is where
-    there is one process only, and no MPI is needed then.
+    With `BatchNorm1d`, a batch of 32 on four processes is four batches of 8, each with its own, noisier statistics.
+    Here μ and σ² are those of all 32 samples. In evaluation, and with a single process, this is batch norm: nothing is
+    exchanged, and no MPI is needed.
 
     Args:
         num_features: C, the number of channels.
@@ -44,8 +44,8 @@ class SyncBatchNorm(_BatchNorm):
         for p in model.parameters():
             p.grad = ops.collective.all_reduce(p.grad)
 
-    `nn.utils.recompute_statistics` gives all processes the statistics of the whole set, of which the loader of each
-    yields its share, in equally many batches. The state dictionary is that of a `BatchNorm1d`.
+    `nn.utils.recompute_statistics` gives all processes the statistics of the whole set. Each process's loader yields
+    its share of the set, and all loaders the same number of batches. The state dictionary is that of a `BatchNorm1d`.
 
     Source: Ioffe & Szegedy, arXiv 1502.03167; Zhang et al., arXiv 1803.08904, for the synchronization.
 
@@ -89,7 +89,7 @@ class SyncBatchNorm(_BatchNorm):
             group,
             lambda: self.check_input(input, 1),
         )
-        if moves and n:  # (of all processes: empty here, perhaps, and not elsewhere)
+        if moves and n:  # (an input that is empty on this process may not be empty on others)
             self.count()
         return y
 
@@ -101,7 +101,7 @@ class SyncBatchNorm(_BatchNorm):
         return _SharedPopulation(self, group)
 
     def has_variance(self, x: Any) -> bool:
-        """Do all processes together have more than one value per channel? (See `population`.)"""
+        """True if all processes together have more than one value per channel. (See `population`.)"""
         group = communicator("SyncBatchNorm", self.process_group)
         if group is None:
             return has_variance(x)
@@ -124,8 +124,9 @@ class SyncBatchNorm(_BatchNorm):
             module: it is changed, and returned; if it is a batch norm itself, its replacement is returned.
             process_group: for the new layers.
 
-        Parameters stay the same objects, so an optimizer that has them goes on working. Subclasses of your own, which
-        may compute something else, stay as they are (PyTorch converts them, too), and so do parametrized norms.
+        Parameters stay the same objects, so an optimizer that has them goes on working. Your own subclasses may
+        compute something else, so they stay as they are (PyTorch converts them). Parametrized norms also stay as they
+        are.
 
         Example:
             >>> import minigrad as mg
@@ -168,11 +169,11 @@ class _SharedPopulation(ChannelPopulation):
 
     @property
     def count(self) -> int:
-        """How often something was added, though it be empty: then all processes store."""
+        """Number of parts that were added, empty ones included, so that all processes store."""
         return self.calls
 
     def add(self, x: Any) -> None:
-        """Look at this process's share of an input."""
+        """Add this process's share of an input."""
         self.calls += 1
         super().add(x)
 

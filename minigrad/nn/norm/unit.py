@@ -18,14 +18,14 @@ class UnitNorm(Module):
     y = x / max(‖x‖ₚ, ε); see `functional.normalize`.
 
     Args:
-        p: of the norm; 2 is the Euclidean one.
-        dim: along which vectors lie; several axes, or None for all.
-        eps: ε, below which a norm does not count.
+        p: the order of the norm; 2 is the Euclidean norm.
+        dim: the axis along which the vectors lie; several axes, or None for all.
+        eps: ε: shorter vectors are divided by ε.
 
     Shapes:
         any → the same.
 
-    It learns nothing, and nothing changes in evaluation. PyTorch has the function only.
+    It learns nothing, and nothing changes in evaluation. PyTorch has only the function.
 
     Example:
         >>> import minigrad as mg
@@ -53,7 +53,7 @@ class ScaleNorm(Module):
     Args:
         num_features: n, the length of the last axis. g (`scale`, a single number) starts from √n, so that elements
             start with mean square 1.
-        eps: ε: shorter vectors are divided by it.
+        eps: ε: shorter vectors are divided by ε.
         dtype: of g; float32 by default.
 
     Shapes:
@@ -79,7 +79,7 @@ class ScaleNorm(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """g back to √n."""
+        """Set g to √n."""
         self.scale.detach().fill_(math.sqrt(self.num_features))
 
     def forward(self, input: Tensor) -> Tensor:
@@ -101,7 +101,7 @@ class CosineSimilarity(Module):
 
     Args:
         dim: along which the vectors lie.
-        eps: ε: shorter vectors are divided by it.
+        eps: ε: shorter vectors are divided by ε.
 
     Shapes:
         two inputs that broadcast → their shape without `dim`.
@@ -124,18 +124,18 @@ class CosineSimilarity(Module):
 
 
 class CosineLinear(Module):
-    """A linear layer whose outputs are cosines: of the input, and the weights of each neuron.
+    """A linear layer whose outputs are the cosines between the input and the weights of each neuron.
 
     y_k = w_k·x / (‖w_k‖ · ‖x‖), or Pearson's correlation coefficient; see `functional.cosine_linear`.
 
-    Outputs lie between −1 and 1, which is little for a softmax over classes: behind a last layer, multiply by a
+    Outputs lie between −1 and 1, too small a range for a softmax over classes: in a last layer, multiply by a
     temperature, `scale`. The weights start as those of `Linear`; their lengths do not matter.
 
     Args:
         in_features: the length of the last axis of x.
         out_features: the length of the last axis of y.
         centered: subtract the means of x and of each w_k first.
-        scale: multiply by a learned number that starts here; None leaves it out, as in the paper.
+        scale: the first value of a learned factor; None means no factor, as in the paper.
         eps: ε: a norm that is smaller is replaced by it.
         dtype: of the parameters; float32 by default.
 
@@ -174,7 +174,7 @@ class CosineLinear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew, and put the scale back."""
+        """Draw the weights at random again, and set the scale to its first value."""
         bound = 1 / math.sqrt(max(self.in_features, 1))
         init.uniform_(self.weight, -bound, bound)
         if self.scale is not None and self.start is not None:

@@ -21,7 +21,7 @@ class WhiteningPopulation:
         self.mean, self.products = np.zeros((layer.num_groups, width, 1)), np.zeros((layer.num_groups, width, width))
 
     def add(self, x: Any) -> None:
-        """Look at an input, (N, C) or (N, C, *)."""
+        """Add an input, (N, C) or (N, C, *)."""
         n = x.size // self.layer.num_features
         if n == 0:
             return
@@ -62,7 +62,7 @@ class _WhiteningNorm(ChannelNorm):
         super().__init__(num_features, eps, momentum, affine, track_running_stats, bias=bias, dtype=dtype)
 
     def first_averages(self) -> dict[str, Any]:
-        """What each running average is before the first batch: 0 for the mean, the identity for a matrix."""
+        """The first values of the running averages: 0 for the mean, the identity for a matrix."""
         identity = np.eye(self.num_features // self.num_groups)
         return {"running_mean": np.zeros(self.num_features), "running_matrix": np.stack([identity] * self.num_groups)}
 
@@ -75,7 +75,8 @@ class _WhiteningNorm(ChannelNorm):
         raise NotImplementedError(f"{type(self).__name__} defines no root")
 
     def population_statistics(self) -> Any:
-        """What `nn.utils.recompute_statistics` shows this layer's inputs to; None without running averages."""
+        """The object that `nn.utils.recompute_statistics` feeds with this layer's inputs; None without running
+        averages."""
         return None if self.running_mean is None else WhiteningPopulation(self)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -107,12 +108,12 @@ class DecorrelatedBatchNorm(_WhiteningNorm):
 
     Args:
         num_features: C, the number of channels.
-        num_groups: G, a divisor of C: groups of C/G channels are whitened, each for itself. With C groups it is
-            batch norm. Whitening many channels at once needs large batches.
+        num_groups: G, a divisor of C: each group of C/G channels is whitened alone. With C groups it is batch norm.
+            Whitening many channels at once needs large batches.
         eps: ε, on the diagonal of the covariance.
         momentum: the weight of the new batch in the running averages; None averages all batches equally.
         affine: False leaves γ (`weight`) and β (`bias`) out.
-        track_running_stats: False keeps no averages; evaluation then uses the batch's statistics, too.
+        track_running_stats: False keeps no averages; evaluation then uses the batch's statistics as well.
         bias: False leaves only β out.
         dtype: of parameters and averages; float32 by default.
 
@@ -123,7 +124,7 @@ class DecorrelatedBatchNorm(_WhiteningNorm):
     Raises:
         ValueError: G does not divide C; another number of channels; one value per channel in training.
 
-    In evaluation the averages of μ and of the whitening matrix take the place of the batch's.
+    In evaluation the running averages of μ and of the whitening matrix are used.
 
     Source: Huang, Yang, Lang & Deng, "Decorrelated batch normalization", arXiv 1804.08450.
 
@@ -200,7 +201,7 @@ class IterativeNorm(_WhiteningNorm):
         return F.iterative_norm(input, *statistics, num_groups=self.num_groups, iterations=self.iterations)
 
     def root(self, covariance: Any) -> Any:
-        """(Σ + εI)^(−½), after so many iterations."""
+        """(Σ + εI)^(−½) after `self.iterations` iterations."""
         return iterated_root(covariance, self.eps, self.iterations)
 
     def extra_repr(self) -> str:

@@ -34,7 +34,7 @@ def elements(x: Any) -> int:
 
 
 class BatchNorm(ChannelNorm):
-    """Groups are channels; with `given` statistics, they are standardized by those."""
+    """A group is one channel. `given` statistics, if there are any, take the place of the batch's."""
 
     def __init__(self, channels: int, eps: float, given: Any = None):
         self.parameters, self.eps, self.given = channels, float(eps), given
@@ -44,7 +44,7 @@ class BatchNorm(ChannelNorm):
         shape = per_channel(x)
         if self.given is None:
             mu, variance = moments(x, channel_axes(x))
-        else:  # as they were in the fused forward pass, if there was one: the averages may have moved on since
+        else:  # those of the fused forward pass, if there was one: the averages may have changed since
             given = self.given if self.stats is None else self.stats[[0, 3]]
             mu, variance = (reshape(s, shape) for s in given)
         return affine(standardize(x, mu, variance, self.eps), gamma, beta, shape)
@@ -64,29 +64,30 @@ def batch_norm(
 
     y = (x − μ) / √(σ² + ε) · γ + β
 
-    The four decisions: (1) all elements of a channel, over the batch and over space, share statistics, (2) the mean
-    and the biased variance, (3) which standardize them; (4) γ and β, one of each for a channel, restore capacity.
+    The four decisions: (1) all elements of a channel, over the batch and over space, share statistics; (2) the
+    statistics are the mean and the biased variance; (3) they standardize x; (4) one γ and one β for each channel
+    restore capacity.
 
     Shapes:
         input (N, C) or (N, C, *), output the same; everything else (C,).
 
     Args:
         input: x, floating-point.
-        running_mean, running_var: averages of μ and of the *unbiased* variance. With `training` they are updated in
-            place, running ← (1 − momentum) · running + momentum · new; without, they are used. Both or neither.
-        weight, bias: γ and β; None for 1 and 0.
-        training: use the batch's own statistics?
+        running_mean, running_var: averages of μ and of the *unbiased* variance. In training they are updated in place,
+            running ← (1 − momentum) · running + momentum · new; otherwise they are used. Pass both or neither.
+        weight, bias: γ and β; None means 1 and 0.
+        training: True: use the statistics of the batch. False: use the running averages.
         momentum: the weight of the new value.
         eps: ε, under the root.
 
     Raises:
-        ValueError: one value per channel in training, which has no variance; a shape that does not fit; only one of
-            the running averages, or in evaluation none.
+        ValueError: one value per channel in training (one value has no variance); a shape that does not fit; only one
+            of the running averages; no running averages in evaluation.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     An empty batch leaves the running averages alone (PyTorch makes them NaN). Keras weighs the *old* value by
-    `momentum` (0.99, that is 0.01 here), has ε = 1e-3, and averages the biased variance; so does the paper's
-    population estimate use the unbiased one, as here.
+    `momentum` (0.99, that is 0.01 here), has ε = 1e-3, and averages the biased variance. The paper's population
+    estimate uses the unbiased variance, as this function does.
 
     Source: Ioffe & Szegedy, "Batch normalization", arXiv 1502.03167.
 

@@ -10,8 +10,7 @@ arXiv 2009.12836):
 
 The composed form of a method spells the decisions out with small Tensor ops: `moments` over the axes of decision
 1, `standardize`, `affine`. The fused form is `RowNorm` where a group is contiguous in memory, and `ChannelNorm`
-where it is strided. A method's file says which decisions it makes, and hands both forms to its users as one
-function.
+where it is strided. The file of a method says which decisions it makes, and offers both forms as one function.
 """
 
 from functools import lru_cache
@@ -52,10 +51,10 @@ def affine(x_hat: Any, gamma: Any, beta: Any, shape: tuple[int, ...]) -> Any:
 
 
 PASSES = 2
-"""A normalization goes over its input so many times; this decides from what size on it runs on all threads."""
+"""Number of passes of a normalization over its input. From it follows the size from which all threads are used."""
 
 RUN = 32
-"""To begin a run of neighbouring elements costs as much as going on for so many more."""
+"""Starting a run of neighbouring elements costs about as much as this number of elements."""
 
 
 class FusedNorm(Fused):
@@ -63,7 +62,7 @@ class FusedNorm(Fused):
 
     Attributes:
         eps: ε.
-        parameters: how many γ there are, and as many β.
+        parameters: number of γ, which is also the number of β.
         stats: (4, groups), the statistics of the forward pass: the mean's high and low part, 1/√(σ² + ε), σ².
     """
 
@@ -76,7 +75,7 @@ class FusedNorm(Fused):
         x = np.ascontiguousarray(x)
         y = np.empty_like(x)
         if x.size:
-            # (`self.parameter` would ravel them, too, but two calls of it are felt in small norms.)
+            # (Raveled here: two calls of `self.parameter` are a measurable part of a small norm.)
             gamma = self.parameter(None, 1, x.dtype) if gamma is None else gamma.ravel()
             beta = self.parameter(None, 0, x.dtype) if beta is None else beta.ravel()
             self.normalize(x, gamma, beta, y)
@@ -116,7 +115,7 @@ def like(array: Any, other: Any) -> Any:
 
 
 def vector(values: Any, default: int, n: int, dtype: Any) -> Any:
-    """γ, β or the like as a contiguous vector; n times the default where there is none."""
+    """γ or β as a contiguous vector; n times the default if there is none."""
     return constant(default, n, dtype) if values is None else values.ravel()
 
 
@@ -126,7 +125,8 @@ def constant(value: int, n: int, dtype: Any) -> Any:
 
 
 KEPT = 1 << 16
-"""Longer vectors are made anew each time, which is little beside the work on them; kept, they would fill memory."""
+"""Only vectors up to this length are kept. Longer ones would fill memory, and making them costs little beside the work
+on them."""
 
 
 @lru_cache(maxsize=64)
@@ -139,7 +139,7 @@ class RowNorm(FusedNorm):
 
     Attributes:
         length: elements in a group.
-        run: so many neighbouring elements share a γ and a β; 1 gives each element its own.
+        run: number of neighbouring elements that share one γ and one β.
     """
 
     length: int
@@ -151,7 +151,7 @@ class RowNorm(FusedNorm):
         self.stats = stats = np.empty((4, groups), x.dtype)
         x, y = x.ravel(), y.ravel()
         if self.run == 1:
-            work = 3 * PASSES * size // 2  # more than PASSES: every element comes with a γ and a β of its own
+            work = 3 * PASSES * size // 2  # more than PASSES: each element has its own γ and β, which are read as well
             kernels.rows_forward(work, x, gamma, beta, self.eps, y, stats)
         else:
             runs = length // self.run
@@ -161,7 +161,7 @@ class RowNorm(FusedNorm):
         if self.run == 1:
             shape = (-1, self.length)
             x, g, dx = x.reshape(shape), g.reshape(shape), dx.reshape(shape)
-            # Less than PASSES: every chunk adds up a ∂L/∂γ of its own, which takes back some of what a thread gains.
+            # 1.5 passes, not 2: each chunk sums its own ∂L/∂γ, which costs part of what a thread gains.
             work = 3 * x.size // 2
             chunks = kernels.row_chunks(len(x), work)
             partial = np.empty((chunks, 2, gamma.size // self.length, self.length), x.dtype)
@@ -178,8 +178,7 @@ class ChannelNorm(FusedNorm):
     """A group is one channel, axis 1, of all samples. The input is seen as (N, C) or (N, C, S).
 
     Attributes:
-        given: None to normalize by the statistics of the input, or (mean, variance) to normalize by: constants,
-            one of each for a channel.
+        given: (mean, variance), constants for each channel, to normalize by. None: the statistics of the input.
     """
 
     given: Any = None
@@ -195,7 +194,7 @@ class ChannelNorm(FusedNorm):
         return [array.reshape(shape) for array in arrays]
 
     def work(self, x: Any) -> int:
-        """How much there is to do for several threads: nothing, where all rows are one task."""
+        """The amount of work to share between threads; 0 if all rows are one task."""
         if x.ndim == 2:
             return 0 if x.shape[0] <= kernels.CHUNK else PASSES * x.size
         return PASSES * x.size + RUN * x.shape[0] * x.shape[1]
@@ -229,8 +228,9 @@ class ChannelNorm(FusedNorm):
 def update_running(op: str, running_mean: Any, running_var: Any, stats: Any, n: int, momentum: float) -> None:
     """running ← (1 − momentum) · running + momentum · new, in place. No gradient flows into it.
 
-    `stats` are those of a fused norm over `n` elements each, one group for each channel, or for each channel of each
-    sample: then their mean over the samples counts. The variance is made unbiased first, by n/(n − 1).
+    `stats` are those of a fused norm over `n` elements each: one group for each channel, or one for each channel of
+    each sample. In the second case their mean over the samples is taken. The variance is made unbiased first, by n/(n
+    − 1).
     """
     if running_mean is None or running_var is None:
         return
@@ -241,11 +241,11 @@ def update_running(op: str, running_mean: Any, running_var: Any, stats: Any, n: 
 
 
 def check_writable(op: str, **averages: Any) -> None:
-    """Running averages are updated in place. All are looked at before one is changed."""
+    """Running averages are updated in place. All are checked before the first is changed."""
     for name, values in averages.items():
         if not raw(values).flags.writeable:
             raise ValueError(
-                f"{op}: {name} is to be updated in place, and its elements share memory or are read-only; pass a "
+                f"{op}: {name} must be updated in place, but its elements share memory or are read-only; pass a "
                 f"copy, {name}.clone()"
             )
 
@@ -260,8 +260,8 @@ def follow(op: str, running: Any, new: Any, momentum: float) -> None:
 def wide_moments(stats: Any, eps: float) -> tuple[Any, Any]:
     """μ and σ² in float64, from the statistics of a fused norm.
 
-    A variance that float32 cannot hold, or only with few digits, is found from 1/√(σ² + ε), which it can; unless ε is
-    so much larger that this says less of σ² than those few digits.
+    A variance that overflows or underflows float32 is computed from 1/√(σ² + ε), which does not, except where ε is so
+    large that this quotient knows less about σ².
     """
     mu = stats[0].astype(np.float64) + stats[1]
     variance = stats[3].astype(np.float64)
@@ -275,7 +275,7 @@ def wide_moments(stats: Any, eps: float) -> tuple[Any, Any]:
 
 
 def as_stats(mu: Any, variance: Any) -> Any:
-    """Statistics from the composed form as a fused norm would have left them."""
+    """Statistics of the composed form, in the layout of a fused norm's."""
     mu, variance = raw(mu).reshape(-1), raw(variance).reshape(-1)
     return np.stack((mu, np.zeros_like(mu), np.zeros_like(mu), variance))
 
@@ -329,7 +329,7 @@ def check_parameters(
             if type(array) is not np.ndarray or array.shape != shape or array.dtype is not dtype:
                 break
     else:
-        return  # soon, as nearly always
+        return  # fast exit: everything fits
     for name, values in zip(names, parameters, strict=False):
         if values is None:
             continue

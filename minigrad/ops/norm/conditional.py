@@ -1,8 +1,8 @@
 """Conditional normalization: γ and β come from another input, the *condition*.
 
 The first three decisions are those of batch or instance normalization without parameters. What is new is the fourth:
-γ and β are not learned numbers, they are computed, so that a sentence, a style or a map of labels steers how the
-picture is processed. Each sample has a γ and a β of its own, and the gradient flows on into whatever made them.
+γ and β are not learned numbers. They are computed, so that a sentence, a style or a map of labels steers how the
+picture is processed. Each sample has its own γ and β, and the gradient flows on into the network that computed them.
 
     method                             γ and β come from             one of each for
     `adaptive_instance_norm` (AdaIN)   σ and μ of another picture    each channel of each sample
@@ -112,23 +112,24 @@ class ConditionalInstanceNorm(RowNorm):
 
 
 def conditional_instance_norm(input: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
-    """Instance normalization with a γ and a β for each sample: they say in which style the picture is to be drawn.
+    """Instance normalization with a γ and a β for each sample. They select the style of the picture.
 
     y[n, c] = (x[n, c] − μ) / √(σ² + ε) · γ[n, c] + β[n, c]
 
-    The four decisions: (1) the elements of one channel of one sample share statistics, (2) the mean and the biased
-    variance, (3) which standardize them; (4) γ and β, one of each for a channel *of a sample*, come from a condition.
+    The four decisions: (1) the elements of one channel of one sample share statistics; (2) the statistics are the mean
+    and the biased variance; (3) they standardize x; (4) one γ and one β for each channel *of each sample* come from a
+    condition.
 
     Shapes:
         input (N, C, *) with at least one axis of space, output the same; weight and bias (N, C).
 
     Args:
         input: x, floating-point.
-        weight, bias: γ and β, computed from the condition; None for 1 and 0.
+        weight, bias: γ and β, computed from the condition; None means 1 and 0.
         eps: ε, under the root.
 
     Raises:
-        ValueError: one element of space, which has no variance; a shape that does not fit.
+        ValueError: one element of space (one element has no variance); a shape that does not fit.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     Nothing changes in evaluation. With the same γ and β for all samples it is `instance_norm`. PyTorch and Keras do
@@ -153,7 +154,7 @@ def _conditional_instance_norm(op: str, input: Any, gamma: Any, beta: Any, eps: 
     if prod(x.shape[2:]) == 1:
         raise ValueError(
             f"{op}: more than one element of space is needed, and the input has shape {x.shape}: the variance of one "
-            "element is 0. Leave the norm out where the picture has shrunk to a point, or use conditional_batch_norm"
+            "element is 0. Leave the norm out where the picture is a single point, or use conditional_batch_norm"
         )
     norm = ConditionalInstanceNorm(x.shape, eps)
     return norm.composed(input, gamma, beta) if modes.composed else norm(input, gamma, beta)
@@ -182,7 +183,7 @@ class SpaceStatistics(Function):
         if norm.stats is None:  # there were no elements
             return np.full(x.shape[:2], np.nan, x.dtype), np.full(x.shape[:2], np.nan, x.dtype)
         mu, _, inv_std, _ = norm.stats.reshape(4, *x.shape[:2])
-        with np.errstate(divide="ignore"):  # ε = 0 and a constant channel, whose neighbours are not to be warned of
+        with np.errstate(divide="ignore"):  # ε = 0 and a constant channel give ∞: no warning, the result shows it
             return 1 / inv_std, mu.copy()
 
     def backward(self, g_deviation: Any, g_mu: Any) -> Any:
@@ -211,9 +212,9 @@ def adaptive_instance_norm(content: Any, style: Any, eps: float = 1e-5) -> Any:
 
     y = √(σ_s² + ε) · (x − μ_x) / √(σ_x² + ε) + μ_s        x the content, s the style
 
-    The four decisions: (1) the elements of one channel of one sample share statistics, (2) the mean and the biased
-    variance, (3) which standardize the content; (4) capacity is not learned at all: γ and β are the deviation and the
-    mean of the style picture, channel by channel. Gradients flow into both pictures.
+    The four decisions: (1) the elements of one channel of one sample share statistics; (2) the statistics are the mean
+    and the biased variance; (3) they standardize the content; (4) nothing is learned: γ and β are the deviation and
+    the mean of the style picture, channel by channel. Gradients flow into both pictures.
 
     Shapes:
         content (N, C, *), style (N, C, *) with any lengths of space; output as content.
@@ -227,10 +228,10 @@ def adaptive_instance_norm(content: Any, style: Any, eps: float = 1e-5) -> Any:
         ValueError: another number of samples or channels; no axis of space; a content with one element of space.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Nothing changes in evaluation. The paper writes σ without saying which; here it is the biased one, as in all
-    normalizations and in the authors' program (which adds ε to the content's variance only). Popular copies of it take
-    the unbiased one. PyTorch and Keras do not have it. For StyleGAN's AdaIN, where γ and β are a learned linear map of
-    a style *vector*, see `nn.AdaptiveInstanceNorm`.
+    Nothing changes in evaluation. The paper does not say which σ it means. Here σ is the biased one, as in all
+    normalizations and in the authors' program (which adds ε to the content's variance only). Popular copies of that
+    program use the unbiased one. PyTorch and Keras do not have it. For StyleGAN's AdaIN, where γ and β are a learned
+    linear map of a style *vector*, see `nn.AdaptiveInstanceNorm`.
 
     Source: Huang & Belongie, "Arbitrary style transfer in real-time with adaptive instance normalization", arXiv
     1703.06868, equation 8.
@@ -271,9 +272,9 @@ def conditional_batch_norm(
 
     y[n, c] = (x[n, c] − μ[c]) / √(σ²[c] + ε) · γ[n, c] + β[n, c]
 
-    The four decisions: (1) all elements of a channel, over the batch and over space, share statistics, (2) the mean
-    and the biased variance, (3) which standardize them; (4) γ and β, one of each for a channel *of a sample*, come
-    from a condition.
+    The four decisions: (1) all elements of a channel, over the batch and over space, share statistics; (2) the
+    statistics are the mean and the biased variance; (3) they standardize x; (4) one γ and one β for each channel *of
+    each sample* come from a condition.
 
     Shapes:
         input (N, C) or (N, C, *), output the same; weight and bias (N, C); running averages (C,).
@@ -281,9 +282,9 @@ def conditional_batch_norm(
     Args:
         input: x, floating-point.
         weight, bias: γ and β, computed from the condition.
-        running_mean, running_var: averages of μ and of the *unbiased* variance, updated in place with `training`, and
-            used without. See `batch_norm`.
-        training: use the batch's own statistics?
+        running_mean, running_var: averages of μ and of the *unbiased* variance, updated in place in training, used
+            otherwise. See `batch_norm`.
+        training: True: use the statistics of the batch. False: use the running averages.
         momentum: the weight of the new value.
         eps: ε, under the root.
 
@@ -328,13 +329,13 @@ def spade(
 
     y = (x − μ) / √(σ² + ε) · γ(m) + β(m)        m the map; γ(m) and β(m) have x's shape
 
-    Normalization washes out what all elements that share statistics have in common: where the channels of a picture
-    are constant, an even patch of sky, instance norm makes them 0, whatever they were. γ and β that change from place
-    to place bring the map back after every normalization.
+    Normalization removes what all elements that share statistics have in common. Where the channels of a picture are
+    constant, such as an even patch of sky, instance norm gives 0 for every constant. γ and β that differ from place to
+    place bring the map back after every normalization.
 
     The four decisions: (1) a channel over batch and space (`norm="batch"`, the paper's), or of one sample
-    (`norm="instance"`) share statistics, (2) the mean and the biased variance, (3) which standardize them; (4) γ and
-    β, one of each for an *element*, come from a map.
+    (`norm="instance"`) share statistics; (2) the statistics are the mean and the biased variance; (3) they standardize
+    x; (4) one γ and one β for each *element* come from a map.
 
     Shapes:
         input (N, C, *), output the same; weight and bias as the input; running averages (C,).
@@ -342,9 +343,9 @@ def spade(
     Args:
         input: x, floating-point.
         weight, bias: γ(m) and β(m). (`nn.SPADE` computes them, with a small convolutional net.)
-        running_mean, running_var: averages of μ and of the *unbiased* variance, updated in place with `training`, and
-            used without. See `batch_norm`. Without them, instance norm uses the sample's own statistics.
-        training: use the batch's own statistics?
+        running_mean, running_var: averages of μ and of the *unbiased* variance, updated in place in training, used
+            otherwise. See `batch_norm`. Without them, instance norm uses the sample's own statistics.
+        training: True: use the statistics of the batch. False: use the running averages.
         momentum: the weight of the new value.
         eps: ε, under the root.
         norm: "batch" or "instance".
@@ -353,9 +354,9 @@ def spade(
         ValueError: a shape that does not fit; another `norm`; what `batch_norm` and `instance_norm` raise.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    In evaluation the running averages stand for the batch's statistics; the map counts as in training. With γ and β
-    that are the same all over the picture it is `conditional_batch_norm`. PyTorch and Keras do not have it. The paper
-    synchronizes the batch's statistics over several GPUs.
+    In evaluation the running averages stand for the batch's statistics; the map counts as in training. If γ and β are
+    the same at every place, this is `conditional_batch_norm`. PyTorch and Keras do not have it. The paper synchronizes
+    the batch's statistics over several GPUs.
 
     Source: Park et al., "Semantic image synthesis with spatially-adaptive normalization", arXiv 1903.07291,
     equation 1.

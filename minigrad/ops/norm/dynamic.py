@@ -1,4 +1,4 @@
-"""Doing without statistics: Dynamic Tanh and Dynamic erf, elementwise functions in place of layer normalization."""
+"""Norms without statistics: Dynamic Tanh and Dynamic erf, elementwise functions in place of layer normalization."""
 
 import math
 from math import prod
@@ -16,7 +16,7 @@ from minigrad.ops.norm.common import affine, check_float, check_parameters, like
 from minigrad.ops.unary import erf, tanh
 
 PART = 1 << 16
-"""So many elements are computed at a time."""
+"""Number of elements that are computed at a time."""
 
 
 class Dynamic(Fused):
@@ -25,7 +25,7 @@ class Dynamic(Fused):
     With u = α x + s and h = γ g f′(u):  ∂L/∂x = α h,  ∂L/∂α = Σ h x,  ∂L/∂s = Σ h,  ∂L/∂γ = Σ g f(u),  ∂L/∂β = Σ g.
 
     Args:
-        shape: in which γ and β broadcast against x.
+        shape: the shape in which γ and β broadcast against x.
     """
 
     def __init__(self, shape: tuple[int, ...]):
@@ -57,7 +57,7 @@ class Dynamic(Fused):
     @staticmethod
     def inside(x: Any, alpha: Any, shift: Any, u: Any) -> None:
         """u = α x + s."""
-        with np.errstate(all="ignore"):  # f(∞) is as good as f of anything large
+        with np.errstate(all="ignore"):  # overflow is harmless: f(∞) is the limit
             np.multiply(x, alpha.reshape(()), out=u)
             if shift is not None:
                 np.add(u, shift.reshape(()), out=u)
@@ -96,7 +96,7 @@ class Dynamic(Fused):
         )
 
     def layout(self, x: Any, gamma: Any, beta: Any) -> tuple[int, int]:
-        """How many γ there are, and how many neighbours share one."""
+        """The number of γ, and the number of neighbours that share one."""
         one = gamma if gamma is not None else beta
         if one is None:
             return 1, max(prod(x.shape[1:]), 1)
@@ -125,7 +125,7 @@ class DynamicTanh(Dynamic):
         np.tanh(u, out=u)
 
     def slopes(self, u: Any) -> Any:
-        # tanh′ = 4e/(1 + e)² with e = exp(−2|u|), which keeps its digits where 1 − tanh² has lost them.
+        # tanh′ = 4e/(1 + e)² with e = exp(−2|u|), which keeps its digits where 1 − tanh² cancels.
         e = np.abs(u, out=np.empty_like(u))
         e *= -2
         np.exp(e, out=e)
@@ -157,7 +157,7 @@ def scalar(op: str, name: str, value: Any, x: Any) -> Any:
         return np.asarray(value, x.dtype)
     array = raw(value)
     if not isinstance(array, np.ndarray) or array.size != 1:
-        raise ValueError(f"{op}: {name} must be one number for all elements, and not {value!r}")
+        raise ValueError(f"{op}: {name} must be one number for all elements, not {value!r}")
     if array.dtype != x.dtype:
         raise TypeError(
             f"{op}: the input is {x.dtype} and {name} is {array.dtype}; bring them to one dtype, x.double() or "
@@ -189,14 +189,14 @@ def dynamic(
 
 
 def dynamic_tanh(input: Any, alpha: Any, weight: Any = None, bias: Any = None, *, channels_last: bool = True) -> Any:
-    """Squash every element by a tanh of learned steepness, in place of a layer normalization.
+    """Squash every element by a tanh of learned steepness. Takes the place of layer normalization.
 
     y = γ tanh(α x) + β
 
-    Layer normalization in a trained transformer, looked at over all its samples, maps inputs to outputs along an
-    S-shaped curve: nearly a line for most, and flat for the few extreme ones. This op is that curve, without the
-    statistics. The four decisions: (1) no elements share anything, and (2) nothing is measured; (3) a tanh squashes
-    what is extreme, α doing what 1/σ did; (4) γ and β, one of each for a channel, restore capacity.
+    Plot the outputs of a layer norm in a trained transformer against its inputs, over all samples: the points lie
+    along an S-shaped curve, nearly a line for most inputs and flat for the few extreme ones. This op is that curve,
+    without the statistics. The four decisions: (1) no elements share a statistic; (2) there is no statistic; (3) a
+    tanh squashes extreme values, and α has the role of 1/σ; (4) one γ and one β for each channel restore capacity.
 
     Shapes:
         input any, output the same; alpha one number; weight and bias the end of the input's shape, or (C,) for an
@@ -206,14 +206,15 @@ def dynamic_tanh(input: Any, alpha: Any, weight: Any = None, bias: Any = None, *
         input: x, floating-point.
         alpha: α; the paper's layers learn it, starting at 0.5 (in large language models lower, and higher before
             attention than elsewhere).
-        weight, bias: γ and β; None for 1 and 0.
-        channels_last: are channels the last axis, as in a transformer, or axis 1, as in a convolutional network?
+        weight, bias: γ and β; None means 1 and 0.
+        channels_last: True: channels are the last axis, as in a transformer. False: axis 1, as in a convolutional
+            network.
 
     Raises:
         ValueError: α is not one number; γ or β has another shape.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Nothing changes in evaluation. Neither PyTorch nor Keras has it.
+    Nothing changes in evaluation. PyTorch and Keras do not have it.
 
     Source: Zhu, Chen, He, LeCun & Liu, "Transformers without normalization", arXiv 2503.10622.
 
@@ -239,10 +240,10 @@ def dynamic_erf(
 
     y = γ erf(α x + s) + β
 
-    Like `dynamic_tanh` it takes the place of a layer normalization. Its authors searched for the best of the curves
-    that are centered, bounded, and rise everywhere, and found this one, which also learns where its center is. The
-    four decisions: (1) no elements share anything, and (2) nothing is measured; (3) an error function squashes what is
-    extreme; (4) γ and β, one of each for a channel, restore capacity.
+    It takes the place of a layer normalization, like `dynamic_tanh`. Its authors searched the curves that are
+    centered, bounded and rising everywhere. This one was the best; it also learns the place of its center. The four
+    decisions: (1) no elements share a statistic; (2) there is no statistic; (3) an error function squashes extreme
+    values; (4) one γ and one β for each channel restore capacity.
 
     Shapes:
         input any, output the same; alpha and shift one number; weight and bias the end of the input's shape, or (C,)
@@ -251,15 +252,15 @@ def dynamic_erf(
     Args:
         input: x, floating-point.
         alpha: α; the paper's layers learn it, starting at 0.5.
-        shift: s, learned as well, starting at 0; None for 0.
-        weight, bias: γ and β; None for 1 and 0.
-        channels_last: are channels the last axis, or axis 1?
+        shift: s, learned as well, starting at 0; None means 0.
+        weight, bias: γ and β; None means 1 and 0.
+        channels_last: True: channels are the last axis. False: axis 1.
 
     Raises:
         ValueError: α or s is not one number; γ or β has another shape.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Nothing changes in evaluation. Neither PyTorch nor Keras has it.
+    Nothing changes in evaluation. PyTorch and Keras do not have it.
 
     Source: Chen et al., "Stronger normalization-free transformers", arXiv 2512.10938.
 

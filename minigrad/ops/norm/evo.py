@@ -1,4 +1,4 @@
-"""EvoNorm B0 and S0: layers that an evolutionary search put together of normalization and activation, both in one."""
+"""EvoNorm B0 and S0: normalization and activation in one layer, found by an evolutionary search."""
 
 from math import prod
 from typing import Any
@@ -28,7 +28,7 @@ from minigrad.ops.unary import sigmoid, sqrt
 PARAMETERS = ("weight", "bias", "v", "running_var")
 
 PASSES = 6
-"""An element costs about as much as so many of a plain loop."""
+"""One element costs about as much as this number of elements in a plain loop."""
 
 
 class EvoNorm(Fused):
@@ -153,30 +153,30 @@ def evo_norm_b0(
     It takes the place of a batch norm *and* of the activation after it: large positive elements are divided by
     nearly v x, so that what they become approaches 1/v.
 
-    The four decisions: (1) all elements of a channel share one statistic, those of one sample's channel the other;
-    (2) biased variances; (3) the larger denominator divides, and nothing is subtracted; (4) γ, β and v, one of each
-    for a channel, restore capacity.
+    The four decisions: (1) all elements of a channel share the first statistic, and the elements of one channel of one
+    sample share the second; (2) both are biased variances; (3) the larger denominator divides, and nothing is
+    subtracted; (4) one γ, one β and one v for each channel restore capacity.
 
     Shapes:
         input (N, C, *) with at least one axis of space, output the same; everything else (C,).
 
     Args:
         input: x, floating-point.
-        running_var: average of the *unbiased* variance of the batch. With `training` it is updated in place,
-            running ← (1 − momentum) · running + momentum · new; without, it is used. The other deviation is always
-            the input's own.
-        weight, bias, v: γ, β and v; None for 1, 0 and 1, where the paper's layers start.
-        training: use the batch's own variance?
+        running_var: average of the *unbiased* variance of the batch. In training it is updated in place, running ← (1
+            − momentum) · running + momentum · new; otherwise it is used. The instance's deviation always comes from
+            the input.
+        weight, bias, v: γ, β and v; None means 1, 0 and 1, the start of the paper's layers.
+        training: True: use the variance of the batch. False: the running average.
         momentum: the weight of the new value.
         eps: ε, under each root.
 
     Raises:
-        ValueError: one value per channel in training, which has no variance; no running variance in evaluation; a
+        ValueError: one value per channel in training (one value has no variance); no running variance in evaluation; a
             shape that does not fit.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     An empty batch leaves the running variance alone. The authors' TensorFlow program weighs the *old* value by its
-    momentum, and averages the biased variance. Neither PyTorch nor Keras has it.
+    momentum, and averages the biased variance. PyTorch and Keras do not have it.
 
     Source: Liu, Brock, Simonyan & Le, "Evolving normalization-activation layers", arXiv 2004.02967.
 
@@ -197,7 +197,7 @@ def evo_norm_b0(
                 f"{op}: without training, running_var is needed; pass it, or training=True to use the batch's own "
                 "variance"
             )
-        norm = EvoNormB0(eps, np.array(raw(running_var)))  # a copy: the average may move on
+        norm = EvoNormB0(eps, np.array(raw(running_var)))  # a copy: the average may change before the backward pass
         return norm.composed(input, weight, bias, v) if modes.composed else norm(input, weight, bias, v)
     n = x.shape[0] * prod(x.shape[2:])
     if n == 1:
@@ -235,7 +235,7 @@ class EvoNormS0(EvoNorm):
     def exponentials(self, x: Any, v: Any) -> Any:
         """exp(−|v x|), from which the kernels make σ(v x) and its slope; NumPy computes several at once."""
         rows, runs, _ = x.shape
-        with np.errstate(all="ignore"):  # exp(−∞) is 0, and so is exp(−|v x|) where v x overflows
+        with np.errstate(all="ignore"):  # exp(−∞) is 0, which is right where v x overflows
             e = x.reshape(rows // self.groups, self.groups, runs, -1) * v.reshape(1, self.groups, runs, 1)
         np.abs(e, out=e)
         np.negative(e, out=e)
@@ -262,9 +262,9 @@ def evo_norm_s0(
 
     It takes the place of a group norm *and* of the activation after it, which would be a SiLU.
 
-    The four decisions: (1) the channels of a group, over space, of one sample share a statistic, (2) the biased
-    variance of x, before the gate; (3) its root divides what the gate let through, and nothing is subtracted; (4) γ, β
-    and v, one of each for a channel, restore capacity.
+    The four decisions: (1) the channels of a group, over space, of one sample share a statistic; (2) the statistic is
+    the biased variance of x, before the gate; (3) its root divides the gated value, and nothing is subtracted; (4) one
+    γ, one β and one v for each channel restore capacity.
 
     Shapes:
         input (N, C) or (N, C, *), output the same; weight, bias and v (C,).
@@ -272,14 +272,14 @@ def evo_norm_s0(
     Args:
         input: x, floating-point.
         num_groups: G, a divisor of the number of channels; the paper takes 32.
-        weight, bias, v: γ, β and v; None for 1, 0 and 1, where the paper's layers start.
+        weight, bias, v: γ, β and v; None means 1, 0 and 1, the start of the paper's layers.
         eps: ε, under the root.
 
     Raises:
         ValueError: G does not divide C, or a shape does not fit.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Batches of one are as good as any, and nothing changes in evaluation. Neither PyTorch nor Keras has it.
+    A batch of one is allowed, and nothing changes in evaluation. PyTorch and Keras do not have it.
 
     Source: Liu, Brock, Simonyan & Le, "Evolving normalization-activation layers", arXiv 2004.02967.
 

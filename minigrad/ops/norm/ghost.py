@@ -25,7 +25,7 @@ from minigrad.ops.shape import cat
 
 
 class GhostBatchNorm(ChannelNorm):
-    """Batch norm of each ghost, a run of `size` samples, by itself.
+    """Batch norm of each ghost alone. A ghost is a run of `size` samples.
 
     Attributes:
         every: the statistics of each ghost, as `ChannelNorm` leaves them.
@@ -79,29 +79,29 @@ def ghost_batch_norm(
     The noise of small batches' statistics makes networks generalize better. Ghosts keep it where batches are large
     for the sake of speed.
 
-    The four decisions: (1) all elements of a channel, over the samples of a ghost and over space, share statistics,
-    (2) the mean and the biased variance, (3) which standardize them; (4) γ and β, one of each for a channel of all
-    ghosts, restore capacity. In evaluation there are no ghosts: running averages are used, as in `batch_norm`. With
-    one ghost, this is `batch_norm`.
+    The four decisions: (1) all elements of a channel, over the samples of a ghost and over space, share statistics;
+    (2) the statistics are the mean and the biased variance; (3) they standardize x; (4) one γ and one β for each
+    channel, the same in all ghosts, restore capacity. In evaluation there are no ghosts: running averages are used, as
+    in `batch_norm`. With one ghost, this is `batch_norm`.
 
     Shapes:
         input (N, C) or (N, C, *), output the same; everything else (C,).
 
     Args:
         input: x, floating-point.
-        ghost_size: samples in a ghost: the first so many are one, and so on. The last one is smaller where
-            `ghost_size` does not divide N.
-        running_mean, running_var: averages of μ and of the *unbiased* variance, with `training` updated in place by
-            one ghost after the other; see below. Both or neither.
-        weight, bias: γ and β; None for 1 and 0.
-        training: use the ghosts' own statistics?
-        momentum: η, the weight of a new value; None: all ghosts weigh the same, the k-th 1/k.
+        ghost_size: number of samples in a ghost: the first `ghost_size` samples are the first ghost, and so on. The
+            last ghost is smaller where `ghost_size` does not divide N.
+        running_mean, running_var: averages of μ and of the *unbiased* variance. In training each ghost, in order,
+            updates them in place; see below. Pass both or neither.
+        weight, bias: γ and β; None means 1 and 0.
+        training: True: use the statistics of the ghosts. False: use the running averages.
+        momentum: η, the weight of a new value; None: the k-th ghost has weight 1/k, so that all ghosts count alike.
         eps: ε, under the root.
         ghosts_seen: how many ghosts are in the averages already, for `momentum=None`.
 
     Raises:
-        ValueError: one value per channel in a ghost, which has no variance; a shape that does not fit; only one of
-            the running averages, or in evaluation none.
+        ValueError: one value per channel in a ghost (one value has no variance); a shape that does not fit; only one
+            of the running averages; no running averages in evaluation.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     K ghosts move a running average as K batches in a row would:
@@ -109,9 +109,9 @@ def ghost_batch_norm(
         running ← (1 − η)ᴷ · running + Σ_l (1 − η)ᴷ⁻ˡ · η · new_l,    l = 1, ..., K
 
     The paper prints the exponents as |B_S|, the size of a ghost, and l. Those weights do not add up to 1: even equal
-    ghosts would not keep the average at their value. It also averages the deviation, where this function averages the
-    unbiased variance, so that one ghost is `batch_norm` in evaluation, too. PyTorch and Keras have no such
-    function; Keras 2 had an argument `virtual_batch_size`.
+    ghosts would not keep the average at their value. The paper also averages the deviation. This function averages the
+    unbiased variance, so that with one ghost it equals `batch_norm` in evaluation as well. PyTorch and Keras have no
+    such function; Keras 2 had an argument `virtual_batch_size`.
 
     Source: Hoffer, Hubara & Soudry, "Train longer, generalize better", arXiv 1705.08741, algorithm 1.
 

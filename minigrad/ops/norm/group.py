@@ -50,10 +50,10 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
 
     y = (x − μ) / √(σ² + ε) · γ + β
 
-    The four decisions: (1) the channels of a group, over space, of one sample share statistics, (2) the mean and the
-    biased variance, (3) which standardize them; (4) γ and β, one of each for a *channel* (not for a group), restore
-    capacity. With as many groups as channels this is `instance_norm`; with one group it is `layer_norm` over
-    (C, *), except that there each element has a γ and β of its own.
+    The four decisions: (1) the channels of a group, over space, of one sample share statistics; (2) the statistics are
+    the mean and the biased variance; (3) they standardize x; (4) one γ and one β for each *channel* (not for each
+    group) restore capacity. With as many groups as channels this is `instance_norm`; with one group it is `layer_norm`
+    over (C, *), except that in layer norm each element has its own γ and β.
 
     Shapes:
         input (N, C) or (N, C, *), output the same; weight and bias (C,).
@@ -61,15 +61,15 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     Args:
         input: x, floating-point.
         num_groups: G, a divisor of the number of channels.
-        weight, bias: γ and β; None for 1 and 0.
+        weight, bias: γ and β; None means 1 and 0.
         eps: ε, under the root.
 
     Raises:
         ValueError: G does not divide C, or a shape does not fit.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Batches of one are as good as any, and nothing changes in evaluation. A group of equal elements, or of one, gives
-    exactly β (PyTorch raises where the whole batch has a single group of a single element). Keras has ε = 1e-3.
+    A batch of one is allowed, and nothing changes in evaluation. A group of equal elements, or of one, gives exactly β
+    (PyTorch raises where the whole batch has a single group of a single element). Keras has ε = 1e-3.
 
     Source: Wu & He, "Group normalization", arXiv 1803.08494.
 
@@ -102,8 +102,8 @@ def instance_norm(
 
     y = (x − μ) / √(σ² + ε) · γ + β
 
-    The four decisions: (1) the elements of one channel of one sample share statistics, (2) the mean and the biased
-    variance, (3) which standardize them; (4) γ and β, one of each for a channel, restore capacity. It is
+    The four decisions: (1) the elements of one channel of one sample share statistics; (2) the statistics are the mean
+    and the biased variance; (3) they standardize x; (4) one γ and one β for each channel restore capacity. It is
     `group_norm` with as many groups as channels.
 
     Shapes:
@@ -112,21 +112,21 @@ def instance_norm(
     Args:
         input: x, floating-point.
         running_mean, running_var: averages over the samples of μ and of the *unbiased* variance. With
-            `use_input_stats` they are updated in place, running ← (1 − momentum) · running + momentum · new;
-            without, they are used, and this is `batch_norm` in evaluation.
-        weight, bias: γ and β; None for 1 and 0.
-        use_input_stats: normalize by the input's own statistics?
+            `use_input_stats` they are updated in place, running ← (1 − momentum) · running + momentum · new. Otherwise
+            they are used, and the function is `batch_norm` in evaluation.
+        weight, bias: γ and β; None means 1 and 0.
+        use_input_stats: True: normalize by the statistics of the input. False: by the running averages.
         momentum: the weight of the new value.
         eps: ε, under the root.
 
     Raises:
-        ValueError: one element of space, which has no variance; a shape that does not fit; only one of the running
-            averages.
+        ValueError: one element of space (one element has no variance); a shape that does not fit; only one of the
+            running averages.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Nothing changes in evaluation unless running averages are used. PyTorch keeps none by default either; its layer
-    takes a wrong number of channels with a warning. In Keras it is GroupNormalization with `groups=-1`, where ε =
-    1e-3.
+    Nothing changes in evaluation unless running averages are used. By default no averages are kept, as in PyTorch.
+    PyTorch's layer only warns about a wrong number of channels. Keras has it as GroupNormalization with `groups=-1`
+    and ε = 1e-3.
 
     Source: Ulyanov, Vedaldi & Lempitsky, "Instance normalization", arXiv 1607.08022.
 
@@ -151,7 +151,7 @@ def instance_norm(
     if space == 1:
         raise ValueError(
             f"{op}: more than one element of space is needed, and the input has shape {x.shape}: the variance of "
-            "one element is 0. Leave the norm out where the picture has shrunk to a point, or use group_norm"
+            "one element is 0. Leave the norm out where the picture is a single point, or use group_norm"
         )
     if modes.composed:
         y = norm.composed(input, weight, bias)

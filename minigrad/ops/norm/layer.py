@@ -10,7 +10,8 @@ from minigrad.ops.norm.common import RowNorm, affine, check_float, check_paramet
 
 
 class LayerNorm(RowNorm):
-    """Rows are samples, or what `shape` covers of them; each element of a row has a γ and a β of its own."""
+    """A row is one sample, or the trailing part of a sample that `shape` describes. Each element of a row has its own
+    γ and β."""
 
     run = 1
 
@@ -29,8 +30,9 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
 
     y = (x − μ) / √(σ² + ε) · γ + β
 
-    The four decisions: (1) the elements of the trailing axes, one sample's features, share statistics, (2) the mean
-    and the biased variance, (3) which standardize them; (4) γ and β, one of each for an *element*, restore capacity.
+    The four decisions: (1) the elements of the trailing axes, one sample's features, share statistics; (2) the
+    statistics are the mean and the biased variance; (3) they standardize x; (4) one γ and one β for each *element*
+    restore capacity.
 
     Shapes:
         input (*, *normalized_shape), output the same; weight and bias normalized_shape.
@@ -45,8 +47,8 @@ def layer_norm(input: Any, normalized_shape: Any, weight: Any = None, bias: Any 
         ValueError: the input does not end in `normalized_shape`, or γ or β has another shape.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Batches of one are as good as any, and nothing changes in evaluation. A sample of equal elements gives exactly β.
-    Keras names axes instead of a shape, and has ε = 1e-3; defaults and arguments are PyTorch's.
+    A batch of one is allowed, and nothing changes in evaluation. A sample of equal elements gives exactly β. Keras
+    names axes instead of a shape, and has ε = 1e-3; defaults and arguments are PyTorch's.
 
     Source: Ba, Kiros & Hinton, "Layer normalization", arXiv 1607.06450.
 

@@ -59,7 +59,7 @@ class LocalResponseNorm(Fused):
         return (self.run(kernels.response_backward, g, x),)
 
     def run(self, kernel: Any, *arrays: Any) -> Any:
-        """The kernels see arrays as (N, C, S), and take strips of S."""
+        """The kernels see arrays as (N, C, S) and work on strips of S."""
         shape = arrays[0].shape
         if 0 in shape:
             return np.empty(shape, arrays[0].dtype)
@@ -91,30 +91,30 @@ def local_response_norm(
 
     n is `size`, and the mean always divides by n: channels beyond the first and last count as zeros.
 
-    The four decisions: (1) n neighbouring channels, at one place of one sample, share a statistic, each element
-    having a window of its own; (2) the mean of their squares, nothing being subtracted; (3) a power of it divides,
-    so that strong responses inhibit their neighbours, as among neurons; (4) nothing is learned.
+    The four decisions: (1) n neighbouring channels, at one place of one sample, share a statistic, and each element
+    has its own window; (2) the statistic is the mean of their squares, and nothing is subtracted; (3) a power of it
+    divides, so that strong responses inhibit their neighbours, as neurons do; (4) nothing is learned.
 
     Shapes:
         input (N, C) or (N, C, *), output the same.
 
     Args:
         input: x, floating-point.
-        size: n, how many channels a window holds. An even window reaches one channel further back than ahead; one
-            that is wider than C sees all channels.
+        size: n, number of channels in a window. An even window reaches one channel further back than ahead. A window
+            wider than C holds all channels.
         alpha: α, the weight of the squares.
         beta: β, the exponent.
-        k: the denominator where all is zero; with 0, such a place gives NaN.
-        average: False takes the paper's sum of squares in place of the mean, so that α is not divided by n.
+        k: the base of the denominator at a place where all channels are 0; with k = 0 such a place gives NaN.
+        average: False: the paper's sum of squares in place of the mean, so that α is not divided by n.
 
     Raises:
         ValueError: a size below 1, or an input without channels.
         TypeError: an input that is not floating-point.
 
-    Nothing changes in evaluation. The paper has k = 2, n = 5, α = 1e-4, β = 0.75 and the sum: that is
-    `size=5, k=2.0, average=False`. The defaults are PyTorch's, which takes the mean, and so do Caffe and ONNX (whose
-    even windows reach further *ahead*). TensorFlow takes the sum over the last axis with `size = 2·depth_radius + 1`,
-    α = 1, β = 0.5. Keras has no such layer. PyTorch refuses (N, C).
+    Nothing changes in evaluation. The paper has k = 2, n = 5, α = 1e-4, β = 0.75 and the sum: `size=5, k=2.0,
+    average=False`. The defaults are PyTorch's. PyTorch, Caffe and ONNX take the mean (ONNX's even windows reach
+    further *ahead*). TensorFlow takes the sum over the last axis with `size = 2·depth_radius + 1`, α = 1, β = 0.5.
+    Keras has no such layer. PyTorch refuses (N, C).
 
     Source: Krizhevsky, Sutskever & Hinton, "ImageNet classification with deep convolutional neural networks", 2012.
 
@@ -135,7 +135,7 @@ def local_response_norm(
 def check_window(op: str, name: str, size: Any) -> None:
     """A window holds a whole number of elements."""
     if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-        raise ValueError(f"{op}: {name} is the length of a window, a whole number from 1 on, and not {size!r}")
+        raise ValueError(f"{op}: {name} must be a whole number of at least 1, not {size!r}")
 
 
 # -- divisive normalization ----------------------------------------------------------------------------------
@@ -145,9 +145,9 @@ class LocalMean:
     """The mean over a box around each element.
 
     Args:
-        shape: of what it is applied to, (N, C, *).
+        shape: the input's shape, (N, C, *).
         sizes: axis → the length of the box along it, None for the whole axis.
-        count_include_pad: always divide by the size of the box, where it hangs over the edge, too?
+        count_include_pad: True: divide by the size of the box also where the box reaches over the edge.
     """
 
     def __init__(self, shape: tuple[int, ...], sizes: dict[int, int | None], count_include_pad: bool):
@@ -171,7 +171,7 @@ class LocalMean:
         for inside in counts[1:]:
             self.count = np.multiply.outer(self.count, inside)
         lengths = self.count.shape
-        # As the kernels take it: lines, length, step from one to the next in memory, and the reach.
+        # The arguments of the kernels: lines, length, step in memory between neighbours, reach.
         self.windows = np.array(
             [
                 (prod(lengths[: axis - 1]), lengths[axis - 1], prod(lengths[axis:]), *both)
@@ -194,7 +194,7 @@ def planes(x: Any) -> Any:
 
 
 class Center(Function):
-    """v = x − mean(x), the mean being local. It is linear, and its rule is its transpose."""
+    """v = x − mean(x) with a local mean. The op is linear, and its rule is its transpose."""
 
     def __init__(self, mean: LocalMean, transpose: bool = False):
         self.mean, self.transpose = mean, transpose
@@ -211,10 +211,10 @@ class Center(Function):
 
 
 class DivideByDeviation(Fused):
-    """y = v r γ + β,  r = 1/√(σ² + mean(v²)), the mean being local.
+    """y = v r γ + β,  r = 1/√(σ² + mean(v²)) with a local mean.
 
-    With h = γ ∂L/∂y:  ∂L/∂v = h r − v · meanᵀ(Σ h v r³), where Σ adds up what shares one r, and meanᵀ, the mean's
-    transpose, those means that an element is part of.
+    With h = γ ∂L/∂y:  ∂L/∂v = h r − v · meanᵀ(Σ h v r³), where Σ runs over the elements that share one r, and meanᵀ,
+    the transpose of the mean, sums over the means that an element is part of.
     """
 
     def __init__(self, mean: LocalMean, sigma: float):
@@ -232,7 +232,7 @@ class DivideByDeviation(Fused):
         return y
 
     def statistic(self) -> tuple[Any, Any, float]:
-        """How the kernels are told what to divide by."""
+        """The divisor, in the form that the kernels take."""
         count = self.mean.count
         return self.mean.windows, count.reshape(len(count), -1), self.variance
 
@@ -262,33 +262,33 @@ def divisive_norm(
     v = x − mean_A(x),    y = v / √(σ² + mean_B(v²)) · γ + β
 
     A and B are boxes around the element: `window` and `suppression` in space, and all channels or `channels` of
-    them. Elements beyond the edges do not exist: a mean is over those of the box that do.
+    them. Elements beyond the edges do not exist: a mean is over the part of the box inside the edges.
 
-    The four decisions: (1) each element shares with its neighbours, in space and channels, and its neighbourhood
-    overlaps with theirs, (2) the mean of A, and the mean over B of what is left, squared; note that each of these
-    has had its own mean subtracted, (3) which standardize it, with a smoothing σ that matters: at σ = 1, the
-    default, weak signals stay weak; (4) γ and β, one of each for a channel, restore capacity.
+    The four decisions: (1) each element has its own neighbourhood in space and channels, and neighbourhoods overlap;
+    (2) the statistics are the mean of x over A, and the mean of v² over B, where each v has had its own mean
+    subtracted; (3) they standardize x. The smoothing σ matters: at σ = 1, the default, weak signals stay weak; (4) one
+    γ and one β for each channel restore capacity.
 
     Shapes:
         input (N, C, *), output the same; weight and bias (C,). For (N, C) the window slides along the features.
 
     Args:
         input: x, floating-point.
-        window: the box A; an int for all axes of space, or a length for each. None is a whole axis. An even length
-            reaches one element further back than ahead.
-        weight, bias: γ and β; None for 1 and 0.
-        sigma: σ. Its square is what is called ε elsewhere.
-        suppression: the box B; None for one like A.
-        channels: so many neighbouring channels are in both boxes; None for all. For (N, C), there is only `window`.
-        count_include_pad: True fills up with zeros beyond the edges, as the authors' program does.
-        return_centered: also give v, for the paper's penalty on mean(|v|): `(y, v)`.
+        window: the box A; an int for all axes of space, or one length for each axis. None means the whole axis. An
+            even length reaches one element further back than ahead.
+        weight, bias: γ and β; None means 1 and 0.
+        sigma: σ. Other norms call σ² ε.
+        suppression: the box B; None means B = A.
+        channels: number of neighbouring channels in both boxes; None means all. For (N, C) there is only `window`.
+        count_include_pad: True: elements beyond the edges count as zeros, as in the authors' program.
+        return_centered: True: return `(y, v)`, for the paper's penalty on mean(|v|).
 
     Raises:
-        ValueError: a window that is no length, or a shape that does not fit.
+        ValueError: a window that is not a length, or a shape that does not fit.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     Nothing changes in evaluation. If the boxes cover everything, this is `layer_norm` over (C, *) with ε = σ²; with
-    `channels=1` it is then `instance_norm`. Neither PyTorch nor Keras has it.
+    `channels=1` it is then `instance_norm`. PyTorch and Keras do not have it.
 
     Source: Ren, Liao, Urtasun, Sinz & Zemel, "Normalizing the normalizers", arXiv 1611.04520.
 

@@ -26,8 +26,8 @@ from minigrad.ops.reduction import mean, sum
 class MeanOnlyBatchNorm(Function):
     """y = x − μ_B + β.
 
-    Subtracting the mean is linear and its own transpose: y = P x with P = I − 11ᵀ/n. So the gradient is the same op
-    once more, ∂L/∂x = P ∂L/∂y, and so are all higher ones.
+    Subtracting the mean is linear and its own transpose: y = P x with P = I − 11ᵀ/n. So the gradient is the same op,
+    ∂L/∂x = P ∂L/∂y, and all higher gradients are too.
 
     Attributes:
         means: (2, C), the means' high and low part.
@@ -53,7 +53,7 @@ class MeanOnlyBatchNorm(Function):
         dx = MeanOnlyBatchNorm()(g, None) if self.needs(0) else None
         if not self.needs(1):
             return dx, None
-        # Rows are added one after the other, which in float32 costs digits; runs along space, in pairs.
+        # NumPy adds rows one after the other, which loses digits in float32, and elements along space in pairs.
         wide = cast(g, np.float64) if g.ndim == 2 else g
         return dx, cast(sum(wide, channel_axes(g)), g.dtype)
 
@@ -65,22 +65,23 @@ def mean_only_batch_norm(
 
     y = x − μ + β
 
-    It goes with weight normalization, which already fixes the scale of what comes in: centering what is left costs
-    less than batch norm, and its noise is that of a mean, which is closer to a normal distribution and gentler than
-    that of a variance.
+    It is made for layers with weight normalization, which already fixes the scale of the input. Centering costs less
+    than batch norm. Its noise is that of a mean, which is closer to a normal distribution and weaker than the noise of
+    a variance.
 
-    The four decisions: (1) all elements of a channel, over the batch and over space, share (2) a mean, (3) which is
-    subtracted; nothing is divided, so the scale of x stays; (4) β, one for a channel, restores its mean.
+    The four decisions: (1) all elements of a channel, over the batch and over space, share a statistic; (2) the
+    statistic is the mean; (3) it is subtracted; nothing is divided, so the scale of x stays; (4) one β for each
+    channel restores the mean.
 
     Shapes:
         input (N, C) or (N, C, *), output the same; everything else (C,).
 
     Args:
         input: x, floating-point.
-        running_mean: the average of μ. With `training` it is updated in place, running ← (1 − momentum) · running +
-            momentum · new, and may be None; without, it is used.
-        bias: β; None for 0.
-        training: subtract the batch's own mean?
+        running_mean: the average of μ. In training it is updated in place, running ← (1 − momentum) · running +
+            momentum · new, and may be None. Otherwise it is used.
+        bias: β; None means 0.
+        training: True: subtract the mean of the batch. False: the running average.
         momentum: the weight of the new value.
 
     Raises:
@@ -88,8 +89,7 @@ def mean_only_batch_norm(
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     A single value has a mean, so a batch of one is allowed: its output is β, and its gradient 0. An empty batch
-    leaves the running average alone. Neither PyTorch nor Keras has it; Keras's `BatchNormalization` keeps its
-    division.
+    leaves the running average alone. Neither PyTorch nor Keras has it; Keras's `BatchNormalization` always divides.
 
     Source: Salimans & Kingma, "Weight normalization", arXiv 1602.07868, section 4.
 

@@ -15,25 +15,25 @@ def mean_variance_normalization(input: Any, axes: Any = (0, 2, 3), *, eps: float
 
     y = (x − μ) / (σ + ε)
 
-    The four decisions: (1) all elements along `axes` share statistics: with the default, channels of images over the
-    batch; with the trailing axes, samples; (2) the mean and the biased variance, (3) which standardize them; (4)
-    nothing restores capacity.
+    The four decisions: (1) all elements along `axes` share statistics: with the default, a channel of images over the
+    batch; with the trailing axes, a sample; (2) the statistics are the mean and the biased variance; (3) they
+    standardize x; (4) nothing restores capacity.
 
     Shapes:
         input any, output the same.
 
     Args:
         input: x, floating-point.
-        axes: over which to normalize; an int for one axis, None for all.
+        axes: the axes to normalize over; an int for one axis, None for all.
         eps: ε, *outside* the root.
 
     Raises:
         TypeError: an input that is not floating-point.
         IndexError: an axis that the input does not have.
 
-    ONNX has this as MeanVarianceNormalization, where ε is 1e-9, and takes the variance for mean(x²) − μ², which
-    cancels far from 0; here it is mean((x − μ)²), in float64. The other norms have ε inside the root, where it also
-    keeps the slope of the root finite: in a group of equal elements y is 0 here, and the slope of σ counts as 0.
+    ONNX has this as MeanVarianceNormalization, where ε is 1e-9, and computes the variance as mean(x²) − μ², which
+    cancels far from 0. Here it is mean((x − μ)²) in float64. The other norms have ε inside the root, where it keeps
+    the slope of the root finite. Here the slope of σ counts as 0 in a group of equal elements, and y is 0.
 
     Source: the ONNX operator of this name, versions 9 and 13.
 
@@ -46,7 +46,7 @@ def mean_variance_normalization(input: Any, axes: Any = (0, 2, 3), *, eps: float
     op = "mean_variance_normalization"
     x = check_float(op, input)
     found = normalize_axes(axes, x.ndim, op)
-    # Any shift will do: with this one, equal elements become exactly 0.
+    # Subtract the first element, so that a constant group gives exactly 0. (Any shift is allowed.)
     first = x[tuple(slice(0, 1) if axis in found else slice(None) for axis in range(x.ndim))]
     with np.errstate(all="ignore"):  # ∞ − ∞ shows in the result
         wide = cast(input, np.float64) - first

@@ -1,4 +1,4 @@
-"""Mean and variance of data that come in parts: batches of an epoch, or shares of a batch in several processes."""
+"""Mean and variance of data in several parts: batches of an epoch, or shares of a batch in several processes."""
 
 from typing import Any
 
@@ -38,13 +38,13 @@ class Moments:
         with np.errstate(all="ignore"):  # ∞ − ∞ shows in the result
             mean = x.mean(axes, dtype=np.float64, keepdims=True)
             deviation = x - mean
-            # The mean was rounded: the deviations from it add up to nearly nothing, which is taken off as well.
+            # Correct for the rounding of the mean.
             rest = deviation.mean(axes)
             squares = (deviation * deviation).sum(axes) - n * rest * rest
             self.merge(n, mean.reshape(-1) + rest, squares)
 
     def merge(self, count: int, mean: Any, squares: Any) -> None:
-        """Add a part of which count, mean and squared deviation are known."""
+        """Add a part whose count, mean and squared deviation are known."""
         if count == 0:
             return
         total = self.count + count

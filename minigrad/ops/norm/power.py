@@ -30,8 +30,7 @@ class Published(Function):
 
         ∂L/∂x = (γ ∂L/∂y − ν x̂) / ψ,   x̂ = x/ψ
 
-    ψ and ν are constants: what follows from x by way of them is what ν stands for. Higher derivatives are those of
-    this rule.
+    ψ and ν count as constants: ν stands for the gradient through ψ. Higher derivatives are those of this rule.
     """
 
     def __init__(self, psi: Any, nu: Any, average: Any):
@@ -56,7 +55,7 @@ class Published(Function):
 
 
 class Watch(Function):
-    """y = x; shows x and its gradient to a function when that passes by."""
+    """y = x. Calls a function with x and its gradient in the backward pass."""
 
     def __init__(self, show: Callable[[Any, Any], None]):
         self.show = show
@@ -71,7 +70,7 @@ class Watch(Function):
 
 
 class GradientAverage:
-    """Moves ν when the backward pass of a step has come by: ν ← ν (1 − (1 − α) Γ) + (1 − α) Λ, once.
+    """Updates ν once in the backward pass of a step: ν ← ν (1 − (1 − α) Γ) + (1 − α) Λ.
 
     Γ = mean(x̂²) and Λ = mean(∂L/∂x̂ · x̂) over a channel; 1 − α is `momentum`.
     """
@@ -100,8 +99,8 @@ class PowerNorm(ChannelNorm):
         eps: ε.
         square: ψ², the running average; None to take the batch's own.
         nu: ν for the published backward; None for the derivative.
-        average: what moves ν.
-        training: find out the batch's own ψ²?
+        average: the object that updates ν.
+        training: True: compute the batch's own ψ².
 
     Attributes:
         batch_square: ψ² of the batch, in training.
@@ -144,7 +143,7 @@ class PowerNorm(ChannelNorm):
         self.run_forward(x, gamma, beta, y, True)
 
     def differentiate(self, g: Any, x: Any, gamma: Any, dx: Any, dgamma: Any, dbeta: Any) -> None:
-        """With the batch's own ψ, the exact gradient has the published form, with Λ itself for its average ν."""
+        """With the batch's own ψ, the exact gradient has the published form, with Λ in place of its average ν."""
         self.run_backward(g, x, gamma, dx, dgamma, dbeta, True)
         if not self.training:
             return
@@ -178,45 +177,46 @@ def power_norm(
     """Divide every channel by a running quadratic mean; the gradient is the paper's, and **approximate**.
 
         y = γ x / √(ψ² + ε) + β
-        ψ² ← (1 − momentum) ψ² + momentum · mean(x²)      after it was used
+        ψ² ← (1 − momentum) ψ² + momentum · mean(x²)      after its use
 
-    Text makes the batch's statistics jump. So training, too, divides by the running average, of the quadratic mean:
-    the mean, which jumps more, is left in. The true gradient would go back through all steps that the average
-    remembers. The paper puts another running average in its place, ν, which the *backward* pass moves:
+    With text, the statistics of a batch jump from step to step. So training, like evaluation, divides by a running
+    average of the quadratic mean. The mean jumps most and is not subtracted. The true gradient would go back through
+    all steps that the average remembers. The paper replaces that part by another running average, ν, which the
+    *backward* pass updates:
 
         ∂L/∂x = (∂L/∂x̂ − ν x̂) / ψ,  ∂L/∂x̂ = γ ∂L/∂y,  x̂ = x/ψ
         ν ← ν (1 − momentum · mean(x̂²)) + momentum · mean(∂L/∂x̂ · x̂)
 
-    This is not the derivative of y, and a comparison with finite differences fails, as it must. Its own derivatives
-    are exact: higher orders differentiate the formula above, with ψ and ν as constants.
+    This is not the derivative of y: a comparison with finite differences fails, as it must. Higher derivatives are the
+    exact derivatives of the formula above, with ψ and ν as constants.
 
-    The four decisions: (1) all elements of a channel, over the batch and over space, share (2) a quadratic mean,
-    averaged over the steps, (3) which divides them; (4) γ and β, one of each for a channel, restore capacity.
-    Evaluation is the same without moving anything, and its gradient is the derivative.
+    The four decisions: (1) all elements of a channel, over the batch and over space, share a statistic; (2) the
+    statistic is the quadratic mean, averaged over the steps; (3) it divides x; (4) one γ and one β for each channel
+    restore capacity. Evaluation computes the same and updates nothing; its gradient is the derivative.
 
     Shapes:
         input (N, C), (N, C, *), or with `axis=-1` (*, C); output the same; everything else (C,).
 
     Args:
         input: x, floating-point.
-        running_square: ψ². Used in training and in evaluation, and with `training` updated in place.
+        running_square: ψ². Used in training and in evaluation; updated in place in training.
         nu: ν, updated in place by the backward pass, once for each forward pass. Start with zeros.
-        weight, bias: γ and β; None for 1 and 0.
-        training: move the averages?
+        weight, bias: γ and β; None means 1 and 0.
+        training: True: update the averages.
         momentum: the weight of the new value, which the paper calls 1 − α, with α = 0.9.
         eps: ε, under the root.
         warmup: True divides by the *batch's* quadratic mean (the paper's PN-V), with the exact gradient, and only
-            moves the averages: for the first steps, when they know nothing yet.
+            updates the averages. Use it for the first steps, before the averages mean anything.
         approximate: False gives the derivative of y with ψ as a constant, as if ν were 0.
-        axis: where the channels are: 1, or −1 for text as transformers see it, (N, T, C).
+        axis: the axis of the channels: 1, or −1 for text in a transformer, (N, T, C).
 
     Raises:
         ValueError: no running average; no ν for the approximate backward; a shape that does not fit.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    The authors' code multiplies ν by 1 − α where it is used rather than where it is moved, which is the same, and
-    divides by the batch's ψ in the backward pass, where this follows algorithm 2. An empty batch moves nothing.
-    Neither PyTorch nor Keras has it.
+    The authors' code multiplies ν by 1 − α where ν is used, this code where ν is updated, with the same result. In the
+    backward pass the authors' code divides by the batch's ψ; this code follows algorithm 2. An empty batch updates
+    nothing. PyTorch and Keras do not have it.
 
     Source: Shen, Yao, Gholami, Mahoney & Keutzer, "PowerNorm", arXiv 2003.07845, algorithm 2.
 
@@ -247,7 +247,7 @@ def power_norm(
             f"{op}: the paper's backward pass needs its running average nu; start with zeros, or pass "
             "approximate=False for the derivative with the quadratic mean as a constant"
         )
-    # Copies: the averages move on before the backward pass.
+    # Copies: the averages change before the backward pass.
     square = None if training and warmup else np.array(raw(running_square))
     constant_nu = np.array(raw(nu)) if published else None
     average = GradientAverage(op, nu, momentum) if training and nu is not None else None

@@ -25,7 +25,7 @@ def clip(values: Any, lowest: float, highest: float) -> Any:
 
 
 class BatchRenorm(ChannelNorm):
-    """Batch norm, whose x̂ is then brought near to what the running averages would have made of x.
+    """Batch norm whose x̂ is corrected toward the x̂ of the running averages.
 
     Args:
         average: μ and σ, the running averages.
@@ -100,30 +100,30 @@ def batch_renorm(
     r_max: float = 3.0,
     d_max: float = 5.0,
 ) -> Any:
-    """Batch norm that in training already computes what evaluation will, as far as two limits allow.
+    """Batch norm whose output in training is that of evaluation, as far as two limits allow.
 
         y = γ x̂ + β
         training:    x̂ = (x − μ_B)/σ_B · r + d,  r = clip(σ_B/σ, 1/r_max, r_max), d = clip((μ_B − μ)/σ, −d_max, d_max)
         evaluation:  x̂ = (x − μ)/σ
 
     μ_B and σ_B = √(σ_B² + ε) are the batch's; μ and σ are running averages of them. Where nothing is clipped,
-    x̂ = (x − μ)/σ in training as well: small or unlike batches then normalize as the whole data would. Yet r and d
-    count as constants, so that the gradient is batch norm's, times r. With r_max = 1 and d_max = 0 this *is* batch
-    norm.
+    x̂ = (x − μ)/σ in training as well: small or unusual batches are then normalized by the statistics of the whole
+    data. But r and d count as constants, so the gradient is batch norm's, times r. With r_max = 1 and d_max = 0 this
+    *is* batch norm.
 
-    The four decisions: (1) all elements of a channel, over the batch and over space, share statistics, (2) the mean
-    and the biased variance of the batch, and running averages of mean and deviation, (3) which standardize them; (4)
-    γ and β, one of each for a channel, restore capacity.
+    The four decisions: (1) all elements of a channel, over the batch and over space, share statistics; (2) the
+    statistics are the mean and the biased variance of the batch, and running averages of mean and deviation; (3) they
+    standardize x; (4) one γ and one β for each channel restore capacity.
 
     Shapes:
         input (N, C) or (N, C, *), output the same; everything else (C,).
 
     Args:
         input: x, floating-point.
-        running_mean, running_std: averages of μ_B and σ_B. Used in training and in evaluation; with `training` they
-            are updated in place, after they were used: running ← (1 − momentum) · running + momentum · new.
-        weight, bias: γ and β; None for 1 and 0.
-        training: look at the batch, and move the averages?
+        running_mean, running_std: averages of μ_B and σ_B. They are used in training and in evaluation. In training
+            they are updated in place after their use: running ← (1 − momentum) · running + momentum · new.
+        weight, bias: γ and β; None means 1 and 0.
+        training: True: use the batch's statistics and update the averages. False: use the averages alone.
         momentum: the weight of the new value, α in the paper, which takes 0.01: the averages should be steadier than
             the batches.
         eps: ε, under the root, and so a part of σ.
@@ -131,8 +131,8 @@ def batch_renorm(
             `nn.BatchRenorm1d` does that by itself.
 
     Raises:
-        ValueError: one value per channel in training, which has no variance; limits below 1 and 0; a shape that does
-            not fit.
+        ValueError: one value per channel in training (one value has no variance); limits below 1 and 0; a shape that
+            does not fit.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     The running average is of the *deviation*, as in the paper, and not of the unbiased variance as in `batch_norm`.
@@ -158,7 +158,7 @@ def batch_renorm(
         )
     if not (r_max >= 1 and d_max >= 0):
         raise ValueError(f"{op}: the limits must be r_max ≥ 1 and d_max ≥ 0, not r_max={r_max} and d_max={d_max}")
-    # A copy: the averages move on before the backward pass.
+    # A copy: the averages change before the backward pass.
     average = np.array(raw(running_mean)), np.array(raw(running_std))
     if training and elements(x) == 1:
         raise ValueError(

@@ -1,4 +1,5 @@
-"""Response normalization: channels divided by the size of their own response (FRN), or compared by it (GRN)."""
+"""Response normalization: a channel is divided by the size of its response (FRN), or compared with others by it
+(GRN)."""
 
 from math import prod
 from typing import Any
@@ -34,7 +35,7 @@ def as_channels(x: Any) -> Any:
 
 
 class FilterResponseNorm(Fused):
-    """A row is one channel of one sample; γ, β and ε go by the channel, or ε is one for all."""
+    """A row is one channel of one sample. There is one γ, β and ε for each channel, or one ε for all."""
 
     def forward(self, x: Any, gamma: Any, beta: Any, eps: Any) -> Any:
         self.save_for_backward(x, gamma, beta, eps)
@@ -98,29 +99,29 @@ def filter_response_norm(
 
     y = max(x / √(ν² + |ε|) · γ + β, τ),    ν² = mean(x²)
 
-    The four decisions: (1) all elements of one channel of one sample share statistics, as in instance norm, (2) the
-    mean square, about 0, (3) whose root divides; (4) γ and β, one of each for a channel, restore capacity. Because no
-    mean is subtracted, outputs may lie far from 0, where a ReLU would cut off all or nothing; so the paper puts a
-    threshold τ, one for a channel, in its place: see `thresholded_linear_unit`.
+    The four decisions: (1) all elements of one channel of one sample share statistics, as in instance norm; (2) the
+    statistic is the mean square, about 0; (3) its root divides; (4) one γ and one β for each channel restore capacity.
+    No mean is subtracted, so outputs may lie far from 0, where a ReLU would cut off everything or nothing. The paper
+    replaces the ReLU by a learned threshold τ for each channel: see `thresholded_linear_unit`.
 
-    Without space (N, C), or 1×1, ν² = x² and y is nearly the sign of x: all is lost but one bit. The paper's answer
-    is to learn ε, from 1e-4, so that small x stay in proportion: pass a tensor.
+    Without space, (N, C) or 1×1, ν² = x² and y is nearly the sign of x: only one bit is left. The paper's answer is a
+    learned ε that starts at 1e-4 and keeps small x in proportion: pass a tensor.
 
     Shapes:
         input (N, C) or (N, C, *), output the same; weight, bias and threshold (C,); eps a number, (), or (C,).
 
     Args:
         input: x, floating-point.
-        weight, bias: γ and β; None for 1 and 0.
+        weight, bias: γ and β; None means 1 and 0.
         threshold: τ; None leaves max(·, τ) out.
-        eps: ε, a number or a tensor to be learned; its magnitude counts, so that it may pass 0.
+        eps: ε, a number, or a tensor to be learned. |ε| is used, so ε may change its sign.
 
     Raises:
         ValueError: an input without channels, or a parameter of another shape.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Batches of one are as good as any, and nothing changes in evaluation. PyTorch and Keras have no such layer. The
-    paper's images are (N, H, W, C).
+    A batch of one is allowed, and nothing changes in evaluation. PyTorch and Keras have no such layer. The paper's
+    images are (N, H, W, C).
 
     Source: Singh & Krishnan, "Filter response normalization layer", arXiv 1911.09737.
 
@@ -174,10 +175,9 @@ class ThresholdedLinearUnit(Fused):
 
 
 def thresholded_linear_unit(input: Any, threshold: Any) -> Any:
-    """z = max(y, τ), with a learned threshold τ for each channel: a ReLU whose knee may move.
+    """z = max(y, τ), with a learned threshold τ for each channel: a ReLU with a movable knee.
 
-    It is relu(y − τ) + τ, that is a ReLU with the same shift before and behind. Where y = τ, both get half of the
-    gradient.
+    It equals relu(y − τ) + τ. Where y = τ, y and τ each get half of the gradient.
 
     Shapes:
         input (N, C) or (N, C, *), output the same; threshold (C,).
@@ -213,7 +213,7 @@ def thresholded_linear_unit(input: Any, threshold: Any) -> Any:
 
 
 class GlobalResponseNorm(Fused):
-    """A channel's norm over space, over the mean of all channels' norms, gates the channel."""
+    """Each channel is multiplied by its norm over space divided by the mean norm of all channels."""
 
     def __init__(self, eps: float):
         self.eps = eps
@@ -259,26 +259,26 @@ def global_response_norm(input: Any, weight: Any = None, bias: Any = None, eps: 
 
     y = γ · x · N + β + x,    N_c = ‖x_c‖ / (mean over channels of ‖x‖ + ε)
 
-    The four decisions: (1) all elements of one channel of one sample share a statistic, and the channels of a sample
-    one more, (2) the Euclidean norm, and the mean of the norms, (3) their quotient multiplies: channels compete, as in
-    local response norm, but all with all; (4) γ and β, one of each for a channel, and the input itself is added. From
-    γ = β = 0, the layer's start, y = x.
+    The four decisions: (1) all elements of one channel of one sample share the first statistic, and all channels of a
+    sample share the second; (2) the Euclidean norm, and the mean of these norms; (3) their quotient multiplies: each
+    channel competes with all others (in local response norm with its neighbours only); (4) one γ and one β for each
+    channel, and the input is added. The layer starts from γ = β = 0, that is y = x.
 
     Shapes:
         input (N, C) or (N, C, *), output the same; weight and bias (C,).
 
     Args:
         input: x, floating-point.
-        weight, bias: γ and β; None for 1 and 0.
+        weight, bias: γ and β; None means 1 and 0.
         eps: ε, added to the mean of the norms.
 
     Raises:
         ValueError: an input without channels, or a parameter of another shape.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Batches of one are as good as any, and nothing changes in evaluation. The paper's formula divides by the *sum* of
-    the norms, its code by their mean, as here; ε is the code's, too. The code's images are (N, H, W, C). A channel of
-    zeros stays one, but for β, and its gradient is that of the added input. Neither PyTorch nor Keras has it.
+    A batch of one is allowed, and nothing changes in evaluation. The paper's formula divides by the *sum* of the
+    norms. Its code, like this function, divides by their mean; ε is the code's. The code's images are (N, H, W, C). A
+    channel of zeros gives β, and its gradient is that of the added input. PyTorch and Keras do not have it.
 
     Source: Woo et al., "ConvNeXt V2", arXiv 2301.00808.
 

@@ -16,10 +16,11 @@ from minigrad.ops.unary import sqrt
 
 
 class RMSNorm(Fused):
-    """Rows are samples, or what `shape` covers of them; the mean square is that of a row's first elements.
+    """A row is one sample, or the trailing part of a sample that `shape` describes. The mean square is taken over the
+    first elements of a row.
 
     Attributes:
-        counted: how many elements of a row that is; all of them in plain RMSNorm.
+        counted: number of elements that the mean square is taken over; all of a row in plain RMSNorm.
         inv: of each row, 1/√(mean(x²) + ε).
     """
 
@@ -28,7 +29,7 @@ class RMSNorm(Fused):
         self.length = prod(shape)
 
     def rows(self, x: Any) -> Any:
-        """One sample a row. (Most inputs are that already, and to ask costs less than to reshape.)"""
+        """One sample a row. (Most inputs have this shape already, and the question costs less than a reshape.)"""
         return x if x.ndim == 2 and x.shape[1] == self.length else x.reshape(-1, self.length)
 
     def forward(self, x: Any, gamma: Any) -> Any:
@@ -73,9 +74,9 @@ def rms_norm(
     y = x / √(mean(x²) + ε) · γ
 
     The four decisions: (1) the elements of the trailing axes, one sample's features, share statistics, as in layer
-    norm, (2) the mean square, about 0 and not about the mean, (3) whose root divides: the sample is rescaled and not
-    shifted; (4) γ, one for an *element*, restores capacity, and there is no β. The layer norm that this simplifies
-    spends its second statistic, the mean, on invariance to a shift, which the paper finds dispensable.
+    norm; (2) the statistic is the mean square, about 0 and not about the mean; (3) its root divides: the sample is
+    rescaled and not shifted; (4) one γ for each *element* restores capacity, and there is no β. Layer norm also
+    subtracts the mean, which makes it invariant to a shift. The paper finds that this invariance is not needed.
 
     With `partial` = p below 1 (the paper's pRMSNorm), the mean square is estimated from the first ⌈p·n⌉ of a
     sample's n elements, and divides all of them.
@@ -86,7 +87,7 @@ def rms_norm(
     Args:
         input: x, floating-point.
         normalized_shape: the lengths of the trailing axes to normalize over; an int for one axis.
-        weight: γ; None for 1.
+        weight: γ; None means 1.
         eps: ε, under the root; None is the distance from 1 to the next larger number of the input's dtype, 1.2e-7 in
             float32 and 2.2e-16 in float64, as in PyTorch.
         partial: p, above 0 and at most 1.
@@ -95,8 +96,8 @@ def rms_norm(
         ValueError: the input does not end in `normalized_shape`, γ has another shape, or p is out of range.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Nothing changes in evaluation. A sample of zeros gives zeros. PyTorch has no `partial`; Keras, whose ε is 1e-6,
-    names an axis instead of a shape; the paper has no ε.
+    Nothing changes in evaluation. A sample of zeros gives zeros. PyTorch has no `partial`. Keras names an axis instead
+    of a shape, and its ε is 1e-6. The paper has no ε.
 
     Source: Zhang & Sennrich, "Root mean square layer normalization", arXiv 1910.07467.
 
@@ -119,7 +120,7 @@ def rms_norm(
         )
     check_parameters(op, x, shape, weight)
     eps = float(np.finfo(x.dtype).eps) if eps is None else float(eps)
-    # A product such as 0.07 · 100 may come out just above a whole number, which must not count as one element more.
+    # 0.07 · 100 comes out slightly above 7 in floating point. It must not become 8 elements.
     counted = prod(shape) if partial == 1 else ceil(partial * prod(shape) - 1e-9)
     norm = RMSNorm(shape, eps, counted)
     return norm.composed(input, weight) if modes.composed else norm(input, weight)

@@ -28,17 +28,17 @@ from minigrad.ops.norm.common import (
 class SwitchableNorm(Fused):
     """A mix of instance, layer and batch norm's statistics: (x, logits for means, for variances, γ, β) → y.
 
-    Every channel of every sample has its own mix, and so is a run of its own for the kernels.
+    Each channel of each sample has its own mix, so the kernels treat it as one run.
 
     Args:
         shape: the input's, (N, C, *).
         eps: ε.
-        kinds: those of "instance", "layer" and "batch" that are mixed, in the order of their weights.
+        kinds: the kinds that are mixed, of "instance", "layer" and "batch", in the order of their weights.
         running: mean and variance to use for the batch's, in evaluation; None in training.
 
     Attributes:
         statistics: for each kind, mean and variance, in a shape that broadcasts to (N, C).
-        mix: of both, the weights, and what they make of the kinds.
+        mix: for mean and for variance: the weights, and the mixed values.
     """
 
     def __init__(self, shape: tuple[int, ...], eps: float, kinds: tuple[str, ...], running: Any):
@@ -79,7 +79,7 @@ class SwitchableNorm(Fused):
         with np.errstate(all="ignore"):
             for i, logits in enumerate((mean_weight, var_weight)):
                 weights = softmax(logits.astype(np.float64), 0)
-                # Weights do not quite add up to 1, and a large mean tells: so weigh how the kinds differ from one.
+                # Σw is not exactly 1, so average the differences from the first kind, not the values.
                 start = self.statistics[self.kinds[0]][i] if i == 0 else 0.0
                 values = start + sum(
                     w * (self.statistics[kind][i] - start) for w, kind in zip(weights, self.kinds, strict=True)
@@ -106,7 +106,7 @@ class SwitchableNorm(Fused):
                 self.statistics["batch"] = tuple(s.astype(np.float64)[None] for s in self.running)
 
     def gradients(self, g: Any, x: Any, mean_weight: Any, var_weight: Any, gamma: Any, beta: Any) -> Any:
-        """As for any norm, with mean and variance shared out to those that they were mixed from."""
+        """As for any norm; the gradients of mean and variance are distributed to the kinds by the weights."""
         x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
         dx = np.empty(x.shape, x.dtype)
         dgamma, dbeta = np.zeros((2, self.batch, self.channels), x.dtype)
@@ -187,12 +187,12 @@ def switchable_norm(
     space), in this order. Where one weight is 1, this is instance norm, layer norm (but with γ and β for channels),
     or batch norm.
 
-    The four decisions: (1) three sets of elements share statistics: a channel of a sample, a sample, a channel, (2)
-    of each the mean and the biased variance, and of these the learned mix, (3) which standardizes; (4) γ and β, one
-    of each for a channel, restore capacity.
+    The four decisions: (1) three sets of elements share statistics: a channel of a sample, a sample, a channel; (2)
+    the statistics are the mean and the biased variance of each set, and a learned mix of these; (3) the mix
+    standardizes x; (4) one γ and one β for each channel restore capacity.
 
-    In evaluation, running averages take the place of the batch's statistics; those of instance and layer are the
-    sample's own as ever.
+    In evaluation, running averages replace the batch's statistics. The statistics of instance and layer still come
+    from the sample.
 
     Shapes:
         input (N, C, *), output the same; mean_weight and var_weight (3,), or as many as there are kinds; everything
@@ -200,15 +200,15 @@ def switchable_norm(
 
     Args:
         input: x, floating-point.
-        mean_weight, var_weight: λ and λ′, the logits of the mix: equal ones weigh all alike.
-        running_mean, running_var: averages of the batch's μ and *unbiased* variance. With `training` they are updated
-            in place, running ← (1 − momentum) · running + momentum · new; without, they are used. Both or neither.
-        weight, bias: γ and β; None for 1 and 0.
-        training: use the batch's own statistics?
+        mean_weight, var_weight: λ and λ′, the logits of the mix. Equal logits give equal weights.
+        running_mean, running_var: averages of the batch's μ and *unbiased* variance. In training they are updated in
+            place, running ← (1 − momentum) · running + momentum · new; otherwise they are used. Pass both or neither.
+        weight, bias: γ and β; None means 1 and 0.
+        training: True: use the statistics of the batch. False: use the running averages.
         momentum: the weight of the new value.
         eps: ε, under the root.
-        using_in: False leaves the instance out, as (N, C) must, where it is a single element.
-        using_bn: False leaves the batch out: then nothing changes in evaluation, and batches of one are welcome.
+        using_in: False leaves the instance out. (N, C) needs False, because its instances are single elements.
+        using_bn: False leaves the batch out: then nothing changes in evaluation, and a batch of one is allowed.
 
     Raises:
         ValueError: another number of weights; (N, C) with `using_in`; one value per channel in training; in
@@ -216,10 +216,10 @@ def switchable_norm(
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     The paper computes layer and batch variances as mean(σ² + μ²) − mean(μ)², from the instances' statistics; that
-    difference cancels, and here variances within and between instances are added. The authors' code divides by n − 1
-    for the instances' variances, where the paper divides by n, as here, and averages the batch's biased variance,
-    where this function averages the unbiased one, as `batch_norm` does. Its `momentum` weighs the old value.
-    Neither PyTorch nor Keras has it.
+    difference cancels. Here the variances within and between instances are added. For the instances' variances the
+    authors' code divides by n − 1; the paper and this function divide by n. For the running average the authors' code
+    takes the biased variance; this function takes the unbiased one, as `batch_norm` does. The `momentum` of the
+    authors' code weighs the old value. PyTorch and Keras do not have it.
 
     Source: Luo, Ren, Peng, Zhang & Li, "Differentiable learning-to-normalize via switchable normalization",
     arXiv 1806.10779.
@@ -254,7 +254,7 @@ def switchable_norm(
             raise ValueError(
                 f"{op}: without training, running_mean and running_var are needed; pass both, or using_bn=False"
             )
-        if not training:  # copies: the averages may move on before the backward pass
+        if not training:  # copies: the averages may change before the backward pass
             running = np.array(raw(running_mean)), np.array(raw(running_var))
     norm = SwitchableNorm(x.shape, eps, kinds, running)
     inputs = input, mean_weight, var_weight, weight, bias
@@ -263,7 +263,7 @@ def switchable_norm(
         y = norm(*inputs)
     elif modes.composed:
         y = norm.composed(*inputs)
-    else:  # Without space, instances are no rows that a kernel could go along. In float64 the composed form is exact.
+    else:  # Without space there are no rows for a kernel. The composed form in float64 is exact.
         x = x.astype(np.float64)
         y = cast(norm.composed(*(None if t is None else cast(t, np.float64) for t in inputs)), raw(input).dtype)
     if using_bn and training and running_mean is not None and x.size:

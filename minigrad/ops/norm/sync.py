@@ -40,7 +40,7 @@ class SyncBatchNorm(BatchNorm):
         self.group, self.count = group, count
 
     def composed(self, x: Any, gamma: Any, beta: Any) -> Any:
-        """Algorithm 1 of the paper, the two sums over the mini-batch being taken over all ranks."""
+        """Algorithm 1 of the paper. Both sums over the mini-batch run over all ranks."""
         axes, shape = channel_axes(x), per_channel(x)
         mu = all_reduce(sum(x, axes, keepdim=True), self.group) / self.count
         deviation = x - mu
@@ -78,7 +78,7 @@ class SyncBatchNorm(BatchNorm):
         self.run_forward(x, zeros, zeros, scratch, False)  # for the statistics, which it writes into self.stats
         with np.errstate(all="ignore"):
             mean, squares = stats[0].astype(np.float64) + stats[1], stats[3].astype(np.float64) * n
-        # The kernel hands the variance over in x's precision, which may not hold it: then once more in float64.
+        # The kernel returns the variance in x's precision. If that overflowed, compute it again in float64.
         lost = ~((stats[3] > kernels.SMALLEST) & (stats[3] < np.inf))
         if lost.any():
             own = Moments(int(lost.sum()))
@@ -118,23 +118,24 @@ def sync_batch_norm(
     eps: float = 1e-5,
     process_group: Any = None,
 ) -> Any:
-    """Batch norm whose batch is spread over several processes: statistics are those of all their samples together.
+    """Batch norm of a batch that is spread over several processes. The statistics are those of all samples together.
 
     y = (x − μ) / √(σ² + ε) · γ + β
 
     The four decisions: (1) all elements of a channel, over the samples of all processes and over space, share
-    statistics, (2) the mean and the biased variance, (3) which standardize them; (4) γ and β, one of each for a
-    channel, restore capacity. So it is `batch_norm` of the concatenated batch, of which each process holds a part:
-    outputs, gradients of every order and running averages are the same. The parts may differ in size, and be empty.
+    statistics; (2) the statistics are the mean and the biased variance; (3) they standardize x; (4) one γ and one β
+    for each channel restore capacity. The result is `batch_norm` of the concatenated batch: outputs, gradients of
+    every order and running averages are the same. Each process holds one part of the batch. Parts may differ in size
+    and may be empty.
 
     The processes exchange counts, means and sums of squared deviations, which add up exactly (Chan's formula), and in
-    the backward pass Σ g and Σ g·x̂. The gradient of x is that of the sum of all processes' losses. The gradients
-    of γ and β are left as this process's share: like those of any other parameter they are to be added over the
-    processes before the optimizer's step.
+    the backward pass Σ g and Σ g·x̂. The gradient of x is that of the sum of all processes' losses. The gradients of γ
+    and β are this process's share. As for any other parameter, add them over the processes before the optimizer's
+    step.
 
     Start the processes with `mpiexec -n 2 python -m mpi4py train.py` (`-m mpi4py` ends all of them when one fails).
-    All must call this, and `backward()`, equally often: also one whose part is empty, with an input of shape
-    (0, C, *). Alone, or in evaluation, this is `batch_norm`, and exchanges nothing.
+    All processes must call this function, and `backward()`, the same number of times. A process with an empty part
+    passes an input of shape (0, C, *). A single process, or evaluation, runs `batch_norm` and exchanges nothing.
 
     Shapes:
         input (N_r, C) or (N_r, C, *) on rank r, output the same; everything else (C,).
@@ -147,15 +148,16 @@ def sync_batch_norm(
 
     Raises:
         ImportError: there are several processes, and mpi4py is not installed: pip install "minigrad[mpi]".
-        RuntimeError: another process got bad input, another dtype or number of channels, or computes without
-            gradients where this one needs them: every process is told, and none waits.
-        ValueError, TypeError: as for `batch_norm`. One value per channel is too few only if that is all there is.
+        RuntimeError: another process got bad input, or another dtype or number of channels, or it computes without
+            gradients while this one needs them. Every process gets the error, so none waits forever.
+        ValueError, TypeError: as for `batch_norm`. One value per channel is too few only if all processes together
+            have one.
 
-    Differences from PyTorch: empty parts need no special care, and second derivatives are right, too. Keras has it as
+    Differences from PyTorch: empty parts need no special care, and second derivatives are right. Keras has it as
     `BatchNormalization(synchronized=True)`.
 
-    Source: Ioffe & Szegedy, arXiv 1502.03167. The synchronization is folklore; it is called by this name in Zhang et
-    al., "Context encoding for semantic segmentation", arXiv 1803.08904.
+    Source: Ioffe & Szegedy, arXiv 1502.03167. The synchronization has no paper of its own; the name is used in Zhang
+    et al., "Context encoding for semantic segmentation", arXiv 1803.08904.
 
     Example:
         >>> import minigrad as mg
@@ -210,7 +212,7 @@ def normalize_together(
         "the recording of a graph": modes.grad
         and any(isinstance(t, Tensor) and t.requires_grad for t in (input, weight, bias)),
         "mg.composed()": modes.composed,
-        # (The composed form passes gradients of x on by exchanges of their own; the fused one makes them in any case.)
+        # (`batch_norm_composed` exchanges the gradient of x only if x needs one; the fused form always exchanges.)
         "input.requires_grad": modes.composed and modes.grad and isinstance(input, Tensor) and input.requires_grad,
     }
     shape = np.shape(x)

@@ -23,8 +23,8 @@ from minigrad.ops.reduction import norm, sum
 def p_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
     """‖x‖ₚ over `axes`, which stay as axes of length 1.
 
-    It is computed as m ‖x/m‖ₚ with m = max |x|, so that no power leaves the range of the numbers. The result does
-    not depend on m, which may therefore count as a constant in derivatives of every order.
+    It is computed as m ‖x/m‖ₚ with m = max |x|, so that no power overflows or underflows. The result does not depend
+    on m, so m counts as a constant in derivatives of every order.
     """
     if p == 0:  # the number of elements other than 0
         return norm(x, 0, axes, keepdim=True)
@@ -117,7 +117,8 @@ def normalize(input: Any, p: float = 2.0, axis: Any = 1, eps: float = 1e-12) -> 
     y = x / max(‖x‖ₚ, ε),    ‖x‖ₚ = (Σ |x|ᵖ)^(1/p)
 
     The four decisions: (1) the elements along `axis`, by default the channels at one place of one sample, share
-    statistics, (2) the norm, (3) which divides; (4) nothing restores capacity: only the direction is left.
+    statistics; (2) the statistic is the norm; (3) it divides; (4) nothing restores capacity: only the direction is
+    left.
 
     Shapes:
         input any, output the same.
@@ -133,7 +134,7 @@ def normalize(input: Any, p: float = 2.0, axis: Any = 1, eps: float = 1e-12) -> 
         TypeError: an input that is not floating-point.
         IndexError: an axis that the input does not have.
 
-    A vector of zeros stays one, and its gradient is ∂L/∂y/ε, which is what y = x/ε has. With ε = 0 it is 0/0, NaN.
+    A vector of zeros gives zeros, and its gradient is ∂L/∂y/ε, the gradient of y = x/ε. With ε = 0 it is 0/0, NaN.
     Nothing changes in evaluation. Keras calls the layer UnitNormalization; it works along the last axis.
 
     Example:
@@ -157,24 +158,24 @@ def scale_norm(input: Any, scale: Any = None, eps: float = 1e-5) -> Any:
 
     y = g · x / max(‖x‖, ε)
 
-    The four decisions: (1) the elements of the last axis, one sample's features, share statistics, (2) the Euclidean
-    norm, (3) which divides; (4) g, a single number for all, restores the length. It is RMS norm, whose γ are one
-    number: g = √n is γ = 1.
+    The four decisions: (1) the elements of the last axis, one sample's features, share statistics; (2) the statistic
+    is the Euclidean norm; (3) it divides; (4) a single number g for all elements restores the length. It is RMS norm
+    with one γ for all elements: g = √n corresponds to γ = 1.
 
     Shapes:
         input (*, n), output the same; scale one number, ().
 
     Args:
         input: x, floating-point.
-        scale: g; None for 1. The paper starts it from √n.
-        eps: ε: shorter vectors are divided by it.
+        scale: g; None means 1. The paper starts from g = √n.
+        eps: ε: shorter vectors are divided by ε.
 
     Raises:
         ValueError: an input without axes, or a `scale` of several numbers.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    Nothing changes in evaluation. The formula is the paper's; ε is that of the authors' code. Neither PyTorch nor
-    Keras has it.
+    Nothing changes in evaluation. The formula is the paper's; ε comes from the authors' code. PyTorch and Keras do not
+    have it.
 
     Source: Nguyen & Salazar, "Transformers without tears", arXiv 1910.05895.
 
@@ -247,12 +248,12 @@ class CosineSimilarity(Fused):
 
 @accepts_dim
 def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8) -> Any:
-    """The cosine of the angle between vectors: their product, blind to their lengths.
+    """The cosine of the angle between vectors: the product of the two unit vectors.
 
     cos = x₁·x₂ / (max(‖x₁‖, ε) · max(‖x₂‖, ε))
 
-    The four decisions, for each of the two: (1) the elements along `axis` share statistics, (2) the Euclidean norm,
-    (3) which divides; (4) nothing restores capacity, so that the result lies between −1 and 1.
+    The four decisions, for each of the two: (1) the elements along `axis` share statistics; (2) the statistic is the
+    Euclidean norm; (3) it divides; (4) nothing restores capacity, so the result lies between −1 and 1.
 
     Shapes:
         x1 and x2 broadcast against each other; output that shape without `axis`.
@@ -260,15 +261,15 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8) -> Any
     Args:
         x1, x2: floating-point, of one dtype.
         axis: along which the vectors lie.
-        eps: ε: shorter vectors are divided by it.
+        eps: ε: shorter vectors are divided by ε.
 
     Raises:
         TypeError: an input that is not floating-point, or dtypes that differ.
         ValueError: shapes that do not broadcast.
         IndexError: an axis that the broadcast shape does not have.
 
-    Two vectors are equal in direction at 1, orthogonal at 0; with a vector of zeros the cosine is 0. Where a norm is
-    below ε, PyTorch's gradient still has the term of the norm, though its output does not depend on it; here the
+    The cosine is 1 for vectors of equal direction and 0 for orthogonal vectors, or if one vector is zero. Where a norm
+    is below ε, PyTorch's gradient still has the term of the norm, though its output does not depend on it; here the
     gradient is the output's.
 
     Example:
@@ -303,17 +304,17 @@ def cosine_linear(input: Any, weight: Any, *, centered: bool = False, eps: float
     and with `centered` Pearson's correlation coefficient, the cosine of w_k − mean(w_k) and x − mean(x), the second
     form in the paper. A neuron's output then lies between −1 and 1 whatever the size of its input and its weights.
 
-    The four decisions: (1) the features of a sample share statistics, and the weights of a neuron, (2) the norm,
-    about 0 or about the mean, (3) which divides; (4) nothing restores capacity.
+    The four decisions: (1) the features of a sample share a statistic, and the weights of a neuron share another; (2)
+    both are norms, about 0 or about the mean; (3) they divide; (4) nothing restores capacity.
 
     Shapes:
         input (*, in_features), weight (out_features, in_features) → (*, out_features).
 
     Args:
         input: x, floating-point.
-        weight: W, one row a neuron.
-        centered: subtract the means first?
-        eps: ε, a norm that is smaller is replaced by it. With `centered` its square is added under the root instead.
+        weight: W, one row for each neuron.
+        centered: True: subtract the means first.
+        eps: ε: a smaller norm is replaced by ε. With `centered`, ε² is added under the root instead.
 
     Raises:
         ValueError: shapes that do not fit.

@@ -1,14 +1,13 @@
-"""Whitening: channels that are not only standardized, but uncorrelated. Decorrelated BN, and IterNorm.
+"""Whitening: channels are standardized and uncorrelated. Decorrelated batch norm and IterNorm.
 
-Standardizing divides each channel by its own deviation; two channels may still say the same thing. Whitening
-multiplies the channels together, as a vector, by the inverse square root of their covariance matrix,
+Standardizing divides each channel by its own deviation; two channels may still be equal. Whitening multiplies the
+channels together, as a vector, by the inverse square root of their covariance matrix,
 
     x̂ = Σ^(−½) (x − μ),    so that  mean x̂ x̂ᵀ = Σ^(−½) Σ Σ^(−½) = I.
 
-Any rotation of a white x̂ is white, too. The symmetric Σ^(−½), called ZCA ("zero-phase component analysis"), is the one
-whose x̂ stays closest to x: it keeps each channel where it was. PCA whitening, the rotation to the principal axes, does
-not: from batch to batch the axes may swap or flip, and the next layer would meet its channels exchanged ("stochastic
-axis swapping").
+Any rotation of a white x̂ is also white. With the symmetric Σ^(−½), called ZCA ("zero-phase component analysis"), x̂
+stays closest to x, and each channel keeps its place. PCA whitening rotates to the principal axes. From batch to batch
+these axes may swap or flip, and the next layer would get its channels in another order ("stochastic axis swapping").
 """
 
 from collections.abc import Callable
@@ -48,9 +47,9 @@ class Whitening(FusedNorm):
 
     Args:
         channels: C.
-        num_groups: so many groups are whitened, each for itself.
+        num_groups: number of groups; each group is whitened alone.
         root: Σ → Σ^(−½), a differentiable function of a batch of matrices.
-        given: None to whiten by the statistics of the input, or (μ, W) to center and multiply by: constants.
+        given: (μ, W), constants to center and multiply by. None: the statistics of the input.
     """
 
     def __init__(self, channels: int, num_groups: int, root: Callable[[Any], Any], given: Any = None):
@@ -76,7 +75,9 @@ class Whitening(FusedNorm):
         """Center, covariance, its inverse root, multiply, scale and shift."""
         grouped = self.by_group(cast(x, np.float64))
         if self.given is None:
-            deviation = grouped - raw(grouped)[..., :1]  # any shift will do: it makes the mean of large values exact
+            deviation = (
+                grouped - raw(grouped)[..., :1]
+            )  # a shift makes the mean of large values exact; any shift is allowed
             centered = deviation - mean(deviation, -1, keepdim=True)
             covariance = matmul(centered, matrix_transpose(centered)) / centered.shape[-1]
             matrix = self.root(covariance)
@@ -157,33 +158,33 @@ def decorrelated_batch_norm(
 
     y = (Σ + εI)^(−½) (x − μ) · γ + β,  with (Σ + εI)^(−½) the symmetric root (ZCA) for each group of channels
 
-    The four decisions: (1) all elements of a group's channels, over the batch and over space, share statistics,
-    (2) the mean of each channel and the covariance of all pairs of them, (3) which whiten; (4) γ and β, one of each
-    for a channel, restore capacity. With as many groups as channels it is batch norm.
+    The four decisions: (1) all elements of a group's channels, over the batch and over space, share statistics; (2)
+    the statistics are the mean of each channel and the covariance of each pair; (3) they whiten x; (4) one γ and one β
+    for each channel restore capacity. With as many groups as channels it is batch norm.
 
     Shapes:
         input (N, C) or (N, C, *), output the same; running_matrix (G, C/G, C/G) for G groups; everything else (C,).
 
     Args:
         input: x, floating-point.
-        running_mean, running_matrix: averages of μ and of (Σ + εI)^(−½). With `training` they are updated in place,
-            running ← (1 − momentum) · running + momentum · new; without, they are used. Both or neither.
-        weight, bias: γ and β; None for 1 and 0.
-        training: use the batch's own statistics?
+        running_mean, running_matrix: averages of μ and of (Σ + εI)^(−½). In training they are updated in place,
+            running ← (1 − momentum) · running + momentum · new; otherwise they are used. Pass both or neither.
+        weight, bias: γ and β; None means 1 and 0.
+        training: True: use the statistics of the batch. False: use the running averages.
         momentum: the weight of the new value.
         eps: ε, on the diagonal of Σ. It must not be 0 where Σ is singular: with fewer elements in a channel than
             channels in a group, or where one channel is a combination of others.
-        num_groups: G, a divisor of C. D = C/G channels need some multiple of D elements each for their covariance to
-            mean anything; the paper whitens groups of 16 in large networks.
+        num_groups: G, a divisor of C. The covariance of D = C/G channels is only meaningful with several times D
+            elements in each channel; the paper whitens groups of 16 in large networks.
 
     Raises:
-        ValueError: one value per channel in training, which has no covariance; G does not divide C; a shape that does
-            not fit; only one of the running averages, or in evaluation none.
+        ValueError: one value per channel in training (one value has no covariance); G does not divide C; a shape that
+            does not fit; only one of the running averages; no running averages in evaluation.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     The running averages are the paper's: of the whitening matrix itself, from the biased covariance. (Batch norm's
-    running variance is unbiased.) Eigenvalues may be equal: no eigenvector is differentiated. Neither PyTorch nor
-    Keras has it.
+    running variance is unbiased.) Equal eigenvalues are allowed, because no eigenvector is differentiated. PyTorch and
+    Keras do not have it.
 
     Source: Huang, Yang, Lang & Deng, "Decorrelated batch normalization", arXiv 1804.08450.
 
@@ -212,17 +213,17 @@ def iterative_norm(
     num_groups: int = 1,
     iterations: int = 5,
 ) -> Any:
-    """Whiten each group of channels, up to a few Newton–Schulz iterations: IterNorm.
+    """IterNorm: whiten each group of channels by a few Newton–Schulz iterations.
 
     y = Σ^(−½) (x − μ) · γ + β,  Σ = mean (x − μ)(x − μ)ᵀ + εI,  Σ^(−½) ≈ P_T / √tr Σ,
     P₀ = I,  Pₖ = ½ (3 Pₖ₋₁ − Pₖ₋₁³ Σ / tr Σ)
 
-    The four decisions are those of `decorrelated_batch_norm`, and so are the other arguments, shapes, errors, and the
-    running averages that are used in evaluation: (1) a group's channels, over the batch and over space, share (2)
-    means and a covariance, (3) which whiten, (4) with a γ and a β for each channel. The matrix alone is computed
-    differently: by products, where that one needs eigenvalues. With few iterations the directions of large variance
-    are whitened and those of small variance, mostly noise, are not blown up; with many, the result is that of
-    `decorrelated_batch_norm`.
+    The four decisions, the other arguments, shapes, errors and running averages are those of
+    `decorrelated_batch_norm`: (1) the channels of a group, over the batch and over space, share statistics; (2) the
+    statistics are the means and a covariance; (3) they whiten x; (4) one γ and one β for each channel restore
+    capacity. Only the matrix is computed differently: by products, without eigenvalues. With few iterations the
+    directions of large variance are whitened and those of small variance, mostly noise, are not blown up; with many,
+    the result is that of `decorrelated_batch_norm`.
 
     Shapes:
         input (N, C) or (N, C, *), output the same.
@@ -231,7 +232,7 @@ def iterative_norm(
         iterations: T. The paper's 5 whiten the large directions; for all of them, T = 7 is enough where variances
             differ by a factor of 10 between two channels, and about 12 where they do by 100 in a group of 16.
 
-    Neither PyTorch nor Keras has it.
+    PyTorch and Keras do not have it.
 
     Source: Huang, Zhou, Zhu, Liu & Shao, "Iterative normalization", arXiv 1904.03441.
 
@@ -279,7 +280,7 @@ def _whitened(
                 f"{op}: without training, running_mean and running_matrix are needed; pass both, or training=True to "
                 "whiten by the batch's own statistics"
             )
-        # Copies: the averages may move on before the backward pass.
+        # Copies: the averages may change before the backward pass.
         mu = np.array(raw(running_mean), np.float64).reshape(num_groups, width, 1)
         norm = Whitening(channels, num_groups, root, (mu, np.array(raw(running_matrix), np.float64)))
         return norm.composed(input, weight, bias) if modes.composed and x.size else norm(input, weight, bias)
