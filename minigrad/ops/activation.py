@@ -110,8 +110,10 @@ class PReLU(Function):
 
     def backward(self, g: Any) -> Any:
         x, w = self.saved
-        gx = where(self.positive, g, g * w) if self.needs(0) else None
-        gw = sum_to(Gate()(g * x, ~self.positive), w.shape) if self.needs(1) else None
+        # Factors are chosen before they are multiplied: a 0 · ∞ that is computed and thrown away would come back as
+        # NaN in the second derivative.
+        gx = g * where(self.positive, 1.0, w) if self.needs(0) else None
+        gw = sum_to(where(self.positive, 0.0, g * where(self.positive, 0.0, x)), w.shape) if self.needs(1) else None
         return gx, gw
 
 
@@ -173,12 +175,12 @@ class HardSwish(Function):
 
     def forward(self, x: Any) -> Any:
         self.save_for_backward(x)
-        self.inside, self.above = (x > -3) & (x < 3), x >= 3
+        self.inside, self.above = ~((x <= -3) | (x >= 3)), x >= 3  # NaN is inside, and goes on to the gradient
         return x * (np.clip(x, -3, 3) / 6 + 0.5)
 
     def backward(self, g: Any) -> Any:
         (x,) = self.saved
-        return where(self.inside, g * (x / 3 + 0.5), Gate()(g, self.above))
+        return where(self.inside, g * (where(self.inside, x, 0.0) / 3 + 0.5), Gate()(g, self.above))
 
 
 def hardswish(x: Any) -> Any:

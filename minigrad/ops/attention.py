@@ -48,16 +48,19 @@ def attention_weights(
             f"{who}: attn_mask of shape {mask.shape} does not broadcast to the scores (..., L, S), {scores.shape}"
         ) from error
     if mask.dtype == bool:
-        nothing = ~mask.any(axis=-1, keepdims=True)
-        scores = scores + np.where(mask | nothing, 0, -np.inf).astype(scores.dtype)
+        forbidden = ~mask
     elif mask.dtype.kind == "f":
-        nothing = (mask == -np.inf).all(axis=-1, keepdims=True)
-        scores = scores + (where(nothing, 0.0, attn_mask) if nothing.any() else attn_mask)
+        forbidden = mask == -np.inf
+        scores = scores + attn_mask
     else:
         raise TypeError(f"{who}: attn_mask must be boolean or floating-point, not {mask.dtype}")
-    weights = softmax(scores, -1)
+    if not forbidden.any():
+        return softmax(scores, -1)
+    # A choice, not a sum: the score of a forbidden key may be NaN or ∞, and adding −∞ to it would give NaN.
+    nothing = forbidden.all(axis=-1, keepdims=True)
+    weights = softmax(where(forbidden, np.where(nothing, 0, -np.inf).astype(scores.dtype), scores), -1)
     # A query that may read nothing gets zeros, where softmax by itself would be 0/0.
-    return weights * (~nothing).astype(weights.dtype) if nothing.any() else weights
+    return where(nothing, 0.0, weights) if nothing.any() else weights
 
 
 def scaled_dot_product_attention(

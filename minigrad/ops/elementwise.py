@@ -264,7 +264,7 @@ class Div(Function):
     def backward(self, g: Any) -> Any:
         x, y = self.saved
         gx = sum_to(g / y, x.shape) if self.needs(0) else None
-        gy = sum_to(-g * x / (y * y), y.shape) if self.needs(1) else None
+        gy = sum_to(-g * (x / y / y), y.shape) if self.needs(1) else None  # y² may leave the range of the numbers
         return gx, gy
 
 
@@ -312,6 +312,11 @@ def _refuse_zero(x: Any, y: Any) -> None:
         raise ZeroDivisionError("an integer is divided by 0; a float would give inf or NaN: x.float()")
 
 
+def no_slope(g: Any) -> Any:
+    """The gradient of a step function, 0. (Not g · 0: that is NaN where g is infinite.)"""
+    return np.zeros(g.shape, g.dtype)
+
+
 class FloorDivide(Function):
     """z = ⌊x / y⌋, a step function: its slope is 0."""
 
@@ -321,8 +326,8 @@ class FloorDivide(Function):
             return np.floor_divide(x, y)
 
     def backward(self, g: Any) -> Any:
-        gx = sum_to(g * 0.0, self.input_shape(0)) if self.needs(0) else None
-        gy = sum_to(g * 0.0, self.input_shape(1)) if self.needs(1) else None
+        gx = sum_to(no_slope(g), self.input_shape(0)) if self.needs(0) else None
+        gy = sum_to(no_slope(g), self.input_shape(1)) if self.needs(1) else None
         return gx, gy
 
 

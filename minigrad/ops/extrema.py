@@ -9,7 +9,7 @@ import numpy as np
 
 from minigrad.autograd import Tensor
 from minigrad.autograd.tensor import raw
-from minigrad.ops.compare import Predicate, maximum, minimum
+from minigrad.ops.compare import Predicate, maximum, minimum, where
 from minigrad.ops.dims import accepts_dim, normalize_axes
 from minigrad.ops.elementwise import clone
 from minigrad.ops.indexing import pick
@@ -42,8 +42,8 @@ class AMax(Reduction):
         x, y = map(raw, self.saved)  # only to see where the extrema lie
         y = y.reshape(keepdim_shape(x.shape, self.axes))
         here = (x == y) | (np.isnan(x) & np.isnan(y))
-        share = here / here.sum(axis=self.axes, keepdims=True).astype(x.dtype)
-        return self.keep(g, x.shape) * share
+        share = here.sum(axis=self.axes, keepdims=True).astype(x.dtype)
+        return where(here, self.keep(g, x.shape) / share, 0.0)
 
 
 class AMin(AMax):

@@ -358,7 +358,7 @@ class CrossEntropy(Function):
         return (out,)
 
     def _composed(self, x: Any) -> Any:
-        return _nll(log_softmax(x, 1), self.target, self.weight, self.ignore_index, self.reduction)
+        return _from_scores(x, self.target, self.weight, self.ignore_index, self.reduction, 0.0)
 
 
 def cross_entropy(
@@ -408,7 +408,7 @@ def cross_entropy(
     t, shape = _class_numbers(input, target, "cross_entropy")
     if label_smoothing or modes.composed or not classes:
         _check_classes(t, shape, classes, ignore_index, "cross_entropy")
-        losses = _smoothed(log_softmax(x, 1), t, w, ignore_index, reduction, label_smoothing)
+        losses = _from_scores(x, t, w, ignore_index, reduction, label_smoothing)
     else:
         op = CrossEntropy(t, w, ignore_index, reduction)
         losses = op(x)
@@ -481,13 +481,18 @@ def _no_class(target: Any, shape: tuple[int, ...], classes: int, position: int, 
     return IndexError(f"{op}: target {int(target[position])} at position {at} is outside 0..{classes - 1}")
 
 
-def _smoothed(logp: Any, target: Any, weight: Any, ignore_index: int, reduction: str, epsilon: float) -> Any:
-    """(1 − ε) · nll_loss + ε/C · Σ_c −w[c] logp[c], for (N, C) and (N,)."""
+def _from_scores(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str, epsilon: float) -> Any:
+    """(1 − ε) · nll_loss + ε/C · Σ_c −w[c] log softmax(x)[c], for (N, C) and (N,)."""
+    counts = target != ignore_index
+    if not counts.all():
+        # Rows that are ignored become rows of zeros. If their losses were multiplied by 0 instead, a NaN or an infinity
+        # in such a row would still make the sum NaN, and the gradient of the row, too.
+        x = where(counts[:, None], x, 0.0)
+    logp = log_softmax(x, 1)
     losses = _nll(logp, target, weight, ignore_index, reduction)
     if not epsilon:
         return losses
-    counts = target != ignore_index
-    everywhere = sum(-logp if weight is None else -logp * weight, 1) * counts.astype(logp.dtype)
+    everywhere = where(counts, sum(-logp if weight is None else -logp * weight, 1), 0.0)
     if reduction != "none":
         everywhere = sum(everywhere)
     if reduction == "mean":
@@ -520,7 +525,7 @@ def _nll(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str) ->
     """`nll_loss` of log-probabilities (N, C) and checked targets (N,)."""
     counts = target != ignore_index
     target = np.where(counts, target, 0)
-    weights = counts.astype(x.dtype) if weight is None else weight[target] * counts
+    weights = counts.astype(x.dtype) if weight is None else np.where(counts, weight[target], 0)
     losses = NLL(target, weights, counts)(x)
     if reduction != "mean":
         return _reduce(losses, reduction)

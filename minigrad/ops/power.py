@@ -7,7 +7,7 @@ import numpy as np
 from minigrad.autograd import Function
 from minigrad.autograd.tensor import raw
 from minigrad.ops.compare import where
-from minigrad.ops.elementwise import mul, operands, sum_to
+from minigrad.ops.elementwise import mul, no_slope, operands, sum_to
 from minigrad.ops.unary import log
 
 
@@ -27,7 +27,7 @@ class Power(Function):
         n = self.exponent
         if n == 2:
             return g * x * 2
-        return g * (n * pow(x, n - 1)) if n else g * 0.0
+        return g * (n * pow(x, n - 1)) if n else no_slope(g)
 
 
 class TensorPower(Function):

@@ -153,8 +153,9 @@ class Std(Var):
     def backward(self, g: Any) -> Any:
         x, s = self.saved
         n = self.divisor(x.shape)
-        s = where(raw(s) == 0, 1.0, s)  # there x − m is 0 as well
-        return self.keep(g / s, x.shape) * (1 / n if n else np.nan) * (x - mean(x, self.axes, True))
+        flat = raw(s) == 0
+        g = where(flat, 0.0, g / where(flat, 1.0, s))
+        return self.keep(g, x.shape) * (1 / n if n else np.nan) * (x - mean(x, self.axes, True))
 
 
 def _spread(op: Any, x: Any, axis: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from minigrad.autograd import Function
 from minigrad.kernels import special
-from minigrad.ops.elementwise import cast
+from minigrad.ops.elementwise import cast, no_slope
 
 
 class OfInput(Function):
@@ -60,7 +60,7 @@ class Step(Function):
         return type(self).function(x)
 
     def backward(self, g: Any) -> Any:
-        return g * 0.0
+        return no_slope(g)
 
 
 def floating(x: Any) -> Any:
