@@ -485,8 +485,8 @@ def _from_scores(x: Any, target: Any, weight: Any, ignore_index: int, reduction:
     """(1 − ε) · nll_loss + ε/C · Σ_c −w[c] log softmax(x)[c], for (N, C) and (N,)."""
     counts = target != ignore_index
     if not counts.all():
-        # Rows that are ignored become rows of zeros. If their losses were multiplied by 0 instead, a NaN or an infinity
-        # in such a row would still make the sum NaN, and the gradient of the row, too.
+        # Rows that are ignored become rows of zeros. If their losses were multiplied by 0 instead, a NaN or an
+        # infinity in such a row would still make the sum NaN, and the gradient of the row, too.
         x = where(counts[:, None], x, 0.0)
     logp = log_softmax(x, 1)
     losses = _nll(logp, target, weight, ignore_index, reduction)
