@@ -15,6 +15,7 @@ from minigrad.autograd import (
     no_grad,
     set_grad_enabled,
 )
+from minigrad.files import BadFile
 from minigrad.nn.saving import load, save
 from minigrad.ops.activation import log_softmax, relu, softmax
 from minigrad.ops.compare import (

@@ -28,12 +28,12 @@ import minigrad
 from minigrad import data
 from minigrad.data import Splits, StandardScaler, TensorDataset
 from minigrad.extras import require
+from minigrad.files import write
 from minigrad.lab import models, report, summary
 from minigrad.lab.catalogue import find
 from minigrad.lab.display import Bars, Display, Lines
 from minigrad.lab.train import OPTIMIZERS, Recipe, train
 from minigrad.suggest import check_name
-from minigrad.viz.files import write
 
 
 @dataclass(frozen=True)

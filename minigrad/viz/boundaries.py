@@ -10,9 +10,9 @@ import numpy as np
 from minigrad.autograd import Tensor, no_grad
 from minigrad.autograd.tensor import raw
 from minigrad.extras import require
+from minigrad.files import write
 from minigrad.nn.module import Module
 from minigrad.viz import style
-from minigrad.viz.files import write
 
 if TYPE_CHECKING:
     from minigrad.viz.picture import Picture

@@ -17,10 +17,10 @@ from typing import Any
 
 from minigrad.autograd.tensor import Tensor
 from minigrad.extras import require
+from minigrad.files import write
 from minigrad.nn.module import Module
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.viz import dot, folding, gradients, recorded, render, views, watching
-from minigrad.viz.files import write
 from minigrad.viz.program import Node, Program, tensors_in
 
 VIEWS = ("forward", "backward", "both", "double")

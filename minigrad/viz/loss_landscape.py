@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minigrad.autograd import Tensor, no_grad
+from minigrad.files import write_arrays
 from minigrad.nn.module import Module
 from minigrad.nn.norm.common import Norm
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.viz import style
-from minigrad.viz.files import write_arrays
 
 if TYPE_CHECKING:
     from minigrad.viz.picture import Picture

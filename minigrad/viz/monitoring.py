@@ -10,11 +10,11 @@ import numpy as np
 from minigrad import nn
 from minigrad.autograd import Tensor
 from minigrad.autograd.tensor import raw
+from minigrad.files import write_arrays
 from minigrad.nn.module import Module
 from minigrad.nn.utils import parametrize
 from minigrad.suggest import nearest
 from minigrad.viz import style
-from minigrad.viz.files import write_arrays
 from minigrad.viz.histogram import Histogram
 
 if TYPE_CHECKING:

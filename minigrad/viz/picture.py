@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from minigrad.viz.files import write
+from minigrad.files import write
 
 FORMATS = (".png", ".svg", ".pdf")
 

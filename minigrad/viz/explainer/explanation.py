@@ -346,7 +346,7 @@ class Explanation:
 
     def save(self, path: Any) -> Path:
         """Write the page to a file."""
-        from minigrad.viz.files import write
+        from minigrad.files import write
 
         path = Path(path)
         write(path, self.html().encode())
