@@ -106,7 +106,7 @@ def replacing(path: FilePath) -> Iterator[BinaryIO]:
         if temporary is not None:
             with suppress(OSError):
                 os.unlink(temporary)
-        if isinstance(error, OSError) and error.errno is not None and error.filename in (None, temporary):
+        if isinstance(error, OSError) and error.errno is not None and _is_ours(error.filename):
             raise type(error)(error.errno, error.strerror, str(path)) from error  # the name that was asked for
         raise
     _sync_folder(folder)
@@ -146,6 +146,11 @@ _HERE = _machine()
 _TEMPORARY = re.compile(r"\.minigrad-([0-9a-f]{8})-[0-9a-f]{16}\.tmp")
 ABANDONED = 24 * 3600
 """Seconds without a change after which a temporary file of another machine counts as left behind."""
+
+
+def _is_ours(filename: Any) -> bool:
+    """Is an error about our temporary file? Errors of writing name no file."""
+    return filename is None or _TEMPORARY.fullmatch(os.path.basename(str(filename))) is not None
 
 
 def _create(folder: str, mode: int) -> tuple[int, str]:

@@ -176,7 +176,7 @@ def _encode(value: Any, place: str, arrays: dict[str, Any], depth: int = 0) -> A
 
 
 def _load(file: IO[bytes], name: str, place: Callable[[Tensor], None], max_bytes: int | None) -> Any:
-    tensors: list[Tensor] = []
+    content, tensors = None, []
     try:
         start = file.tell()
         end = file.seek(0, os.SEEK_END)
@@ -205,7 +205,9 @@ def _load(file: IO[bytes], name: str, place: Callable[[Tensor], None], max_bytes
 
 
 def _damaged(name: str, error: Exception) -> BadFile:
-    return BadFile(f"load: {name} is damaged, or was not written by mg.save ({error or type(error).__name__})")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = "".join(letter if letter.isprintable() else "?" for letter in reason)  # some of it is the stranger's text
+    return BadFile(f"load: {name} is damaged, or was not written by mg.save ({reason:.300})")
 
 
 _PYTORCH = (
@@ -321,7 +323,8 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
 
     The member is read to its end, where zipfile compares the checksum: it is that of the header, too.
     """
-    with archive.open(info) as member:
+    with archive.open(info) as opened:
+        member: Any = opened
         shape, is_fortran, dtype = _header(member, info.filename)
         if dtype.hasobject:
             raise ValueError(f"{info.filename!r:.80} holds Python objects, which only a pickle brings back")
@@ -334,13 +337,14 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
                 f"{info.file_size - member.tell()}"
             )
         array = np.empty(shape[::-1] if is_fortran else shape, dtype)
-        view, done = memoryview(array.reshape(-1).view(np.uint8)), 0
+        values: Any = array.reshape(-1).view(np.uint8)
+        view, done = memoryview(values), 0
         while done < size:
             count = member.readinto(view[done : done + _CHUNK])
             if not count:
                 raise ValueError(f"{info.filename!r:.80} ends early")
             done += count
-    if dtype.kind == "b" and size and np.asarray(view).max() > 1:
+    if dtype.kind == "b" and size and values.max() > 1:
         raise ValueError(f"{info.filename!r:.80} holds booleans other than 0 and 1")
     return array.T if is_fortran else array
 
