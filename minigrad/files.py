@@ -231,11 +231,12 @@ def unpacked_limit(packed: int) -> int:
     return max(1 << 28, 100 * packed)
 
 
-def read_at_most(file: io.BufferedIOBase | Any, limit: int) -> bytearray:
-    """All that a file holds; a ValueError if that is more than `limit` bytes."""
-    content = bytearray()
+def read_at_most(file: Any, limit: int) -> io.BytesIO:
+    """All that a file holds, in memory; a ValueError if that is more than `limit` bytes."""
+    content = io.BytesIO()
     while chunk := file.read(1 << 20):
-        content += chunk
-        if len(content) > limit:
-            raise ValueError(f"it unpacks to more than {limit:,} bytes")
+        content.write(chunk)
+        if content.tell() > limit:
+            raise ValueError(f"it holds more than {limit:,} bytes")
+    content.seek(0)
     return content

@@ -15,6 +15,7 @@ import numpy as np
 from minigrad.data import files
 from minigrad.data.dataset import TensorDataset
 from minigrad.extras import require
+from minigrad.files import BadFile
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,8 @@ def load(
         `Splits`. Pixels are divided by their largest value, so that they are between 0 and 1.
 
     Raises:
-        ValueError: no such name (the message names the nearest), or files that are damaged.
+        ValueError: no such name (the message names the nearest).
+        BadFile: files that are damaged, or of another kind (a ValueError as well).
         FileNotFoundError: files that are not there and cannot be downloaded; the message says what to put where.
         ImportError: a package that is needed is not installed.
 
@@ -206,6 +208,9 @@ def fashion_mnist(data_dir: str | Path | None = None, download: bool = True) -> 
 def cifar10(data_dir: str | Path | None = None, download: bool = True) -> Splits:
     """60,000 photos, 32×32 pixels, three colours. As float32 they take 740 MB of memory.
 
+    They are read from the *binary* version, `cifar-10-binary.tar.gz`. The one for Python consists of pickles, which
+    could run a program when they are opened.
+
     Source: Krizhevsky, Learning multiple layers of features from tiny images, 2009.
     """
     parts = files.read_cifar10(data_dir, download)
@@ -223,19 +228,17 @@ def _idx_dataset(
         labels_path = files.locate(source, f"{which}-labels-idx1-ubyte.gz", data_dir, download)
         images, labels = files.read_idx(images_path), files.read_idx(labels_path)
         if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
-            raise ValueError(
+            raise BadFile(
                 f"{images_path} holds images of shape {images.shape}, and {labels_path} labels of shape "
                 f"{labels.shape}; expected (N, height, width) and (N,)"
             )
         if labels.dtype.kind not in "iu":
-            raise ValueError(f"{labels_path} holds {labels.dtype.name}; labels are whole numbers")
+            raise BadFile(f"{labels_path} holds {labels.dtype.name}; labels are whole numbers")
         wrong = labels[(labels < 0) | (labels >= len(classes))]
         if wrong.size:
-            raise ValueError(
-                f"{labels_path} holds the class {wrong[0]}; {name} has the classes 0 to {len(classes) - 1}"
-            )
+            raise BadFile(f"{labels_path} holds the class {wrong[0]}; {name} has the classes 0 to {len(classes) - 1}")
         if parts and parts[0].tensors[0].shape[2:] != images.shape[1:]:
-            raise ValueError(
+            raise BadFile(
                 f"{images_path} holds images of shape {images.shape[1:]}, and those for training have the shape "
                 f"{parts[0].tensors[0].shape[2:]}"
             )
