@@ -16,6 +16,7 @@ from minigrad.autograd import (
     set_grad_enabled,
 )
 from minigrad.files import BadFile
+from minigrad.kernels.threads import get_num_threads, set_num_threads
 from minigrad.nn.saving import load, save
 from minigrad.ops.activation import log_softmax, relu, softmax
 from minigrad.ops.compare import (

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import minigrad
+from minigrad.kernels import cache
 from minigrad.suggest import nearest
 
 _EPILOG = """examples:
@@ -193,6 +194,7 @@ def main(argv: list[str] | None = None) -> int:
         known = [s for action in command._actions for s in action.option_strings]
         command.error(f"unknown argument {text!r}{nearest(text.partition('=')[0], known)}")
     run = {"norms": _norms, "compare": _compare, "explain": _explain, "graph": _graph}[arguments.command]
+    cache.announce = _say_compiling
     try:
         return run(arguments, command)
     except KeyboardInterrupt:
@@ -201,6 +203,18 @@ def main(argv: list[str] | None = None) -> int:
     except MemoryError as error:
         print(f"{command.prog}: not enough memory for a network or data of this size. {error}", file=sys.stderr)
         return 1
+    finally:
+        cache.announce = None
+
+
+def _say_compiling(kept: bool) -> None:
+    """Some seconds pass before the first result; say why, once."""
+    cache.announce = None
+    if kept:
+        text = "compiling, once: the next run will find the compiled code on disk"
+    else:
+        text = "compiling, as in every run: no cache folder can be written (NUMBA_CACHE_DIR can name one)"
+    print(f"minigrad: {text}", file=sys.stderr, flush=True)
 
 
 def _explain(arguments: argparse.Namespace, parser: _Parser) -> int:

@@ -11,7 +11,6 @@ import io
 import math
 import os
 import struct
-import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 
 from minigrad.extras import require
 from minigrad.files import BadFile, open_regular, read_at_most, replacing, unpacked_limit
+from minigrad.folders import user_cache
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,10 @@ def cache_folder() -> Path:
     """Where downloads are kept: $MINIGRAD_DATA if that is set, else a folder in the user's cache."""
     if os.environ.get("MINIGRAD_DATA"):
         return Path(os.environ["MINIGRAD_DATA"]).expanduser()
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or "~/AppData/Local"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or ("~/Library/Caches" if sys.platform == "darwin" else "~/.cache")
-    return Path(base).expanduser() / "minigrad"
+    folder = user_cache()
+    if folder is None:
+        raise OSError("this user has no home folder to keep downloads in: name a folder in $MINIGRAD_DATA")
+    return folder
 
 
 # -- finding files ----------------------------------------------------------------------------------------

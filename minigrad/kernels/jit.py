@@ -12,7 +12,7 @@ A kernel is written as a loop over *tasks*::
 
 The same source is compiled twice, each form when it is first called. Waking a second thread costs
 microseconds even where the loop itself needs less, so the parallel form starts only where the work
-pays for it. A reduction across tasks writes one partial result per task and adds them in task order
+pays for it, and where `set_num_threads` asked for more than one thread. A reduction across tasks writes one partial result per task and adds them in task order
 afterwards: the answer then has the same bits on one thread and on sixty-four.
 """
 
@@ -22,11 +22,14 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
-import numba
 import numpy as np
 from numba import njit, prange
+from numba.core.dispatcher import Dispatcher
 
-__all__ = ["FASTMATH", "PARALLEL_FROM", "inline", "kernel", "prange"]
+from minigrad.kernels import threads
+from minigrad.kernels.cache import KernelCache
+
+__all__ = ["PARALLEL_FROM", "in_order", "inline", "kernel", "prange", "subroutine"]
 
 # Sums may be reordered into SIMD lanes and fused into multiply-adds. `nnan` and `ninf` are left out on
 # purpose: they would let the compiler assume that NaN and infinity never occur, and so lose them.
@@ -37,10 +40,31 @@ FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 # for zero in every division keeps the loop from being turned into SIMD instructions (five times slower).
 
 PARALLEL_FROM = 1 << 17
-"""A kernel that touches at least this many elements runs on all threads."""
+"""A kernel that touches at least this many elements runs on all threads that `set_num_threads` allows."""
 
-# A small function that kernels call: it is compiled into its callers.
-inline = njit(fastmath=FASTMATH, error_model="numpy", cache=True, nogil=True, forceinline=True)
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
+    """Numba's compiled form of a function, kept on disk where the function is one of minigrad's kernels."""
+    compiled = njit(error_model="numpy", nogil=True, no_cfunc_wrapper=True, **options)(function)
+    if isinstance(compiled, Dispatcher) and function.__module__.rpartition(".")[0] == __package__:
+        compiled._cache = KernelCache(f"{function.__module__.rpartition('.')[2]}.{function.__name__}")
+    return compiled
+
+
+def inline(function: Callable[..., Any]) -> Any:
+    """A small function that kernels call: it is compiled into its callers."""
+    return _compiled(function, fastmath=FASTMATH, forceinline=True, no_cpython_wrapper=True)
+
+
+def subroutine(function: Callable[..., Any]) -> Any:
+    """A function that kernels call, compiled once and not into each of them: it is long, and calls are few."""
+    return _compiled(function, fastmath=FASTMATH, no_cpython_wrapper=True)
+
+
+def in_order(function: Callable[..., Any]) -> Any:
+    """A small function whose operations are done in the very order in which they are written."""
+    return _compiled(function, fastmath={"contract"}, no_cpython_wrapper=True)
+
 
 _launch = threading.Lock()
 _forked = False
@@ -57,8 +81,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _renamed(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    # Numba's cache on disk tells functions apart by their name, and not by their options: under one name,
-    # whichever form was compiled first would be loaded for both.
+    # Under one name, compiled code that comes from the disk could not tell the two forms apart.
     assert isinstance(function, FunctionType)
     copy = FunctionType(function.__code__, function.__globals__, name, function.__defaults__, function.__closure__)
     copy.__qualname__ = name
@@ -68,17 +91,13 @@ def _renamed(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function`; the result takes the amount of work first, then the function's arguments."""
-    options: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "cache": True, "nogil": True}
-    serial = njit(**options)(function)
-    parallel = njit(parallel=True, **options)(_renamed(function, function.__name__ + "_parallel"))
+    serial = _compiled(function, fastmath=FASTMATH)
+    parallel = _compiled(_renamed(function, function.__name__ + "_parallel"), fastmath=FASTMATH, parallel=True)
 
     def launch(work: int, *args: Any) -> Any:
-        if work < PARALLEL_FROM or _forked:
+        if work < PARALLEL_FROM or threads.number == 1 or _forked:
             return serial(*args)
-        # On one thread the parallel form is not worth compiling. Once it is there, it costs less than the question.
-        if not parallel.overloads and numba.get_num_threads() == 1:
-            return serial(*args)
-        with _launch:  # some of Numba's threading layers die when two threads launch at once
+        with _launch, threads.of_numba():  # some of Numba's threading layers die when two threads launch at once
             return parallel(*args)
 
     if serial is function:  # NUMBA_DISABLE_JIT=1: NumPy would warn of infinities that compiled code just makes

@@ -8,12 +8,8 @@ the square of a float32 then neither overflows nor vanishes.
 from typing import Any
 
 import numpy as np
-from numba import njit
 
-from minigrad.kernels.jit import FASTMATH, inline, kernel, prange
-
-# A function that kernels call, compiled once and not into each of them: it is long, and calls are few.
-function = njit(fastmath=FASTMATH, error_model="numpy", cache=True, nogil=True)
+from minigrad.kernels.jit import inline, kernel, prange, subroutine
 
 STRIP = 64
 """So many neighbouring elements are one task: all channels of a strip stay in the cache."""
@@ -157,7 +153,7 @@ def slide(x: Any, out: Any, lines: Any, n: Any, step: Any, before: Any, after: A
             add(x[a + d * step : a + length], out[a : a + length - d * step])
 
 
-@function
+@subroutine
 def box_sums(total: Any, spare: Any, windows: Any, backward: Any) -> None:
     """Replace `total` by its sums over boxes, axis by axis; `backward` looks out of the windows the other way."""
     for w in range(windows.shape[0]):
@@ -222,7 +218,7 @@ def center(x: Any, windows: Any, count: Any, pads: bool, transpose: bool, v: Any
             subtract(x[i, c], origin, total[at : at + space], v[i, c])
 
 
-@function
+@subroutine
 def inverse_deviations(v: Any, total: Any, spare: Any, windows: Any, weights: Any, variance: Any) -> None:
     """total = 1/√(σ² + local mean of v²), v: (C, S)."""
     space = v.shape[1]

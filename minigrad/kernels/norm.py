@@ -41,10 +41,9 @@ hi, lo, 1/√(σ² + ε), σ².
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from minigrad.kernels import jit
-from minigrad.kernels.jit import inline, kernel, prange
+from minigrad.kernels.jit import in_order, inline, kernel, prange, subroutine
 
 BLOCK = 1024
 """Block size: number of elements that are summed in their own precision before float64 takes over."""
@@ -62,13 +61,13 @@ CHUNK = 128
 # -- sums over one contiguous run --------------------------------------------------------------------------
 
 
-@njit(fastmath={"contract"}, cache=True, nogil=True)
+@in_order
 def minus(a: Any, b: Any) -> Any:
     """a − b, in just this order. Kernels may reorder sums, and (x − hi)·s − lo·s must not become (x − (hi + lo))·s."""
     return a - b
 
 
-@njit(fastmath={"contract"}, cache=True, nogil=True)
+@in_order
 def times(a: Any, b: Any) -> Any:
     """a · b, in just this order: g · (d · inv_std) must not become (g · d) · inv_std; g · d may be out of range."""
     return a * b
@@ -169,7 +168,7 @@ def near_mean(sample: Any, share: Any) -> Any:
     return sample.dtype.type(sample[0] + sum_from(sample, sample[0]) * share)
 
 
-@njit(fastmath=jit.FASTMATH, error_model="numpy", cache=True, nogil=True)
+@subroutine
 def sums_again(run: Any, mu: Any) -> Any:
     """An origin near `mu`, and the sums about it. (Rare, and so a call: inlined, it would slow down short rows.)"""
     origin = run.dtype.type(mu)
@@ -314,6 +313,13 @@ def add_to(total: Any, part: Any) -> None:
         total[j] += np.float64(part[j])
 
 
+@inline
+def copy(run: Any, out: Any) -> None:
+    """out[:] = run. Numba would compile that with an error message for other lengths, which takes more than a second."""
+    for j in range(run.size):
+        out[j] = run[j]
+
+
 def row_chunks(rows: int, work: int) -> int:
     """In how many chunks `rows_backward` adds up ∂L/∂γ: a matter of the shape only, never of the threads."""
     return min(rows, max(-(-rows // 64), 8 if work >= jit.PARALLEL_FROM else 1))
@@ -338,8 +344,8 @@ def rows_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, 
             scaled_gradient_run(g[r], x[r], dx[r], hi, lo, inv_std, scale[group], mean_h, mean_hx)
     if chunks == 1:
         for group in range(groups):
-            dgamma[group * n : group * n + n] = partial[0, 0, group]
-            dbeta[group * n : group * n + n] = partial[0, 1, group]
+            copy(partial[0, 0, group], dgamma[group * n : group * n + n])
+            copy(partial[0, 1, group], dbeta[group * n : group * n + n])
         return
     totals = np.empty((2, n))
     for group in range(groups):
@@ -347,8 +353,8 @@ def rows_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, 
         for chunk in range(chunks):
             add_to(totals[0], partial[chunk, 0, group])
             add_to(totals[1], partial[chunk, 1, group])
-        dgamma[group * n : group * n + n] = totals[0]
-        dbeta[group * n : group * n + n] = totals[1]
+        copy(totals[0], dgamma[group * n : group * n + n])
+        copy(totals[1], dbeta[group * n : group * n + n])
 
 
 # -- segments: a group is contiguous, and made of runs that have one γ and one β each ------------------------
@@ -651,7 +657,7 @@ def columns_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: An
 # -- running averages ----------------------------------------------------------------------------------------
 
 
-@njit(fastmath={"contract"}, cache=True, nogil=True)
+@in_order
 def follow(running: Any, new: Any, momentum: Any) -> Any:
     # In just this order: running + momentum · (new − running) makes NaN of an infinite average, and 0 of 1 after 1e20.
     return (1 - momentum) * running + momentum * new

@@ -2,12 +2,10 @@
 
 from typing import Any
 
-from numba import njit
-
-from minigrad.kernels.jit import inline, kernel, prange
+from minigrad.kernels.jit import in_order, inline, kernel, prange
 
 
-@njit(fastmath={"contract"}, cache=True, nogil=True)
+@in_order
 def times(a: Any, b: Any) -> Any:
     """a · b, in just this order: (x/ψ) · factor must not become x · (factor/ψ), which float32 may not hold."""
     return a * b

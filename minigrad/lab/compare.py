@@ -14,8 +14,6 @@ import json
 import math
 import os
 import platform
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +27,7 @@ from minigrad import data
 from minigrad.data import Splits, StandardScaler, TensorDataset
 from minigrad.extras import require
 from minigrad.files import write
+from minigrad.kernels.threads import most_threads, num_threads
 from minigrad.lab import models, report, summary
 from minigrad.lab.catalogue import find
 from minigrad.lab.display import Bars, Display, Lines
@@ -202,7 +201,7 @@ class Comparison:
             "numba": numba.__version__,
             "system": f"{platform.system()} {platform.machine()}",
             "cpus": os.cpu_count(),
-            "threads": min(self.settings.threads, numba.get_num_threads()),
+            "threads": min(self.settings.threads, most_threads()),
         }
 
     def save(self) -> None:
@@ -218,7 +217,7 @@ class Comparison:
     def run(self, samples: Splits, display: Display) -> None:
         """Do what remains. A KeyboardInterrupt leaves the folder ready to be continued."""
         checkpoint = self.folder / "checkpoint.npz"
-        with _threads(self.settings.threads), display:
+        with num_threads(self.settings.threads), display:
             for record in self.runs:
                 display.finish(record)
             for norm, seed in self.remaining:
@@ -227,19 +226,6 @@ class Comparison:
                 self.save()
                 display.finish(record)
         checkpoint.unlink(missing_ok=True)
-
-
-@contextmanager
-def _threads(wanted: int) -> Iterator[None]:
-    """Run Numba's kernels and NumPy's matrix products on at most this many threads."""
-    before = numba.get_num_threads()
-    limit = require("threadpoolctl", extra="lab", what="minigrad compare").threadpool_limits
-    numba.set_num_threads(min(wanted, before))
-    try:
-        with limit(wanted):
-            yield
-    finally:
-        numba.set_num_threads(before)
 
 
 def load_samples(settings: Settings) -> Splits:

@@ -288,7 +288,7 @@ class Explanation:
 
         Autograd says it: where ∂statistic/∂x, at a random x, is not 0.
         """
-        s = self.variation(on).setting
+        s = self.operation.switched(self.setting, frozenset(on))
         rng = np.random.default_rng(0)
         arrays = {name: rng.standard_normal(a.shape) for name, a in s.arrays.items()}
         walk = self.operation.walk(Setting(arrays, s.seed, s.eps, s.groups, s.given, s.on), frozenset())

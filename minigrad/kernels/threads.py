@@ -1,0 +1,77 @@
+"""How many threads the kernels use, and NumPy's matrix products.
+
+One by default. Layers of a small network gain little from a second thread, and lose much if another program keeps that
+core busy: the first thread waits for the second at the end of every loop.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numba
+from threadpoolctl import threadpool_limits
+
+__all__ = ["get_num_threads", "most_threads", "num_threads", "set_num_threads"]
+
+
+def _from_environment() -> int:
+    """What the user asked of Numba or of all libraries, by the variables that they read; else 1."""
+    for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
+        first = os.environ.get(name, "").partition(",")[0].strip()
+        if first.isdecimal() and int(first) > 0:
+            return int(first)
+    return 1
+
+
+number = _from_environment()
+
+_BLAS = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "OMP_NUM_THREADS")
+
+if not any(os.environ.get(name) for name in _BLAS):
+    threadpool_limits(1, user_api="blas")
+
+
+def set_num_threads(n: int) -> None:
+    """Let large kernels use up to `n` threads (but not more than there are cores).
+
+    A kernel that has little to do runs on one thread all the same. The results have the same bits for every `n`.
+    """
+    global number
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"set_num_threads: n must be an int, and is {n!r}")
+    if n.__index__() < 1:
+        raise ValueError(f"set_num_threads: n must be at least 1, and is {n}")
+    number = n.__index__()
+
+
+def get_num_threads() -> int:
+    """How many threads large kernels may use: 1, or what `set_num_threads` or the environment asked for."""
+    return number
+
+
+def most_threads() -> int:
+    """How many threads Numba can start: by default one for each core."""
+    return numba.config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@contextmanager
+def num_threads(n: int) -> Iterator[None]:
+    """For a while: up to `n` threads for the kernels, and one for BLAS, whatever the environment asked for."""
+    before = number
+    set_num_threads(n)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        set_num_threads(before)
+
+
+@contextmanager
+def of_numba() -> Iterator[None]:
+    """Tell Numba, for one launch: how many threads the user's own Numba functions use stays as it is."""
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(number, most_threads()))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(before)
