@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 
@@ -19,3 +20,14 @@ def user_cache() -> Path | None:
         base = os.environ.get("XDG_CACHE_HOME") or ("~/Library/Caches" if sys.platform == "darwin" else "~/.cache")
     folder = Path(os.path.expanduser(base))
     return folder / "minigrad" if folder.is_absolute() else None
+
+
+def have_temporary(near: Path) -> None:
+    """Put temporary files beside `near` if the system has no place for them: matplotlib cannot do without."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        near = near.absolute()
+        while not near.is_dir():
+            near = near.parent
+        tempfile.tempdir = str(near)

@@ -5,12 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
 import pytest
 
 import minigrad as mg
+from minigrad import folders
 
 PACKAGE = Path(mg.__file__).parent
 
@@ -187,6 +189,36 @@ def test_without_any_cache_kernels_are_compiled_all_the_same(copied):
     environment = sealed(copied)
     assert compiled_by(copied, **environment)
     assert compiled_by(copied, **environment)
+
+
+def test_a_user_without_a_home(copied):
+    environment = sealed(copied) | {"HOME": "", "XDG_CACHE_HOME": "relative", "NUMBA_CACHE_DIR": ""}
+    code = """
+        import os, pwd
+        del os.environ["HOME"]
+        pwd.getpwuid = lambda uid: (_ for _ in ()).throw(KeyError(uid))
+        import minigrad as mg
+        print(mg.nn.functional.rms_norm(mg.ones(1, 3), 3).sum().item() > 0)
+    """
+    assert python(code, copied, **environment) == "True"
+    assert not (copied / "relative").exists()
+
+
+def test_the_cache_of_the_user_serves_a_package_that_cannot_be_written(copied):
+    environment = sealed(copied) | {"XDG_CACHE_HOME": str(copied / "user"), "NUMBA_CACHE_DIR": ""}
+    assert compiled_by(copied, **environment)
+    assert not compiled_by(copied, **environment)
+    assert list((copied / "user" / "minigrad").iterdir())
+
+
+def test_temporary_files_lie_near_the_result_where_the_system_has_no_place_for_them(monkeypatch, tmp_path):
+    def none():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    folders.have_temporary(tmp_path / "not" / "yet" / "there")
+    assert tempfile.tempdir == str(tmp_path)
 
 
 def test_the_main_job_runs_in_a_container(copied):

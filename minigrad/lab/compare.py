@@ -27,6 +27,7 @@ from minigrad import data
 from minigrad.data import Splits, StandardScaler, TensorDataset
 from minigrad.extras import require
 from minigrad.files import write
+from minigrad.folders import have_temporary
 from minigrad.kernels.threads import most_threads, num_threads
 from minigrad.lab import models, report, summary
 from minigrad.lab.catalogue import find
@@ -256,6 +257,7 @@ def compare(settings: Settings | None = None, out: Path | None = None, resume: P
     Returns:
         The exit code: 0, or 130 after Ctrl-C.
     """
+    have_temporary(resume or out or Path())
     require("matplotlib", extra="lab", what="minigrad compare")
     console = require("rich.console", extra="lab", what="minigrad compare").Console(highlight=False)
     samples = None
