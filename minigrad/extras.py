@@ -5,7 +5,7 @@ from types import ModuleType
 
 
 def require(module: str, *, extra: str, what: str, package: str | None = None) -> ModuleType:
-    """Import `module`, or say which extra to install.
+    """Import `module`, or say which command installs it.
 
     Args:
         module: what to import, such as "sklearn.datasets".
@@ -26,6 +26,10 @@ def require(module: str, *, extra: str, what: str, package: str | None = None) -
         missing = (error.name or module).partition(".")[0]
         if missing != module.partition(".")[0]:
             raise  # it is there, and lacks something itself
+        from minigrad.install import install_command
+
+        package = package or missing
         raise ImportError(
-            f'{what} needs {package or missing}, which is not installed: pip install "minigrad[{extra}]"', name=missing
+            f"{what} needs {package}, which is not installed. Install it with: {install_command(extra, package)}",
+            name=missing,
         ) from error

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from minigrad.install import install_command
+
 
 def missing() -> str:
     """Why there is no browser here; empty if there is one."""
@@ -21,7 +23,7 @@ def missing() -> str:
     try:
         import websocket  # noqa: F401
     except ImportError:
-        return 'websocket-client is not installed: pip install "minigrad[test-browser]"'
+        return f"websocket-client is not installed: {install_command('test-browser')}"
     return ""
 
 

@@ -21,6 +21,7 @@ import pytest
 import minigrad as mg
 from minigrad.data import ConcatDataset, DataLoader, Dataset, Subset, TensorDataset, collate, files, random_split
 from minigrad.extras import require
+from minigrad.install import install_command
 
 
 class Squares(Dataset):
@@ -401,7 +402,7 @@ def test_impossible_options() -> None:
 
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(ImportError, match=r'the digits data needs scikit-learn.*pip install "minigrad\[lab\]"'):
+    with pytest.raises(ImportError, match="the digits data needs scikit-learn.*" + re.escape(install_command("lab"))):
         mg.data.load("digits")
     monkeypatch.setitem(sys.modules, "pooch", None)
     monkeypatch.setenv("MINIGRAD_DATA", str(tmp_path))

@@ -15,6 +15,7 @@ import pytest
 import minigrad as mg
 from minigrad import cli, nn
 from minigrad.autograd.function import Function
+from minigrad.install import install_command
 from minigrad.nn import functional as F
 from minigrad.viz import render
 from minigrad.viz.graphs import Graph, graph
@@ -684,7 +685,7 @@ def test_dot_needs_nothing(monkeypatch: pytest.MonkeyPatch, without_dot: None, t
     g.save(tmp_path / "g.dot")
     assert (tmp_path / "g.dot").read_text() == g.source
     for ending in ("svg", "png", "pdf"):
-        with pytest.raises(ImportError, match=r'pip install "minigrad\[viz\]".*\.source'):
+        with pytest.raises(ImportError, match=r"-m pip .*install .*\[viz\].*\.source"):
             g.save(tmp_path / f"g.{ending}")
         assert not (tmp_path / f"g.{ending}").exists()
     assert set(g._repr_mimebundle_()) == {"text/plain"}
@@ -850,7 +851,7 @@ def test_bad_arguments_are_explained():
 def test_without_the_graphviz_package_the_error_comes_before_any_work(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "graphviz", None)
     ran = []
-    with pytest.raises(ImportError, match=r'pip install "minigrad\[viz\]"'):
+    with pytest.raises(ImportError, match=re.escape(install_command("viz"))):
         graph(lambda: ran.append(1))
     assert not ran
 
@@ -968,5 +969,6 @@ def test_the_command_finds_out_first_whether_it_can_draw(
     monkeypatch.setattr("minigrad.viz.render.importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("minigrad.lab.draw.load", lambda target: pytest.fail("it began to work"))
     assert cli.main(["graph", f"{script}:make_loss", "-o", "x.png"]) == 1
-    assert 'pip install "minigrad[viz]"' in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "pip" in error and "[viz]" in error
     assert not Path("x.png").exists()

@@ -14,6 +14,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn
+from minigrad.install import install_command
 from minigrad.ops import collective
 from tests.ranks import all_well, run_ranks
 from tests.sync_batch_norm_program import CHECKS
@@ -31,7 +32,7 @@ def why_no_mpi() -> str | None:
     if shutil.which("mpiexec") is None:
         return "MPI is not installed: there is no mpiexec (Debian: apt-get install openmpi-bin libopenmpi-dev)"
     if importlib.util.find_spec("mpi4py") is None:
-        return 'mpi4py is not installed: pip install -e ".[mpi]"'
+        return f"mpi4py is not installed: {install_command('mpi')}"
     return None
 
 
@@ -80,7 +81,7 @@ def test_several_processes_without_mpi4py_are_told_what_to_install(monkeypatch):
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "1")
     assert collective.world() is None
     monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
-    with pytest.raises(ImportError, match=re.escape('pip install "minigrad[mpi]"')):
+    with pytest.raises(ImportError, match=re.escape(install_command("mpi"))):
         nn.SyncBatchNorm(3)(mg.zeros(4, 3))
 
 

@@ -1,6 +1,6 @@
 """Pictures of the explorer's page for the README: `python tools/explorer_pictures.py docs`.
 
-Needs Chromium and `pip install -e ".[test-browser]"`. Writes explorer.png and explorer-dark.png: batch norm, at the
+Needs Chromium and the extra "test-browser". Writes explorer.png and explorer-dark.png: batch norm, at the
 end of its way back.
 """
 

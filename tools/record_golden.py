@@ -70,14 +70,16 @@ def signatures(torch: Any) -> dict[str, list[str]]:
 
 
 def main(wanted: list[str]) -> None:
+    sys.path.insert(0, str(ROOT))
     try:
         import torch
     except ImportError:
-        sys.exit(f"record_golden: needs PyTorch: pip install torch=={PYTORCH}")
+        from minigrad.install import pip_install
+
+        sys.exit(f"record_golden: needs PyTorch: {pip_install(f'torch=={PYTORCH}')}")
     if torch.__version__.split("+")[0] != PYTORCH:
         sys.exit(f"record_golden: the values come from PyTorch {PYTORCH}, and this is {torch.__version__}")
 
-    sys.path.insert(0, str(ROOT))
     from tests.parity import families
     from tests.parity.case import Torch, record
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from minigrad.install import install_command
+
 FORMATS = ("svg", "png", "pdf", "dot")
 DOTS_PER_INCH = 144
 """Of a PNG: twice what Graphviz takes, so that small print stays sharp."""
@@ -48,9 +50,9 @@ def check(format: str) -> str:
     if importlib.util.find_spec("pygraphviz") is not None:
         return "pygraphviz"
     raise ImportError(
-        f'drawing a graph as {format} needs Graphviz, and it is not installed: pip install "minigrad[viz]" brings it '
-        "along (in pygraphviz); or install Graphviz itself, so that there is a program `dot`. The text of the drawing "
-        "needs neither: graph(...).source, or save it as .dot"
+        f"drawing a graph as {format} needs Graphviz, which is not installed. pygraphviz brings it: "
+        f"{install_command('viz', 'pygraphviz')} (or install Graphviz itself, so that there is a program `dot`). "
+        "The text of the drawing needs neither: graph(...).source, or save it as .dot"
     )
 
 

@@ -34,7 +34,7 @@ class SyncBatchNorm(_BatchNorm):
         (N_r, C) or (N_r, C, *) on rank r → the same; N_r may be 0.
 
     Raises:
-        ImportError: there are several processes, and mpi4py is not installed: pip install "minigrad[mpi]".
+        ImportError: there are several processes, and mpi4py is not installed.
         ValueError: another number of channels; one value per channel on all processes together.
         RuntimeError: the processes do not make the same call.
 

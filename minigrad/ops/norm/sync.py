@@ -147,7 +147,7 @@ def sync_batch_norm(
         process_group: an mpi4py communicator; default: all processes that `mpiexec` started.
 
     Raises:
-        ImportError: there are several processes, and mpi4py is not installed: pip install "minigrad[mpi]".
+        ImportError: there are several processes, and mpi4py is not installed.
         RuntimeError: another process got bad input, or another dtype or number of channels, or it computes without
             gradients while this one needs them. Every process gets the error, so none waits forever.
         ValueError, TypeError: as for `batch_norm`. One value per channel is too few only if all processes together
