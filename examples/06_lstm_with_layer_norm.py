@@ -22,7 +22,8 @@ import matplotlib.pyplot as plt
 import minigrad as mg
 from minigrad import nn
 
-folder = Path(__file__).parent if "__file__" in globals() else Path("examples")
+# A notebook runs in its own folder, or in that of the project.
+folder = Path(__file__).parent if "__file__" in globals() else Path("examples" if Path("examples").is_dir() else ".")
 text = (folder / "data" / "alice.txt").read_text(encoding="utf-8")
 letters = sorted(set(text))
 codes = np.array([letters.index(letter) for letter in text])

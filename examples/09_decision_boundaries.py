@@ -60,15 +60,29 @@ for title, right in list(zip(film.titles, film.accuracies, strict=True))[::2]:
 # One seed and one learning rate: with batch norm 95 % are right after four epochs, without it after ten; in the end
 # both get there. (These are the points that the networks were trained on; nothing is said here about others.)
 #
-# Why it is so, histograms may tell: what the layers put out, and which gradients reach them, step by step.
-
 # %%
 out = Path(os.environ.get("MINIGRAD_LESSONS", "runs/lessons"))
 out.mkdir(parents=True, exist_ok=True)
 film.save(out / "09_decision_boundaries.gif", fps=6, colours=64)
-for kind in ("activations", "gradients"):
-    mg.viz.histograms(watches, kind, layers=[mg.nn.Linear]).save(out / f"09_{kind}.png")
+print(f"film: {out / '09_decision_boundaries.gif'}")
+film
+
+# %% [markdown]
+# ## Why is it faster?
+#
+# Histograms of what the layers put out, and of the gradients that reach them, step by step, may tell.
+
+# %%
+activations, gradients = (
+    mg.viz.histograms(watches, kind, layers=[mg.nn.Linear]) for kind in ("activations", "gradients")
+)
+activations.save(out / "09_activations.png")
+gradients.save(out / "09_gradients.png")
+print(f"histograms: {out / '09_activations.png'}, 09_gradients.png")
+activations
+
+# %%
 first = {norm: watch.statistics("gradients", watch.layers[0])["rms"] for norm, watch in watches.items()}
 ratio = np.median(first["batch"][:16] / first["none"][:16])
-print(f"\ngradients that reach the first layer, first epoch: with batch norm {ratio:.1f} times those without")
-print(f"film: {out / '09_decision_boundaries.gif'}, histograms: {out / '09_activations.png'}, 09_gradients.png")
+print(f"gradients that reach the first layer, first epoch: with batch norm {ratio:.1f} times those without")
+gradients

@@ -1,5 +1,6 @@
 """Where a network draws the line: its decisions over a plane of two features, at one moment and through training."""
 
+import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -155,10 +156,7 @@ class BoundaryMovie:
 
         Args:
             path: it ends in .gif.
-            fps: snapshots per second.
-            hold: for how many seconds the last one stays before the animation begins again.
-            dpi: pixels per inch; a panel is 3.9 inches wide.
-            colours: how many the file has, at most 256; fewer make it smaller.
+            fps, hold, dpi, colours: see `encoded`.
 
         Raises:
             ValueError: another ending, no snapshot, or `fps` is not positive.
@@ -166,8 +164,22 @@ class BoundaryMovie:
         path = Path(path)
         if path.suffix.lower() != ".gif":
             raise ValueError(f"save({str(path)!r}): an animation is a .gif; for one picture, picture().save(...)")
+        write(path, self.encoded(fps, hold, dpi, colours))
+
+    def encoded(self, fps: float = 8, hold: float = 2.0, dpi: float = 80, colours: int = 128) -> bytes:
+        """The finished animation, as the bytes of a GIF. A notebook shows a movie in this way.
+
+        Args:
+            fps: snapshots per second.
+            hold: for how many seconds the last one stays before the animation begins again.
+            dpi: pixels per inch; a panel is 3.9 inches wide.
+            colours: the number of colours in the file, at most 256; fewer make it smaller.
+
+        Raises:
+            ValueError: no snapshot, or `fps` is not positive.
+        """
         if not fps > 0:
-            raise ValueError(f"save: fps={fps} must be positive")
+            raise ValueError(f"BoundaryMovie: fps={fps} must be positive")
         image = require("PIL.Image", extra="viz", what="an animation", package="pillow")
         if not self.frames:
             raise ValueError("BoundaryMovie: there is no snapshot yet; call snap() now and then while training")
@@ -188,7 +200,13 @@ class BoundaryMovie:
         frames[0].save(
             file, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, optimize=True
         )
-        write(path, file.getvalue())
+        return file.getvalue()
+
+    def _repr_html_(self) -> str | None:
+        if not self.frames:
+            return None
+        data = base64.b64encode(self.encoded()).decode()
+        return f'<img alt="decision boundaries, {len(self.frames)} snapshots" src="data:image/gif;base64,{data}">'
 
     def _draw(self, axes: Any, name: str, probabilities: Any, accuracy: float) -> None:
         from matplotlib.colors import to_rgb
