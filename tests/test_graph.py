@@ -19,6 +19,7 @@ from minigrad.install import install_command
 from minigrad.nn import functional as F
 from minigrad.viz import render
 from minigrad.viz.graphs import Graph, graph
+from minigrad.viz.program import DIFFERENCE
 
 pygraphviz = pytest.importorskip("pygraphviz")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -513,15 +514,55 @@ def test_a_recorded_gradient_is_a_graph_like_any_other():
 def test_expand_puts_the_composed_form_beside_the_fused_op():
     model, x, y = mlp()
     g = graph(lambda: F.cross_entropy(model(x), y), expand=True)
-    found = boxes(g)
+    found = boxes(g)  # of boxes with the same title, the last
+    assert [n.label for n in g.nodes if n.label.endswith("(fused)")] == [
+        "Linear (fused)", "BatchNorm (fused)", "Linear (fused)", "CrossEntropy (fused)",
+    ]  # fmt: skip
     small = [n for n in g.nodes if n.id.startswith("n7c")]
     assert {"Mean", "Sub", "Sqrt", "Div", "Reshape"} <= {n.op for n in small}
-    assert found["composed form"] == {n.id for n in small}
     assert found["BatchNorm, fused and composed"] == {n.id for n in small} | {"n7"}
     assert ("n4", "n7") in edges(g) and ("n4", "n7c1") in edges(g)  # the same input
     difference = float(small[-1].details["differs by at most"])
     assert difference < 1e-5
     np.testing.assert_allclose(small[-1].value, next(n for n in g.nodes if n.id == "n7").value, atol=1e-5)
+
+
+SEQUENCE, ROWS, IMAGE = (5, 2, 4), (2, 4), (1, 2, 6, 6)
+FUSED: dict[str, tuple[Any, tuple[int, ...], set[str]]] = {
+    # The drawn computation, the shape of its input, and small ops that the composed form must consist of.
+    "LSTM": (nn.LSTM(4, 3), SEQUENCE, {"Sigmoid", "Tanh", "MatMul"}),
+    "LSTM, two layers, both ways": (nn.LSTM(4, 3, 2, bidirectional=True), SEQUENCE, {"Sigmoid", "Tanh", "MatMul"}),
+    "LSTM with layer norm": (nn.LSTM(4, 3, norm=nn.LayerNorm), SEQUENCE, {"Sigmoid", "Sqrt"}),
+    "GRU": (nn.GRU(4, 3), SEQUENCE, {"Sigmoid", "Tanh", "MatMul"}),
+    "RNN": (nn.RNN(4, 3), SEQUENCE, {"Tanh", "MatMul"}),
+    "RNN with ReLU": (nn.RNN(4, 3, nonlinearity="relu"), SEQUENCE, {"ReLU", "MatMul"}),
+    "LSTMCell": (nn.LSTMCell(4, 3), ROWS, {"Sigmoid", "Tanh", "MatMul"}),
+    "GRUCell": (nn.GRUCell(4, 3), ROWS, {"Sigmoid", "Tanh"}),
+    "Linear": (nn.Linear(4, 3), ROWS, {"MatMul", "Add"}),
+    "Conv2d in groups": (nn.Conv2d(2, 4, 3, padding=1, groups=2), IMAGE, {"MatMul", "Add"}),
+    "ConvTranspose2d": (nn.ConvTranspose2d(2, 4, 3, stride=2), IMAGE, {"MatMul", "Add"}),
+    "softmax": (nn.Softmax(1), ROWS, {"Exp", "Sum", "Div"}),
+    "log_softmax": (nn.LogSoftmax(1), ROWS, {"Exp", "Sum", "Log"}),
+    "cross_entropy": (lambda x: F.cross_entropy(x, mg.tensor([1, 0])), ROWS, {"Exp", "Sum", "Log"}),
+    "mean_only_batch_norm": (lambda x: F.mean_only_batch_norm(x, training=True), ROWS, {"Sub"}),
+    "adaptive_instance_norm": (lambda x: F.adaptive_instance_norm(x, 2 * x), IMAGE, {"Sqrt", "Div"}),
+    "divisive_norm": (lambda x: F.divisive_norm(x, 3), IMAGE, {"Sub", "Div"}),
+    "TransformerEncoderLayer": (nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0), SEQUENCE, {"Exp", "Sqrt"}),
+}
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_expand_opens_every_fused_op(name: str):
+    computation, shape, expected = FUSED[name]
+    g = graph(computation, mg.randn(*shape), expand=True)
+    assert g.error is None
+    small = {node.op for node in g.nodes if any(scope.name == "composed form" for scope in node.scope)}
+    assert expected <= small, small
+    closed = [n.label for n in g.nodes if hasattr(n.function, "composed") and not n.label.endswith("(fused)")]
+    assert not closed
+    opened = sum(node.label.endswith("(fused)") for node in g.nodes)
+    off = [float(node.details[DIFFERENCE]) for node in g.nodes if DIFFERENCE in node.details]
+    assert len(off) >= opened and max(off) < 1e-5
 
 
 def test_expanded_blocks_are_folded_too():

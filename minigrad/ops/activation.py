@@ -475,6 +475,10 @@ class Softmax(_AlongAxis):
 
     kernel = kernels.softmax
 
+    def composed(self, x: Any) -> Any:
+        e = exp(x - _largest(x, self.axis))
+        return e / sum(e, self.axis, True)
+
     def forward(self, x: Any) -> Any:
         y = self._apply(x)
         self.save_for_backward(y)
@@ -507,6 +511,10 @@ class LogSoftmax(_AlongAxis):
     """y = x − log Σ eˣ:  ∂⟨g, y⟩/∂x = g − eʸ Σ g."""
 
     kernel = kernels.log_softmax
+
+    def composed(self, x: Any) -> Any:
+        shifted = x - _largest(x, self.axis)
+        return shifted - log(sum(exp(shifted), self.axis, True))
 
     def forward(self, x: Any) -> Any:
         y = self._apply(x)
@@ -551,7 +559,7 @@ def softmax(x: Any, axis: int, dtype: Any = None) -> Any:
         >>> mg.nn.functional.softmax(mg.tensor([1000.0, 1000.0]), dim=0).tolist()
         [0.5, 0.5]
     """
-    return _along_axis(Softmax, _composed_softmax, x, axis, dtype, "softmax")
+    return _along_axis(Softmax, x, axis, dtype, "softmax")
 
 
 @accepts_dim
@@ -568,7 +576,7 @@ def log_softmax(x: Any, axis: int, dtype: Any = None) -> Any:
         >>> mg.nn.functional.log_softmax(mg.tensor([0.0, 1000.0]), dim=0).tolist()
         [-1000.0, 0.0]
     """
-    return _along_axis(LogSoftmax, _composed_log_softmax, x, axis, dtype, "log_softmax")
+    return _along_axis(LogSoftmax, x, axis, dtype, "log_softmax")
 
 
 @accepts_dim
@@ -577,27 +585,18 @@ def softmin(x: Any, axis: int, dtype: Any = None) -> Any:
     return softmax(-x, axis, dtype)
 
 
-def _along_axis(op: Any, composed: Any, x: Any, axis: int, dtype: Any, name: str) -> Any:
+def _along_axis(kind: Any, x: Any, axis: int, dtype: Any, name: str) -> Any:
     if dtype is not None:
         x = cast(x, dtype)
     check_float(x, name)
     if x.ndim == 0:  # one number is a row of length 1
-        return reshape(_along_axis(op, composed, reshape(x, (1,)), axis, None, name), ())
+        return reshape(_along_axis(kind, reshape(x, (1,)), axis, None, name), ())
     (axis,) = normalize_axes(axis, x.ndim, name)
-    return composed(x, axis) if modes.composed else op(axis)(x)
+    op = kind(axis)
+    return op.composed(x) if modes.composed else op(x)
 
 
 def _largest(x: Any, axis: int) -> Any:
     """max x, as a constant: softmax does not change when one number is taken from all scores."""
     array = x if isinstance(x, np.ndarray) else x.data
     return array.max(axis=axis, keepdims=True) if array.size else np.zeros((1,) * array.ndim, array.dtype)
-
-
-def _composed_softmax(x: Any, axis: int) -> Any:
-    e = exp(x - _largest(x, axis))
-    return e / sum(e, axis, True)
-
-
-def _composed_log_softmax(x: Any, axis: int) -> Any:
-    shifted = x - _largest(x, axis)
-    return shifted - log(sum(exp(shifted), axis, True))

@@ -47,6 +47,9 @@ class Conv(Function):
         at = self.geometry
         return kernels.correlate(x, w, bias, at.stride, at.dilation, at.padding, at.groups, at.out_size)
 
+    def composed(self, x: Any, w: Any, bias: Any = None) -> Any:
+        return conv_simple(x, w, bias, self.geometry)
+
     def backward(self, g: Any) -> Any:
         x, w = self.saved
         gx = ConvInputGrad(self.geometry)(g, w) if self.needs(0) else None
@@ -63,6 +66,9 @@ class ConvInputGrad(Function):
         self.save_for_backward(g, w)
         at = self.geometry
         return kernels.input_grad(g, w, bias, at.stride, at.dilation, at.padding, at.groups, at.image)
+
+    def composed(self, g: Any, w: Any, bias: Any = None) -> Any:
+        return conv_transpose_simple(g, w, bias, self.geometry)
 
     def backward(self, u: Any) -> Any:
         g, w = self.saved
@@ -293,11 +299,9 @@ def _run(transposed: bool, at: Geometry, x: Any, weight: Any, bias: Any) -> Any:
     single = x.ndim == len(at.image) + 1
     if single:
         x = reshape(x, (1, *x.shape))
-    if modes.composed:
-        y = (conv_transpose_simple if transposed else conv_simple)(x, weight, bias, at)
-    else:
-        op = (ConvInputGrad if transposed else Conv)(at)
-        y = op(x, weight) if bias is None else op(x, weight, bias)
+    op = (ConvInputGrad if transposed else Conv)(at)
+    inputs = (x, weight) if bias is None else (x, weight, bias)
+    y = op.composed(*inputs) if modes.composed else op(*inputs)
     return reshape(y, y.shape[1:]) if single else y
 
 

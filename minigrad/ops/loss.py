@@ -348,7 +348,7 @@ class CrossEntropy(Function):
         return np.array(loss_sum / weight_sum, x.dtype)
 
     def backward(self, g: Any) -> Any:
-        return fused_backward(self._composed, self._kernel, "CrossEntropyBackward", g, *self.saved)
+        return fused_backward(self.composed, self._kernel, "CrossEntropyBackward", g, *self.saved)
 
     def _kernel(self, g: Any, x: Any) -> Any:
         out = np.empty(x.shape, x.dtype)
@@ -357,7 +357,7 @@ class CrossEntropy(Function):
         )
         return (out,)
 
-    def _composed(self, x: Any) -> Any:
+    def composed(self, x: Any) -> Any:
         return _from_scores(x, self.target, self.weight, self.ignore_index, self.reduction, 0.0)
 
 

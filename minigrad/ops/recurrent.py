@@ -48,6 +48,10 @@ class LSTMGates(Function):
         i, f, g, o = _lstm_activations(a)
         return f * c + i * g, o
 
+    def composed(self, a: Any, c: Any) -> Any:
+        i, f, g, o = _lstm_activations(a)
+        return f * c + i * g, o
+
     def backward(self, grad_c: Any, grad_o: Any) -> Any:
         a, c = self.saved
         i, f, g, o = _lstm_activations(a)  # computed again, so that the rule can be differentiated itself
@@ -72,10 +76,8 @@ def lstm_gates(a: Any, c: Any) -> tuple[Any, Any]:
         a: the summed pre-activations (B, 4H), in the order i, f, g, o.
         c: the cell state (B, H).
     """
-    if not modes.composed:
-        return LSTMGates()(a, c)
-    i, f, g, o = _lstm_activations(a)
-    return f * c + i * g, o
+    gates = LSTMGates()
+    return gates.composed(a, c) if modes.composed else gates(a, c)
 
 
 class GRUStep(Function):
@@ -83,6 +85,10 @@ class GRUStep(Function):
 
     def forward(self, x: Any, y: Any, h: Any) -> Any:
         self.save_for_backward(x, y, h)
+        _, z, n = _gru_activations(x, y)
+        return n + z * (h - n)
+
+    def composed(self, x: Any, y: Any, h: Any) -> Any:
         _, z, n = _gru_activations(x, y)
         return n + z * (h - n)
 
@@ -119,10 +125,8 @@ def gru_step(x: Any, y: Any, h: Any) -> Any:
     Returns:
         h_t = (1 − z) ⊙ n + z ⊙ h_{t−1} (B, H).
     """
-    if not modes.composed:
-        return GRUStep()(x, y, h)
-    _, z, n = _gru_activations(x, y)
-    return n + z * (h - n)
+    step = GRUStep()
+    return step.composed(x, y, h) if modes.composed else step(x, y, h)
 
 
 # -- sequences --------------------------------------------------------------------------------------------
@@ -195,6 +199,9 @@ class _Sequence(Function):
 class LSTMSequence(_Sequence):
     """h_1 ... h_T and c_T of an LSTM, stacked into one output: see the top of this file."""
 
+    def composed(self, x: Any, weight: Any, h: Any, c: Any) -> Any:
+        return composed_lstm(x, weight, h, c, self.reverse)
+
     def forward(self, x: Any, weight: Any, h0: Any, c0: Any) -> Any:
         n_steps, batch, width = x.shape
         size = width // 4
@@ -236,14 +243,14 @@ class LSTMSequence(_Sequence):
                 np.matmul(d[t], weight, out=dh)
             return d, self.weight_gradient(d, y[:n_steps], h0) if self.needs(1) else None, dh, dc
 
-        def composed(x: Any, weight: Any, h: Any, c: Any) -> Any:
-            return composed_lstm(x, weight, h, c, self.reverse)
-
-        return fused_backward(composed, kernel, "LSTMSequenceBackward", grad, *inputs)
+        return fused_backward(self.composed, kernel, "LSTMSequenceBackward", grad, *inputs)
 
 
 class GRUSequence(_Sequence):
     """h_1 ... h_T of a GRU: see the top of this file."""
+
+    def composed(self, x: Any, weight: Any, bias: Any, h: Any) -> Any:
+        return composed_gru(x, weight, bias, h, self.reverse)
 
     def forward(self, x: Any, weight: Any, bias: Any, h0: Any) -> Any:
         n_steps, batch, width = x.shape
@@ -311,10 +318,7 @@ class GRUSequence(_Sequence):
             db = add_up(d, (0, 1)) if bias is not None and self.needs(2) else None
             return dx, dw, db, dh
 
-        def composed(x: Any, weight: Any, bias: Any, h: Any) -> Any:
-            return composed_gru(x, weight, bias, h, self.reverse)
-
-        return fused_backward(composed, kernel, "GRUSequenceBackward", grad, *inputs)
+        return fused_backward(self.composed, kernel, "GRUSequenceBackward", grad, *inputs)
 
 
 class RNNSequence(_Sequence):
@@ -323,6 +327,9 @@ class RNNSequence(_Sequence):
     def __init__(self, nonlinearity: str = "tanh", reverse: bool = False):
         super().__init__(reverse)
         self.nonlinearity = nonlinearity
+
+    def composed(self, x: Any, weight: Any, h: Any) -> Any:
+        return composed_rnn(x, weight, h, self.nonlinearity, self.reverse)
 
     def forward(self, x: Any, weight: Any, h0: Any) -> Any:
         y = np.empty_like(x, order="C")
@@ -349,10 +356,7 @@ class RNNSequence(_Sequence):
                 np.matmul(d[t], weight, out=dh)
             return d, self.weight_gradient(d, y, h0) if self.needs(1) else None, dh
 
-        def composed(x: Any, weight: Any, h: Any) -> Any:
-            return composed_rnn(x, weight, h, self.nonlinearity, self.reverse)
-
-        return fused_backward(composed, kernel, "RNNSequenceBackward", grad, *inputs)
+        return fused_backward(self.composed, kernel, "RNNSequenceBackward", grad, *inputs)
 
 
 def lstm_sequence(x: Any, weight: Any, h: Any, c: Any, reverse: bool = False) -> tuple[Any, Any]:
@@ -367,7 +371,8 @@ def lstm_sequence(x: Any, weight: Any, h: Any, c: Any, reverse: bool = False) ->
     Returns:
         All h_t (T, B, H), in the order of x; and the last c (B, H).
     """
-    y = composed_lstm(x, weight, h, c, reverse) if modes.composed else LSTMSequence(reverse)(x, weight, h, c)
+    op = LSTMSequence(reverse)
+    y = op.composed(x, weight, h, c) if modes.composed else op(x, weight, h, c)
     return y[: x.shape[0]], y[x.shape[0]]
 
 
@@ -384,9 +389,8 @@ def gru_sequence(x: Any, weight: Any, bias: Any, h: Any, reverse: bool = False) 
     Returns:
         All h_t (T, B, H), in the order of x.
     """
-    if modes.composed:
-        return composed_gru(x, weight, bias, h, reverse)
-    return GRUSequence(reverse)(x, weight, bias, h)
+    op = GRUSequence(reverse)
+    return op.composed(x, weight, bias, h) if modes.composed else op(x, weight, bias, h)
 
 
 def rnn_sequence(x: Any, weight: Any, h: Any, nonlinearity: str = "tanh", reverse: bool = False) -> Any:
@@ -402,6 +406,5 @@ def rnn_sequence(x: Any, weight: Any, h: Any, nonlinearity: str = "tanh", revers
     Returns:
         All h_t (T, B, H), in the order of x.
     """
-    if modes.composed:
-        return composed_rnn(x, weight, h, nonlinearity, reverse)
-    return RNNSequence(nonlinearity, reverse)(x, weight, h)
+    op = RNNSequence(nonlinearity, reverse)
+    return op.composed(x, weight, h) if modes.composed else op(x, weight, h)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.autograd import composed as composed_mode
 from minigrad.autograd.fused import FusedBackward
 from minigrad.autograd.tensor import Tensor
 from minigrad.viz import gradients, watching
@@ -104,7 +105,8 @@ def expand(nodes: list[Node]) -> list[Node]:
             result.append(node)
             continue
         tensors = [Tensor(x) if isinstance(x, np.ndarray) else x for x in node.arguments]
-        inner = watching.record(composed, *tensors)
+        with composed_mode():  # what the composed form uses is taken apart, too
+            inner = watching.record(composed, *tensors)
         beside = Scope(f"{node.op}, fused and composed", module=False)
         node = replace(node, scope=(*node.scope, beside), label=f"{node.label} (fused)")
         scope = (*node.scope, Scope("composed form", module=False))
@@ -116,6 +118,7 @@ def expand(nodes: list[Node]) -> list[Node]:
             if found is not None and source is not None:
                 given[found[0].id] = source
         small = [n for n in inner.nodes if n.id not in given]
+        off = _differences(node, inner)
         new = {n.id: f"{node.id}c{k + 1}" for k, n in enumerate(small)}
         for n in small:
             inputs = [s and (given.get(s[0]) or (new[s[0]], s[1])) for s in n.inputs]
@@ -123,8 +126,8 @@ def expand(nodes: list[Node]) -> list[Node]:
             copy = replace(n, id=new[n.id], inputs=inputs, outputs=values, scope=scope)
             if n.role == "output":
                 copy.role = "op"
-                if node.value is not None and n.value is not None:
-                    copy.details = {**n.details, DIFFERENCE: f"{_difference(node.value, n.value):.1e}"}
+                if n.id in off:
+                    copy.details = {**n.details, DIFFERENCE: f"{off[n.id]:.1e}"}
             result.append(copy)
     return result
 
@@ -133,6 +136,13 @@ def _name(node: Node) -> str:
     return f"{node.label} {node.id}" if node.op else node.label
 
 
-def _difference(a: Any, b: Any) -> float:
-    with np.errstate(all="ignore"):
-        return float(np.abs(np.asarray(a, np.float64) - b).max(initial=0.0))
+def _differences(fused: Node, composed: Program) -> dict[str, float]:
+    """By each node that makes an output of the composed form: the largest difference from the fused op's output."""
+    found: dict[str, float] = {}
+    for value, (node, i) in zip(fused.outputs, composed.outputs, strict=True):
+        a, b = value.array, node.outputs[i].array
+        if a is not None and b is not None:
+            with np.errstate(all="ignore"):
+                difference = float(np.abs(np.asarray(a, np.float64) - b).max(initial=0.0))
+            found[node.id] = max(found.get(node.id, 0.0), difference)
+    return found

@@ -186,6 +186,10 @@ class SpaceStatistics(Function):
         with np.errstate(divide="ignore"):  # ε = 0 and a constant channel give ∞: no warning, the result shows it
             return 1 / inv_std, mu.copy()
 
+    def composed(self, x: Any) -> Any:
+        mu, variance = moments(x, space_axes(x))
+        return reshape(sqrt(variance + self.eps), x.shape[:2]), reshape(mu, x.shape[:2])
+
     def backward(self, g_deviation: Any, g_mu: Any) -> Any:
         # x̂/n · ∂L/∂√(σ² + ε) + 1/n · ∂L/∂μ: a normalization, with these as its γ and β.
         (x,) = self.saved
@@ -201,10 +205,8 @@ class SpaceStatistics(Function):
 
 def deviation_and_mean(x: Any, eps: float) -> tuple[Any, Any]:
     """√(σ² + ε) and μ over space, each (N, C)."""
-    if modes.composed:
-        mu, variance = moments(x, space_axes(x))
-        return reshape(sqrt(variance + eps), x.shape[:2]), reshape(mu, x.shape[:2])
-    return SpaceStatistics(eps)(x)
+    op = SpaceStatistics(eps)
+    return op.composed(x) if modes.composed else op(x)
 
 
 def adaptive_instance_norm(content: Any, style: Any, eps: float = 1e-5) -> Any:

@@ -206,6 +206,9 @@ class Center(Function):
             kernels.center(4 * x.size, planes(x), mean.windows, count, mean.pads, self.transpose, planes(v))
         return v
 
+    def composed(self, x: Any) -> Any:
+        return x - self.mean.composed(x)
+
     def backward(self, g: Any) -> Any:
         return Center(self.mean, not self.transpose)(g)
 
@@ -325,6 +328,6 @@ def divisive_norm(
 
     center = Center(box("window", window))
     divide = DivideByDeviation(box("suppression", window if suppression is None else suppression), float(sigma))
-    v = input - center.mean.composed(input) if modes.composed else center(input)
+    v = center.composed(input) if modes.composed else center(input)
     y = divide.composed(v, weight, bias) if modes.composed else divide(v, weight, bias)
     return (y, v) if return_centered else y

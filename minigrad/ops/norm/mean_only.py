@@ -49,6 +49,9 @@ class MeanOnlyBatchNorm(Function):
             center(work, x.reshape(shape), beta, y.reshape(shape), self.means)
         return y
 
+    def composed(self, x: Any, beta: Any) -> Any:
+        return affine(x - mean(x, channel_axes(x), keepdim=True), None, beta, per_channel(x))
+
     def backward(self, g: Any) -> Any:
         dx = MeanOnlyBatchNorm()(g, None) if self.needs(0) else None
         if not self.needs(1):
