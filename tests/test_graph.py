@@ -565,6 +565,60 @@ def test_expand_opens_every_fused_op(name: str):
     assert len(off) >= opened and max(off) < 1e-5
 
 
+class Residual(nn.Module):
+    def __init__(self):
+        self.conv, self.norm, self.again = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Any) -> Any:
+        return F.relu(x + self.again(F.relu(self.norm(self.conv(x)))))
+
+
+class Causal(nn.Module):
+    """Attention with a mask that every block makes for itself, dropout, and data that are used twice."""
+
+    def __init__(self):
+        self.norm, self.qkv, self.out = nn.LayerNorm(8), nn.Linear(8, 24), nn.Linear(8, 8)
+
+    def forward(self, x: Any) -> Any:
+        q, k, v = self.qkv(self.norm(x)).split(8, dim=2)
+        weights = (q @ k.transpose(-2, -1)).masked_fill(mg.tril(mg.ones(5, 5)) == 0, float("-inf"))
+        return x + F.dropout(self.out(F.softmax(weights, dim=-1) @ v), 0.1)
+
+
+def encoder_layer(**options: Any) -> nn.Module:
+    return nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, **options)
+
+
+REPEATED = {
+    "TransformerEncoderLayer": (encoder_layer, (2, 5, 8)),
+    "TransformerEncoderLayer, norm first": (lambda: encoder_layer(norm_first=True, dropout=0.0), (2, 5, 8)),
+    "a residual block": (Residual, (2, 3, 6, 6)),
+    "causal attention": (Causal, (2, 5, 8)),
+    "Block": (lambda: Block(8), (2, 8)),
+    "Sequential": (lambda: nn.Sequential(nn.Linear(8, 8), nn.Dropout(0.1), nn.Tanh()), (2, 8)),
+}
+
+
+@pytest.mark.parametrize("whole", [nn.Sequential, lambda *blocks: nn.Sequential(nn.Identity(), *blocks, nn.ReLU())])
+@pytest.mark.parametrize("watched", ["module", "loss of data at hand", "loss of data elsewhere"])
+@pytest.mark.parametrize("name", REPEATED)
+def test_twelve_equal_blocks_are_one_box(name: str, watched: str, whole: Any):
+    make, shape = REPEATED[name]
+    model, x = whole(*[make() for _ in range(12)]), mg.randn(*shape)
+    data = [x]
+    g = {
+        "module": lambda: graph(model, x),
+        "loss of data at hand": lambda: graph(lambda: model(x).sum()),
+        "loss of data elsewhere": lambda: graph(lambda: model(data[0]).sum()),
+    }[watched]()
+    (title,) = [title for title in boxes(g) if title.endswith("× 12")]
+    inside = boxes(g)[title]
+    drawn = set(g.layout.shown.values())
+    assert len(drawn) <= len(inside) + 5
+    closed = graph(lambda: model(data[0]).sum(), depth=1)
+    assert f"<B>{title}</B>" in closed.source and len(set(closed.layout.shown.values())) <= 6
+
+
 def test_expanded_blocks_are_folded_too():
     model = nn.Sequential(*[nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4)) for _ in range(12)])
     g = graph(model, mg.randn(2, 4), expand=True)

@@ -96,6 +96,7 @@ def arrange(nodes: list[Node], depth: int | None = None, fold: bool | None = Non
     if limit < 1:
         raise ValueError(f"graph: limit={limit} must be at least 1")
     root, boxes = _tree(nodes)
+    _hoist(boxes)
     places = _dissolve(boxes)
     fold_of = _Folds()
     if fold is not False:
@@ -145,6 +146,41 @@ def _tree(nodes: list[Node]) -> tuple[Box, list[Box]]:
             box = inside
         box.items.append(node)
     return root, boxes
+
+
+def _hoist(boxes: list[Box]) -> None:
+    """Take a constant out of a module if it stands where the next module of this kind takes something from outside.
+
+    The data that a network starts with are used by its first block alone, so they would lie in it, and the first of
+    twelve equal blocks would look unlike the others.
+    """
+    for box in reversed(boxes):  # from the inside out: a constant may leave several modules
+        following: dict[str, Box] = {}  # by kind, the next module of this kind
+        for module in reversed(box.items):
+            if isinstance(module, Box) and module.is_module and module.scope is not None:
+                after = following.get(module.scope.kind)
+                following[module.scope.kind] = module
+                strangers = {} if after is None else _strangers(module, after)
+                if strangers:
+                    for part in _boxes_below(module):
+                        part.items = [item for item in part.items if item not in strangers]
+                    box.items = [*strangers, *box.items]
+
+
+def _strangers(module: Box, other: Box) -> dict[Node, None]:
+    """The constants in a module whose counterparts, in another module with the same ops, come from outside."""
+    nodes, others = walk(module), walk(other)
+    ops, other_ops = [n for n in nodes if n.op], [n for n in others if n.op]
+    if [n.op for n in ops] != [n.op for n in other_ops]:
+        return {}
+    constants = {n.id: n for n in nodes if n.role in ("constant", "leaf", "input")}
+    inside = {n.id for n in others}
+    found: dict[Node, None] = {}
+    for node, counterpart in zip(ops, other_ops, strict=True):
+        for source, other_source in zip(node.inputs, counterpart.inputs, strict=False):
+            if source and other_source and source[0] in constants and other_source[0] not in inside:
+                found[constants[source[0]]] = None
+    return found
 
 
 def walk(root: Box) -> list[Node]:
