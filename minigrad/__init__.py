@@ -3,6 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from minigrad import interrupt  # isort: skip  (first: it listens to Ctrl-C while the rest is imported)
 from minigrad import autograd, data, nn, ops, optim
 from minigrad.autograd import (
     Function,

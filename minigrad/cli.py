@@ -2,14 +2,19 @@
 
 import argparse
 import os
+import re
 import sys
+from collections.abc import Callable
+from dataclasses import Field, fields
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
 import minigrad
 from minigrad.kernels import cache
-from minigrad.suggest import nearest
+from minigrad.lab.display import printable
+from minigrad.lab.settings import SettingError, Settings
+from minigrad.suggest import UnknownName, nearest
 
 _EPILOG = """examples:
   minigrad compare                                   the default: a deep sigmoid CNN on scanned digits
@@ -57,12 +62,37 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
+def _flag(f: Field[Any]) -> str:
+    """The option for a field of the settings."""
+    return f.metadata["flag"] or "--" + f.name.replace("_", "-")
+
+
+def _setting(option: Callable[..., Any], f: Field[Any]) -> None:
+    """Make an option of a field of the settings, with the field's default in its help."""
+    kinds: dict[Any, Any] = {int: int, float: float, tuple[str, ...]: _names, tuple[int, ...]: _seeds}
+    default = f.default
+    if isinstance(default, tuple):
+        default = len(default) if f.name == "seeds" else ",".join(default)
+    shown = f.metadata["help"] + ("" if default is None else f" (default: {default})")
+    option(_flag(f), dest=f.name, type=kinds.get(f.type, str), metavar=f.metadata["metavar"], help=shown)
+
+
+def _in_flags(message: str, flags: dict[str, str]) -> str:
+    """A message of the library, which speaks of fields, in the words of the command: `lr=0` is `--lr 0`."""
+    message = re.sub(r"^\w+(?=[: ])", lambda found: flags.get(found[0], found[0]), message)
+    return re.sub(
+        r"\b(\w+)=(['\"]?)([^\s'\",;:]+)\2",
+        lambda found: f"{flags[found[1]]} {found[3]}" if found[1] in flags else found[0],
+        message,
+    )
+
+
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    """ "3" is how many (0, 1, 2); "3,5" or "3," are the seeds themselves."""
+    """ "3" is a number of seeds (0, 1, 2); "3,5" or "3," are the seeds themselves."""
     try:
         numbers = tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
@@ -70,7 +100,7 @@ def _seeds(text: str) -> tuple[int, ...]:
     if "," in text or not numbers:
         return numbers
     if numbers[0] > 10_000:
-        raise argparse.ArgumentTypeError(f"{text} seeds are too many; for the one seed {text}, write '{text},'")
+        raise argparse.ArgumentTypeError(f"{text} seeds are too many; to name the seed {text} itself, write '{text},'")
     return tuple(range(numbers[0]))
 
 
@@ -90,41 +120,23 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         "compare",
         help="train the same network with and without each normalization",
         description="Train the same network with and without each normalization, from the same initial weights "
-        "and on the same batches, and show who wins.",
+        "and on the same batches, and show which one is best.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     option = compare.add_argument
-    option("--model", help="mlp or cnn (default: cnn)")
-    option("--data", help="digits, moons, spirals, blobs, mnist, fashion-mnist, cifar-10 (default: digits)")
-    option("--data-dir", metavar="DIR", help="where the files of a data set lie, if it is not to be downloaded")
-    option(
-        "--norm",
-        dest="norms",
-        type=_names,
-        metavar="A,B",
-        help="none, names of `minigrad norms`, or all (default: none,batch,layer,instance,group)",
-    )
-    option("--activation", metavar="NAME", help="relu, tanh, sigmoid, gelu, ... (default: sigmoid)")
-    option("--depth", type=int, metavar="N", help="hidden layers (default: 6)")
-    option("--width", type=int, metavar="N", help="units or channels of a hidden layer (default: 16)")
-    option("--optimizer", metavar="NAME", help="sgd, momentum, adam, adamw, rmsprop, adagrad (default: adam)")
-    option("--lr", type=float, metavar="X", help="learning rate (default: 0.001)")
-    option("--batch-size", type=int, metavar="N", help="default: 32")
-    option("--epochs", type=int, metavar="N", help="default: 6")
-    option("--seeds", type=_seeds, metavar="N|A,B", help="how many, or which ones (default: 3)")
-    option("--target", type=float, metavar="X", help="the test accuracy whose epoch is reported (default: 0.9)")
-    option("--threads", type=int, metavar="N", help="threads for the kernels and for matrix products (default: 1)")
-    option("--out", type=Path, metavar="DIR", help="the run folder (default: a new one in runs/)")
-    option("--resume", type=Path, metavar="DIR", help="continue the comparison in this run folder")
+    for f in fields(Settings):
+        _setting(option, f)
+    option("--out", type=Path, metavar="DIR", help="the folder for the results (default: a new one in runs/)")
+    option("--resume", type=Path, metavar="DIR", help="continue the comparison in this folder")
     norms = commands.add_parser(
         "norms",
-        help="the catalogue of normalizations, or one of them in full",
-        description="The catalogue of normalizations as a table; with a name, that one in full.",
+        help="list all normalizations, or show one of them in full",
+        description="List all normalizations in a table. With NAME: show this one in full.",
         allow_abbrev=False,
     )
-    norms.add_argument("name", nargs="?", help="such as group, GroupNorm, group_norm or gn")
+    norms.add_argument("name", nargs="?", metavar="NAME", help="such as group, GroupNorm, group_norm or gn")
     explain = commands.add_parser(
         "explain",
         help="walk through an operation and its backward pass, number by number, in a page or as text",
@@ -196,7 +208,9 @@ def main(argv: list[str] | None = None) -> int:
     run = {"norms": _norms, "compare": _compare, "explain": _explain, "graph": _graph}[arguments.command]
     cache.announce = _say_compiling
     try:
-        return run(arguments, command)
+        code = run(arguments, command)
+        sys.stdout.flush()  # from here on, Ctrl-C ends the process at once
+        return code
     except KeyboardInterrupt:
         print(f"{command.prog}: interrupted", file=sys.stderr)
         return 130
@@ -274,7 +288,7 @@ def _norms(arguments: argparse.Namespace, parser: _Parser) -> int:
         norms.show(arguments.name)
     except ValueError as error:
         parser.error(str(error))
-    except BrokenPipeError:  # as in `minigrad norms | head`: the reader has seen enough
+    except BrokenPipeError:  # as in `minigrad norms | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a disk that is full
         print(f"{parser.prog}: {error}", file=sys.stderr)
@@ -283,24 +297,23 @@ def _norms(arguments: argparse.Namespace, parser: _Parser) -> int:
 
 
 def _compare(arguments: argparse.Namespace, parser: _Parser) -> int:
-    given: dict[str, Any] = {
-        name: value
-        for name, value in vars(arguments).items()
-        if value is not None and name not in ("command", "out", "resume")
-    }
+    flags = {f.name: _flag(f) for f in fields(Settings)} | {"out": "--out", "resume": "--resume"}
+    given = {f.name: value for f in fields(Settings) if (value := getattr(arguments, f.name)) is not None}
     if arguments.resume is not None and (given or arguments.out is not None):
-        options = ", ".join("--" + {"norms": "norm"}.get(name, name).replace("_", "-") for name in given) or "--out"
+        options = ", ".join(flags[name] for name in given) or "--out"
         parser.error(f"--resume takes its settings from the folder: leave out {options}")
     try:
+        settings = None if arguments.resume is not None else Settings(**given)
         from minigrad.lab import compare
 
-        settings = None if arguments.resume is not None else compare.Settings(**given)
-    except ValueError as error:
-        parser.error(str(error))
-    try:
         return compare.compare(settings, arguments.out, arguments.resume)
-    except (ImportError, OSError, ValueError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+    except (SettingError, UnknownName) as error:
+        parser.error(printable(_in_flags(str(error), flags)))
+    except ValueError as error:
+        print(f"{parser.prog}: {printable(_in_flags(str(error), flags))}", file=sys.stderr)
+        return 2
+    except (ImportError, OSError) as error:
+        print(f"{parser.prog}: {printable(_in_flags(str(error), flags))}", file=sys.stderr)
         return 1
 
 

@@ -210,7 +210,7 @@ def test_the_folder_holds_everything_and_is_named_last(tmp_path, capsys):
     assert cli.main(["compare", *SMALL, "--norm", "none,batch,instance", "--out", str(folder)]) == 0
     lines = capsys.readouterr().out.strip().splitlines()
     assert lines[-1].endswith(str(folder))
-    assert any("mlp, 1 layers" in line for line in lines)
+    assert any("mlp, 1 layer of width 8" in line for line in lines)
     assert sorted(p.name for p in folder.iterdir()) == [
         "comparison-dark.png", "comparison.png", "report.html", "results.json",
     ]  # fmt: skip
@@ -272,12 +272,19 @@ def test_ctrl_c_while_the_report_is_drawn(tmp_path, capsys, monkeypatch):
     assert (folder / "report.html").exists()
 
 
-def test_a_norm_that_does_not_apply_says_why_also_alone(tmp_path, capsys):
-    arguments = ["--model", "mlp", "--norm", "spade", "--epochs", "1", "--out", str(tmp_path / "run")]
-    assert cli.main(["compare", *arguments]) == 0
-    out = capsys.readouterr().out
-    assert "spade does not apply: γ and β come from a second input, a map of labels" in out
-    assert " 1 epoch\n" in out
+@pytest.mark.parametrize(
+    ("model", "names"),
+    [("mlp", "spade"), ("cnn", "standard"), ("cnn", "fixup,min_max"), ("mlp", "instance"), ("cnn", "scale")],
+)
+def test_where_no_norm_applies_nothing_runs_and_the_reason_is_said(model, names, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["compare", "--model", model, "--norm", names, "--out", str(tmp_path / "run")])
+    assert stop.value.code == 2
+    err = capsys.readouterr().err
+    assert err.startswith("minigrad compare: --norm: nothing to train")
+    for name in names.split(","):
+        assert f"{name}: {models.NORMS[name].why_not}" in err
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
@@ -322,8 +329,8 @@ def test_a_real_ctrl_c_ends_in_good_order(tmp_path):
         (["compare", "--norm", "batch,BatchNorm2d"], "once"),
         (["compare", "--depth", "0"], "--depth must be at least 1"),
         (["compare", "--norm", "batch,batch"], "once"),
-        (["compare", "--norm", ","], "--norm: at least one"),
-        (["compare", "--seeds", "0"], "--seeds: at least one"),
+        (["compare", "--norm", ","], "--norm: give at least one"),
+        (["compare", "--seeds", "0"], "--seeds: give at least one"),
         (["compare", "--seeds", "x"], "number of seeds"),
         (["compare", "--seeds", "1000000000000"], "too many"),
         (["compare", "--lr", "inf"], "--lr must be positive and finite"),
@@ -339,7 +346,9 @@ def test_misuse_is_explained(arguments, hint, capsys):
 
 
 def test_points_are_not_for_the_cnn(tmp_path, capsys):
-    assert cli.main(["compare", "--data", "moons", "--out", str(tmp_path / "run")]) == 1
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["compare", "--data", "moons", "--out", str(tmp_path / "run")])
+    assert stop.value.code == 2
     assert "take --model mlp" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
 
@@ -450,7 +459,7 @@ def test_a_norm_that_this_batch_does_not_allow_is_no_end_of_the_comparison(tmp_p
 @pytest.mark.parametrize("content", ["{}", "[]", "{", '{"settings": {"epochs": "1"}, "runs": []}'])
 def test_a_damaged_run_folder_is_named(content, tmp_path, capsys):
     (tmp_path / "results.json").write_text(content)
-    assert cli.main(["compare", "--resume", str(tmp_path)]) == 1
+    assert cli.main(["compare", "--resume", str(tmp_path)]) == 2
     assert f"{tmp_path / 'results.json'} is damaged" in capsys.readouterr().err
 
 

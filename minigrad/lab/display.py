@@ -1,18 +1,32 @@
-"""What the terminal shows while runs are going on: progress bars, or plain lines where there is no terminal."""
+"""What the terminal shows during the runs: progress bars, or plain lines where there is no terminal."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from minigrad import interrupt
 from minigrad.lab.summary import accuracy
 
 
 class Display(Protocol):
-    """Is told of every step and every end of a run. Used as a context manager."""
+    """Is called after each step and at the end of each run. Used as a context manager."""
 
     def __enter__(self) -> "Display": ...
     def __exit__(self, *exception: Any) -> None: ...
     def step(self, record: dict[str, Any], step: int, loss: float) -> None: ...
     def finish(self, record: dict[str, Any]) -> None: ...
+    def note(self, text: str) -> None: ...
+
+
+def printable(text: str) -> str:
+    """The text without anything that could move the cursor or forge a line: such characters become escapes.
+
+    Names and messages may come from a stranger's file.
+
+    Example:
+        >>> printable("a\x1b[2J\nb")
+        'a\\x1b[2J\\nb'
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def outcome(record: dict[str, Any]) -> str:
@@ -44,7 +58,10 @@ class Lines:
         pass
 
     def step(self, record: dict[str, Any], step: int, loss: float) -> None:
-        pass
+        interrupt.check()
+
+    def note(self, text: str) -> None:
+        self.print(text)
 
     def finish(self, record: dict[str, Any]) -> None:
         self.done += 1
@@ -92,7 +109,11 @@ class Bars:
     def __exit__(self, *exception: Any) -> None:
         self.progress.__exit__(*exception)
 
+    def note(self, text: str) -> None:
+        self.progress.console.print(printable(text), markup=False, soft_wrap=True)
+
     def step(self, record: dict[str, Any], step: int, loss: float) -> None:
+        interrupt.check()
         task = self.tasks[record["norm"], record["seed"]]
         if not self.progress.tasks[task].started:
             self.progress.start_task(task)

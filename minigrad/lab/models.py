@@ -58,8 +58,12 @@ class Norm:
         """Does it begin at other weights than the rest?"""
         return self.initialize is not None or self.prepare is not None
 
+    def cannot(self, model: str) -> str:
+        """Why the norm cannot be used in this model; empty if it can."""
+        return self.why_not if {"mlp": self.features, "cnn": self.maps}[model] is None else ""
+
     def about(self, name: str) -> str:
-        """How `minigrad compare` takes it, in words."""
+        """How `minigrad compare` uses it, in words."""
         models = [model for model, make in (("mlp", self.features), ("cnn", self.maps)) if make is not None]
         if not models:
             return f"no: {self.why_not}"

@@ -3,51 +3,33 @@
 A run is decided by its settings and its seed, so it can be stopped and continued: at the end of each epoch,
 all that the rest depends on goes to a checkpoint (weights, running statistics, the states of the optimizer, the
 loader and the random generator, and the record so far). A run that is continued from there ends with the very
-same bits as one that was never stopped; only the timings differ.
+same bits as one that was never stopped; only the timings differ. The checkpoint also holds what these bits depend
+on (`identity`), and a checkpoint of anything else is not continued.
 """
 
 import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import minigrad as mg
-from minigrad import nn, optim
+from minigrad import nn
 from minigrad.data import DataLoader, Splits, TensorDataset
 from minigrad.lab import models
+from minigrad.lab.identity import identity
+from minigrad.lab.recipe import OPTIMIZERS, Recipe
 from minigrad.nn import functional as F
 
-OPTIMIZERS: dict[str, Callable[[Any, float], optim.Optimizer]] = {
-    "sgd": lambda parameters, lr: optim.SGD(parameters, lr=lr),
-    "momentum": lambda parameters, lr: optim.SGD(parameters, lr=lr, momentum=0.9),
-    "adam": lambda parameters, lr: optim.Adam(parameters, lr=lr),
-    "adamw": lambda parameters, lr: optim.AdamW(parameters, lr=lr),
-    "rmsprop": lambda parameters, lr: optim.RMSprop(parameters, lr=lr),
-    "adagrad": lambda parameters, lr: optim.Adagrad(parameters, lr=lr),
-}
-
-
 PREPARED_ON = 256
-"""So many training samples does a method see that initializes itself from data."""
+"""The number of training samples from which a method may initialize itself."""
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a network is made and trained: everything but the norm and the seed."""
-
-    model: str
-    activation: str
-    depth: int
-    width: int
-    optimizer: str
-    lr: float
-    batch_size: int
-    epochs: int
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be continued: it is damaged, or other settings, data or versions wrote it."""
 
 
 Watcher = Callable[[dict[str, Any], int, float], None]
@@ -64,14 +46,20 @@ def train(
         norm: a key of `models.NORMS`.
         seed: decides the initial weights and the order of the batches; both are the same for every norm.
         data: training and test samples.
-        checkpoint: a file to continue from if it exists, and to write at the end of each epoch.
-        watch: is told of each step.
+        checkpoint: a file to continue from if it exists, and to write at the end of each epoch. The checkpoint of
+            another norm or seed is replaced.
+        watch: is called after each step.
 
     Returns:
         `status` is "finished", "diverged" (with `diverged_at`, the number of the step whose loss was no
         longer finite) or "does not apply" (with `why`). `epochs` holds the mean training loss and the test
         loss and accuracy after each epoch; `step_losses` the loss of every step; `gradient_norms`, for the
-        first step of each epoch, the norm of every layer's weight gradient, from input to output.
+        first step of each epoch, the norm of every layer's weight gradient, from input to output. `chance` is the
+        share of the most frequent class in the test set: the accuracy of a network that always answers this class.
+
+    Raises:
+        CheckpointError: the checkpoint of this norm and seed is damaged, or was written with other settings, data
+            or versions. Without the file, the run begins anew.
     """
     record: dict[str, Any] = {"norm": norm, "seed": seed, "status": "running"}
     mg.manual_seed(seed)
@@ -90,6 +78,7 @@ def train(
     layers = models.weight_layers(network)
     record |= {
         "test_samples": len(data.test),
+        "chance": int(np.bincount(data.test.tensors[1].numpy()).max()) / len(data.test),
         "parameters": sum(p.numel() for p in network.parameters()),
         "layers": list(layers),
         "step_losses": [],
@@ -97,10 +86,13 @@ def train(
         "epochs": [],
         "timing": {"us_per_step": []},
     }
-    if checkpoint is not None and checkpoint.exists():
-        record = _restore(checkpoint, record, network=network, optimizer=optimizer, loader=loader)
-
     steps_per_epoch = len(loader)
+    about = {} if checkpoint is None else identity(recipe, norm, seed, data)
+    if checkpoint is not None and checkpoint.exists():
+        record = _restore(
+            checkpoint, record, about, steps_per_epoch, network=network, optimizer=optimizer, loader=loader
+        )
+
     with np.errstate(all="ignore"):  # a run that overflows is a result, not a warning
         for epoch in range(len(record["epochs"]), recipe.epochs):
             times: list[float] = []
@@ -145,7 +137,7 @@ def train(
             )
             record["timing"]["us_per_step"].append(1e6 * statistics.median(times))
             if checkpoint is not None:
-                _save(checkpoint, record, network=network, optimizer=optimizer, loader=loader)
+                _save(checkpoint, record, about, network=network, optimizer=optimizer, loader=loader)
     return record | {"status": "finished"}
 
 
@@ -171,24 +163,43 @@ def _gradient_norm(layer: Any) -> float | None:
     return finite(float(np.sqrt(sum((g.astype(np.float64) ** 2).sum() for g in gradients)))) if gradients else None
 
 
-def _save(checkpoint: Path, record: dict[str, Any], **parts: Any) -> None:
+def _save(checkpoint: Path, record: dict[str, Any], about: dict[str, str], **parts: Any) -> None:
     states = {name: part.state_dict() for name, part in parts.items()}
-    mg.save({"record": json.dumps(record), "random": mg.get_rng_state(), **states}, checkpoint)
+    content = {"identity": about, "record": json.dumps(record), "random": mg.get_rng_state(), **states}
+    mg.save(content, checkpoint)
 
 
-def _restore(checkpoint: Path, fresh: dict[str, Any], **parts: Any) -> dict[str, Any]:
+def _restore(
+    checkpoint: Path, fresh: dict[str, Any], about: dict[str, str], steps_per_epoch: int, **parts: Any
+) -> dict[str, Any]:
     """Bring network, optimizer, loader and random numbers to where the checkpoint was written; its record."""
+    begin = "Without this file, the run that it was for begins anew, and the runs that ended are kept"
     try:
         saved = mg.load(checkpoint)
-        record = json.loads(saved["record"])
-        if (record["norm"], record["seed"], record.keys()) != (fresh["norm"], fresh["seed"], fresh.keys()):
-            return fresh  # it was written by another run of the sweep, which has ended since, or by another version
+        was = saved["identity"]
+        if (was["norm"], was["seed"]) != (about["norm"], about["seed"]):
+            return fresh  # the run that it was for has ended
+        changed = [
+            f"{name} was {was.get(name)!s:.80} and is {about[name]}" for name in about if was.get(name) != about[name]
+        ]
+    except Exception as error:  # whatever may go wrong in reading a file that somebody else may have written
+        raise _damaged(checkpoint, error, begin) from error
+    if changed:
+        raise CheckpointError(f"{checkpoint} cannot be continued: {'; '.join(changed)}. {begin}")
+    from minigrad.lab import records  # needs msgspec, which only those need who read a file
+
+    try:
+        record = records.unfinished(saved["record"], fresh, steps_per_epoch)
         for name, part in parts.items():
             part.load_state_dict(saved[name])
+        if (parts["loader"].seed, parts["loader"].epoch) != (fresh["seed"], len(record["epochs"])):
+            raise ValueError("the order of the batches is that of another epoch")
         mg.set_rng_state(saved["random"])
-    except (LookupError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{checkpoint} is damaged, or belongs to other settings: {error}\n"
-            "Without this file, the run that it was for begins anew, and the runs that ended are kept."
-        ) from error
+    except Exception as error:
+        raise _damaged(checkpoint, error, begin) from error
     return record
+
+
+def _damaged(checkpoint: Path, error: Exception, begin: str) -> CheckpointError:
+    reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return CheckpointError(f"{checkpoint} is damaged, or another version wrote it ({reason:.300}). {begin}")
