@@ -18,13 +18,13 @@ class Display(Protocol):
 
 
 def printable(text: str) -> str:
-    """The text without anything that could move the cursor or forge a line: such characters become escapes.
+    r"""The text without anything that could move the cursor or forge a line: such characters become escapes.
 
     Names and messages may come from a stranger's file.
 
     Example:
-        >>> printable("a\x1b[2J\nb")
-        'a\\x1b[2J\\nb'
+        >>> print(printable("a\x1b[2J\nb"))
+        a\x1b[2J\nb
     """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

@@ -7,6 +7,7 @@ This module needs msgspec. It is imported when a file is read.
 """
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Annotated, Any
@@ -116,7 +117,7 @@ def results(path: Path) -> tuple[Settings, list[dict[str, Any]], Results]:
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Results)
         place = "settings: "
-        settings = msgspec.convert(found.settings, Settings)
+        settings = msgspec.convert(complete(found.settings), Settings)
         runs = []
         for number, run in enumerate(found.runs):
             place = f"runs[{number}]: "
@@ -125,8 +126,9 @@ def results(path: Path) -> tuple[Settings, list[dict[str, Any]], Results]:
         place = "runs: "
         check_together(runs)
     except (msgspec.MsgspecError, ValueError, RuntimeError, MemoryError, OverflowError) as error:
+        why = f"{place}{reason(error):.300}"
         raise RecordError(
-            f"{path} is damaged, or another version wrote it: {place}{reason(error)}. Start anew in another folder"
+            f"{path} is damaged, or another version wrote it: {why}. Start anew in another folder"
         ) from error
     return settings, runs, found
 
@@ -146,6 +148,16 @@ def unfinished(text: str, fresh: dict[str, Any], steps_per_epoch: int) -> dict[s
             raise ValueError(f"{key} is another one")
     check_lengths(record, len(record["epochs"]), steps_per_epoch)
     return record
+
+
+def complete(settings: Any) -> Any:
+    """Raise ValueError if a field is missing, for which the default would be used, or if there is one too many."""
+    if isinstance(settings, dict):
+        known = {field.name for field in fields(Settings)}
+        for what, names in (("is missing", known - settings.keys()), ("is unknown", settings.keys() - known)):
+            for name in sorted(names):
+                raise ValueError(f"{name} {what}")
+    return settings
 
 
 def _plain(run: Any) -> dict[str, Any]:
