@@ -1,5 +1,6 @@
 """Reverse-mode automatic differentiation: `Tensor`, `Function`, the backward pass, and checks of it."""
 
+from minigrad.autograd import function
 from minigrad.autograd.engine import grad
 from minigrad.autograd.function import AnomalyError, Function
 from minigrad.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
@@ -11,7 +12,11 @@ from minigrad.autograd.modes import (
     no_grad,
     set_grad_enabled,
 )
+from minigrad.autograd.static import once_differentiable
 from minigrad.autograd.tensor import Tensor
+
+# Where PyTorch has it.
+function.once_differentiable = once_differentiable
 
 __all__ = [
     "AnomalyError",

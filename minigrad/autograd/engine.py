@@ -240,9 +240,9 @@ def _leading_to(nodes: list[Any], targets: list[Any]) -> tuple[set[Any], set[Any
 
 
 def _fill_in(node: Function, grads: list[Any], create_graph: bool) -> list[Any]:
-    """Outputs that nobody used have gradient zero."""
+    """Outputs that nobody used have gradient zero (or none, if the node wants it so)."""
     for i, g in enumerate(grads):
-        if g is None:
+        if g is None and node.materialize_grads:
             shape, dtype = node.outputs[i]
             zeros = np.zeros(shape, dtype)
             grads[i] = Tensor._of(zeros) if create_graph else zeros

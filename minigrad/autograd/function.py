@@ -28,6 +28,7 @@ import itertools
 import linecache
 import sys
 from collections.abc import Sequence
+from inspect import getattr_static
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ class Function:
     """True if the output may share memory with the first input: then they share a version counter too."""
     differentiable = True
     """False for an op whose result has no gradient (a comparison, an index): it is never recorded."""
+    materialize_grads = True
+    """Does `backward` get zeros (rather than None) for an output that nobody used?"""
     hooks: "dict[int, list[Any]] | None" = None
     where: str | None = None
 
@@ -133,6 +136,18 @@ class Function:
         return super().__reduce_ex__(protocol)
 
     # -- the machinery -------------------------------------------------------------------------------
+
+    @classmethod
+    def apply(cls, *inputs: Any, **options: Any) -> Any:
+        """Apply the op as PyTorch does: `Cube.apply(x)` is `Cube()(x)`.
+
+        It is the way to apply an op whose `forward` and `backward` are static methods; see `autograd.static`.
+        """
+        if not isinstance(getattr_static(cls, "forward"), staticmethod):
+            return cls(**options)(*inputs)
+        from minigrad.autograd.static import apply
+
+        return apply(cls, inputs, options)
 
     def __call__(self, *inputs: Any) -> Any:
         """Apply the op. Tensors in, Tensor out. With plain arrays only, it computes and records nothing."""
@@ -373,6 +388,8 @@ def _calling_line() -> str:
 
 def _explain(error: Exception, op: Function, arrays: list[Any]) -> Exception:
     """The same kind of error, naming the op and the shapes of its inputs."""
+    if isinstance(getattr_static(type(op), "forward"), staticmethod):
+        return TypeError(f"{op.name}: forward is a static method: apply the op with {op.name}.apply(...)")
     message = str(error)
     if message.startswith(op.name):
         return error
