@@ -27,7 +27,7 @@ it for one would have a correct gradient and a silently wrong second derivative.
 import itertools
 import linecache
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from inspect import getattr_static
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ _PACKAGE = str(Path(__file__).resolve().parent.parent)
 _new = object.__new__
 _ndarray = np.ndarray
 _CONSTANT = [0]  # the version counter of a saved value that is no tensor
+once_differentiable: Callable[..., Any]  # PyTorch has it here; `autograd.static` builds on this file and puts it in
 _clock = itertools.count()  # numbers the nodes: a node is always younger than those it depends on
 
 

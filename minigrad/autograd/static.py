@@ -89,7 +89,7 @@ def _has_setup(op: type[Function]) -> bool:
 class StaticFunction(Function):
     """One application of an op that is written with static methods."""
 
-    def __init__(self, op: type[Function]):
+    def __init__(self, op: Any):
         self._op, self._context = op, FunctionCtx()
         self._given: tuple[Any, ...] = ()  # what the op's `forward` took, and later, what it returned
         self._are_tensors: tuple[bool, ...] = ()
@@ -124,7 +124,7 @@ class StaticFunction(Function):
                 output = self._op.forward(*inputs)
                 self._op.setup_context(context, inputs, output)
             else:
-                output = self._op.forward(context, *inputs)  # type: ignore[arg-type]
+                output = self._op.forward(context, *inputs)
         self._returns_tuple = isinstance(output, tuple)
         self._given = output if isinstance(output, tuple) else (output,)
         self._outputs_are_tensors = [isinstance(x, Tensor) for x in self._given]
@@ -173,9 +173,9 @@ class StaticFunction(Function):
             results = self._op.backward(context, *[next(sent) if t else None for t in self._outputs_are_tensors])
         finally:
             context.saved_tensors = ()
-        results = results if isinstance(results, tuple) else (results,)
+        results = list(results) if isinstance(results, tuple) else [results]
         while len(results) > len(self.edges) and results[-1] is None:
-            results = results[:-1]
+            results.pop()
         return tuple([self._gradient(i, g) for i, g in enumerate(results)])
 
     def _gradient(self, i: int, g: Any) -> Any:
