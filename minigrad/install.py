@@ -31,7 +31,7 @@ def install_command(extra: str, package: str = "") -> str:
 
     Example:
         >>> install_command("viz")  # doctest: +SKIP
-        "/home/me/minigrad/.venv/bin/python -m pip install -e '/home/me/minigrad[viz]'"
+        "/srv/minigrad/.venv/bin/python -m pip install -e '/srv/minigrad[viz]'"
     """
     return pip_install(*_sources(extra) or [package or extra])
 

@@ -89,8 +89,6 @@ def test_a_kernel_follows_a_change_in_another_file(decorator, place, copied):
         assert json.loads(found) == [step * i + increase for i in range(4)]
 
 
-
-
 def compiled_by(where: Path, **environment: str) -> bool:
     """Did a process have to compile the kernel of rms norm?"""
     code = """

@@ -12,8 +12,9 @@ A kernel is written as a loop over *tasks*::
 
 The same source is compiled twice, each form when it is first called. Waking a second thread costs
 microseconds even where the loop itself needs less, so the parallel form starts only where the work
-pays for it, and where `set_num_threads` asked for more than one thread. A reduction across tasks writes one partial result per task and adds them in task order
-afterwards: the answer then has the same bits on one thread and on sixty-four.
+pays for it, and where `set_num_threads` asked for more than one thread. A reduction across tasks
+writes one partial result per task and adds them in task order afterwards: the answer then has the
+same bits on one thread and on sixty-four.
 """
 
 import os

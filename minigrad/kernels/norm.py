@@ -315,7 +315,7 @@ def add_to(total: Any, part: Any) -> None:
 
 @inline
 def copy(run: Any, out: Any) -> None:
-    """out[:] = run. Numba would compile that with an error message for other lengths, which takes more than a second."""
+    """out[:] = run. Numba would compile that with an error for other lengths, which takes over a second."""
     for j in range(run.size):
         out[j] = run[j]
 

@@ -221,9 +221,9 @@ def iterative_norm(
     The four decisions, the other arguments, shapes, errors and running averages are those of
     `decorrelated_batch_norm`: (1) the channels of a group, over the batch and over space, share statistics; (2) the
     statistics are the means and a covariance; (3) they whiten x; (4) one γ and one β for each channel restore
-    capacity. Only the matrix is computed differently: by products, without eigenvalues. With few iterations the
-    directions of large variance are whitened and those of small variance, mostly noise, are not blown up; with many,
-    the result is that of `decorrelated_batch_norm`.
+    capacity. Only the matrix is computed differently: by products, without eigenvalues. In evaluation the running
+    averages are used. With few iterations the directions of large variance are whitened and those of small variance,
+    mostly noise, are not blown up; with many, the result is that of `decorrelated_batch_norm`.
 
     Shapes:
         input (N, C) or (N, C, *), output the same.
