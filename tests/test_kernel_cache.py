@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: kept while the source stays, never used after it changed, and done without where none fits."""
+"""Compiled kernels on disk: keyed by the source of all kernels, shared by processes; none where nothing is writable."""
 
 import json
 import os
