@@ -1,4 +1,4 @@
-"""Compiled kernels on disk: keyed by the source of all kernels, shared by processes; none where nothing is writable."""
+"""Compiled kernels on disk: keyed by the source of all kernels, shared by processes; none if nothing is writable."""
 
 import json
 import os
