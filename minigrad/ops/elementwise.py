@@ -263,8 +263,9 @@ class Div(Function):
 
     def backward(self, g: Any) -> Any:
         x, y = self.saved
-        gx = sum_to(g / y, x.shape) if self.needs(0) else None
-        gy = sum_to(-g * (x / y / y), y.shape) if self.needs(1) else None  # y² may leave the range of the numbers
+        share = g / y
+        gx = sum_to(share, x.shape) if self.needs(0) else None
+        gy = sum_to(share * -(x / y), y.shape) if self.needs(1) else None  # y² may leave the range of the numbers
         return gx, gy
 
 

@@ -122,17 +122,16 @@ class Var(Reduction):
         """n − c, and never below 0."""
         return max(_count(shape, self.axes) - self.correction, 0)
 
-    def variance(self, x: Any) -> Any:
+    def deviations(self, x: Any) -> Any:
         n = _count(x.shape, self.axes)
-        with np.errstate(all="ignore"):
-            m = add_up(x, self.axes, True) * x.dtype.type(1 / n if n else np.nan)
-            d = x - m
-            d *= d
-            return add_up(d, self.axes, self.keepdim) / x.dtype.type(self.divisor(x.shape))
+        return x - add_up(x, self.axes, True) * x.dtype.type(1 / n if n else np.nan)
 
     def forward(self, x: Any) -> Any:
         self.save_for_backward(x)
-        return self.variance(x)
+        with np.errstate(all="ignore"):
+            d = self.deviations(x)
+            d *= d
+            return add_up(d, self.axes, self.keepdim) / x.dtype.type(self.divisor(x.shape))
 
     def backward(self, g: Any) -> Any:
         (x,) = self.saved
@@ -141,11 +140,11 @@ class Var(Reduction):
 
 
 class Std(Var):
-    """s = √v:  ∂s/∂x = (x − m) / (s (n − c)), and 0 where s = 0, as in PyTorch."""
+    """s = √v = ‖x − m‖ / √(n − c):  ∂s/∂x = (x − m) / (s (n − c)), and 0 where s = 0, as in PyTorch."""
 
     def forward(self, x: Any) -> Any:
-        with np.errstate(invalid="ignore"):
-            s = np.sqrt(self.variance(x))
+        with np.errstate(all="ignore"):
+            s = euclidean(self.deviations(x), self.axes, self.keepdim) / x.dtype.type(np.sqrt(self.divisor(x.shape)))
         s = np.asarray(s)
         self.save_for_backward(x, s)
         return s
@@ -154,8 +153,9 @@ class Std(Var):
         x, s = self.saved
         n = self.divisor(x.shape)
         flat = raw(s) == 0
-        g = where(flat, 0.0, g / where(flat, 1.0, s))
-        return self.keep(g, x.shape) * (1 / n if n else np.nan) * (x - mean(x, self.axes, True))
+        g, s = where(flat, 0.0, g), where(flat, 1.0, s)
+        x_hat = (x - mean(x, self.axes, True)) / self.keep(s, x.shape)
+        return self.keep(g, x.shape) * (1 / n if n else np.nan) * x_hat
 
 
 def _spread(op: Any, x: Any, axis: Any, unbiased: Any, keepdim: bool, correction: Any) -> Any:
@@ -273,17 +273,89 @@ def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
     return LogSumExp(normalize_axes(axis, x.ndim, "logsumexp"), keepdim)(floating(x))
 
 
+TINY = {np.dtype(np.float32): 1e-20, np.dtype(np.float64): 1e-250}
+"""A sum of squares above this has lost nothing to speak of to squares that vanished."""
+
+
 class EuclideanNorm(Reduction):
     """y = √(Σ x²):  ∂y/∂x = x / y, and 0 where y = 0, as in PyTorch."""
 
     def forward(self, x: Any) -> Any:
-        y = np.asarray(np.sqrt(add_up(x * x, self.axes, self.keepdim)))
+        y = np.asarray(euclidean(x, self.axes, self.keepdim))
         self.save_for_backward(x, y)
         return y
 
     def backward(self, g: Any) -> Any:
         x, y = self.saved
-        return x * self.keep(g / where(raw(y) == 0, 1.0, y), x.shape)
+        zero = raw(y) == 0
+        if zero.any():
+            g, y = where(zero, 0.0, g), where(zero, 1.0, y)
+        squares = raw(y) * raw(y)
+        if ((squares > TINY[x.dtype]) & (squares < 1 / TINY[x.dtype])).all():
+            return x * self.keep(g / y, x.shape)
+        return self.keep(g, x.shape) * (x / self.keep(y, x.shape))  # g / y may leave the range of the numbers
+
+
+def euclidean(x: Any, axes: tuple[int, ...], keepdim: bool = False) -> Any:
+    """√(Σ x²) of an array, whatever the size of its elements.
+
+    Squares leave the range of the numbers long before their root does: in float32 beyond 1e19 and below 1e-19. Where
+    that may have happened, the norm is computed again, as m ‖x/m‖ with m = max |x|.
+    """
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        squares = add_up(x * x, axes, keepdim)
+        if ((squares < np.inf) & (squares > TINY[x.dtype])).all():
+            return np.sqrt(squares)
+        m = _magnitude(x, axes)
+        y = np.sqrt(add_up((x / m) ** 2, axes, True)) * m
+    return y.reshape(np.shape(squares))
+
+
+def _magnitude(x: Any, axes: tuple[int, ...], least: bool = False) -> Any:
+    """The largest (or the smallest) |x| over `axes`, which stay; 1 where there is none to divide by."""
+    size = np.abs(x)
+    m = size.min(axis=axes, keepdims=True, initial=np.inf) if least else size.max(axis=axes, keepdims=True, initial=0)
+    return np.where((m > 0) & np.isfinite(m), m, m.dtype.type(1))
+
+
+class PNorm(Reduction):
+    """y = (Σ |x|ᵖ)^(1/p):  ∂y/∂x = sign(x) (|x|/y)ᵖ⁻¹, and 0 where y = 0; for p < 1 also where x = 0.
+
+    Powers of |x|/m, with m the magnitude that decides the sum, stay within the range of the numbers; so do powers of
+    |x|/y.
+    """
+
+    def __init__(self, p: float, axes: tuple[int, ...], keepdim: bool):
+        super().__init__(axes, keepdim)
+        self.p = p
+
+    def forward(self, x: Any) -> Any:
+        with np.errstate(all="ignore"):
+            m = _magnitude(x, self.axes, least=self.p < 0)
+            powers = add_up(np.power(np.abs(x) / m, self.p), self.axes, True)
+            y = np.power(powers, 1 / self.p, dtype=np.float64) * m
+        y = y.astype(x.dtype).reshape(np.sum(x, axis=self.axes, keepdims=self.keepdim).shape)
+        self.save_for_backward(x, y)
+        return y
+
+    def backward(self, g: Any) -> Any:
+        x, y = self.saved
+        flat = self.keep(raw(y) == 0, x.shape)
+        if self.p < 1:
+            flat = flat | (raw(x) == 0)
+        ratio = where(flat, 1.0, abs(x) / self.keep(where(raw(y) == 0, 1.0, y), x.shape))
+        return where(flat, 0.0, self.keep(g, x.shape)) * (np.sign(raw(x)) * pow(ratio, self.p - 1))
+
+
+class CountNonzero(Reduction):
+    """y = the number of elements that are not 0, in the dtype of x: a step function, whose slope is 0."""
+
+    def forward(self, x: Any) -> Any:
+        self.original = x.shape
+        return np.asarray(np.count_nonzero(x, axis=self.axes, keepdims=self.keepdim)).astype(x.dtype)
+
+    def backward(self, g: Any) -> Any:
+        return np.zeros(self.original, g.dtype)
 
 
 @accepts_dim
@@ -292,10 +364,10 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdim: bool = False) -> Any:
 
     Args:
         p: 2 (or "fro") is the Euclidean norm, 1 the sum of magnitudes, inf and -inf the largest and the smallest
-            magnitude, 0 the number of elements that are not 0.
+            magnitude, 0 the number of elements that are not 0; any other number as well.
 
     The gradient is 0 where the norm is 0, for p > 1 and for p < 0, where a single 0 makes it 0; and at elements that
-    are 0, for 0 < p < 1.
+    are 0, for 0 < p < 1. Elements may be of any size that the dtype holds: no power of them overflows or vanishes.
 
     Example:
         >>> import minigrad as mg
@@ -309,22 +381,14 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdim: bool = False) -> Any:
     if isinstance(p, str):
         raise ValueError(f'norm: p must be a number or "fro", not {p!r}')
     if p == 0:
-        return sum(cast(raw(x) != 0, x.dtype) + x * 0, axes, keepdim)
+        return CountNonzero(axes, keepdim)(x)
     if p == 1:
         return sum(abs(x), axes, keepdim)
     if np.isinf(p):
         from minigrad.ops.extrema import amax, amin
 
         return (amax if p > 0 else amin)(abs(x), axes, keepdim)
-    vanishes: Any = False
-    if p < 1:  # at 0 the power has an infinite slope, and below p = 0 no value
-        zero = raw(x) == 0
-        powers = sum(where(zero, 0.0, pow(abs(where(zero, 1.0, x)), p)), axes, keepdim)
-        vanishes = zero.any(axes, keepdims=keepdim) if p < 0 else False
-    else:
-        powers = sum(pow(abs(x), p), axes, keepdim)
-    zero = (raw(powers) == 0) | vanishes  # there the root has an infinite slope
-    return where(zero, 0.0, pow(where(zero, 1.0, powers), 1 / p))
+    return PNorm(float(p), axes, keepdim)(x)
 
 
 # -- truth values and counts: no gradient -----------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 
 from minigrad.autograd import Tensor
 from minigrad.kernels import optim as kernels
+from minigrad.ops.reduction import euclidean
 
 
 def get_total_norm(
@@ -21,30 +22,42 @@ def get_total_norm(
         error_if_nonfinite: raise an error if the result is NaN or infinite.
 
     Returns:
-        A 0-d tensor. The sum is formed in float64, so that it cannot overflow in float32.
+        A 0-d tensor of their dtype: ∞ if the norm is too large for it.
 
     Raises:
         RuntimeError: the norm is not finite, and `error_if_nonfinite` is set.
     """
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
+    return _as_tensor(_total_norm(tensors, norm_type, error_if_nonfinite), tensors)
+
+
+def _as_tensor(norm: float, tensors: list[Tensor]) -> Tensor:
+    with np.errstate(over="ignore"):
+        return Tensor(np.asarray(norm, tensors[0].dtype if tensors else np.float32))
+
+
+def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> float:
+    """`get_total_norm` in float64, in which the norm of numbers of float32 always fits."""
     p = float(norm_type)
     if not p > 0:
         raise ValueError(f"get_total_norm: norm_type must be above 0, and is {norm_type}")
     arrays = [np.ascontiguousarray(t.data).reshape(-1) for t in tensors]
-    if p == 2:
-        norm = math.sqrt(sum(_square_sum(a) for a in arrays))
-    elif math.isinf(p):
+    squares = sum(_square_sum(a) for a in arrays) if p == 2 else math.nan
+    if 1e-280 < squares < math.inf:
+        norm = math.sqrt(squares)
+    else:
         # np.max hands NaN on; Python's max would lose it.
         norm = float(np.max([np.abs(a).max() for a in arrays if a.size], initial=0.0))
-    else:
-        with np.errstate(over="ignore"):
-            norm = float(np.power(sum(np.power(np.abs(a), p, dtype=np.float64).sum() for a in arrays), 1 / p))
+        if p < math.inf and 0 < norm < math.inf:
+            # Powers of |x|/m, with m the largest |x|, stay within the range of the numbers.
+            powers = sum(float(np.power(np.abs(a) / norm, p, dtype=np.float64).sum()) for a in arrays)
+            norm *= powers ** (1 / p)
     if error_if_nonfinite and not math.isfinite(norm):
         raise RuntimeError(
             f"the total norm (norm_type={norm_type}) of the gradients is {norm}, so they cannot be clipped. To find "
             "where it comes from, run the step inside mg.detect_anomaly()."
         )
-    return Tensor(np.asarray(norm, tensors[0].dtype if tensors else np.float32))
+    return norm
 
 
 def clip_grad_norm_(
@@ -64,7 +77,8 @@ def clip_grad_norm_(
         error_if_nonfinite: raise an error if the norm is NaN or infinite (the gradients are then as they were).
 
     Returns:
-        The total norm before clipping.
+        The total norm before clipping, in the dtype of the gradients: ∞ if it is too large for that. The gradients are
+        scaled by the norm in float64, which has room for it.
 
     Source: Pascanu, Mikolov and Bengio, arXiv 1211.5063. As in PyTorch, the divisor is norm + 1e-6.
 
@@ -78,14 +92,16 @@ def clip_grad_norm_(
         tensor([0.6, 0.8])
     """
     gradients = _gradients(parameters)
-    norm = get_total_norm(gradients, norm_type, error_if_nonfinite)
-    scale = max_norm / (float(norm) + 1e-6)
+    norm = _total_norm(gradients, norm_type, error_if_nonfinite)
+    scale = max_norm / (norm + 1e-6)
     if not scale >= 1:  # also if it is NaN: then the gradients become NaN, and the fault can be seen
         for g in gradients:
+            # A scale that float32 cannot hold to its last digit multiplies in float64.
+            real = np.float64 if abs(scale) < np.finfo(g.dtype).tiny else g.dtype.type
             with np.errstate(invalid="ignore"):  # 0 · ∞
-                g.data *= g.dtype.type(scale)
+                g.data *= real(scale)
             g.version[0] += 1
-    return norm
+    return _as_tensor(norm, gradients)
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
@@ -102,7 +118,8 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     if not clip_value >= 0:
         raise ValueError(f"clip_grad_value_: clip_value must not be negative, and is {clip_value}")
     for g in _gradients(parameters):
-        np.clip(g.data, -clip_value, clip_value, out=g.data)
+        with np.errstate(over="ignore"):  # a limit beyond what the dtype holds is none
+            np.clip(g.data, -clip_value, clip_value, out=g.data)
         g.version[0] += 1
 
 
@@ -162,16 +179,14 @@ def adaptive_clip_grad_(
             factor = np.where(units == 0, 1.0, np.minimum(scale, 1.0))
             if (factor == 1).all():
                 continue
-            g.data *= factor.reshape(factor.shape + (1,) * (g.ndim - factor.ndim)).astype(g.dtype)
+            g.data *= factor.reshape(factor.shape + (1,) * (g.ndim - factor.ndim))
         g.version[0] += 1
 
 
 def _unit_norms(x: Any) -> Any:
     """The norm of every unit: of each slice along the first axis, or of a whole vector. In float64."""
-    if x.ndim < 2:
-        return np.sqrt(np.einsum("i,i->", x.reshape(-1), x.reshape(-1), dtype=np.float64))
-    rows = x.reshape(len(x), math.prod(x.shape[1:]))
-    return np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    wide = x.astype(np.float64, copy=False)
+    return euclidean(wide, tuple(range(1, x.ndim)) if x.ndim > 1 else tuple(range(x.ndim)))
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:

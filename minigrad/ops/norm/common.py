@@ -119,6 +119,15 @@ def vector(values: Any, default: int, n: int, dtype: Any) -> Any:
     return constant(default, n, dtype) if values is None else values.ravel()
 
 
+def squares_fit(*arrays: Any) -> bool:
+    """Can kernels square these numbers? They do it in float64, which has room for the square of any float32.
+
+    The composed form computes with numbers of any size.
+    """
+    wide = [np.abs(a).max() for a in arrays if a.dtype == np.float64 and a.size]
+    return not any(1e150 < m < np.inf or 0 < m < 1e-150 for m in wide)
+
+
 def constant(value: int, n: int, dtype: Any) -> Any:
     """γ = 1 or β = 0, for layers without them. Kernels only read it."""
     return _kept(value, n, dtype) if n <= KEPT else np.full(n, value, dtype)

@@ -15,22 +15,9 @@ from minigrad.ops.compare import clip
 from minigrad.ops.dims import accepts_dim, normalize_axes
 from minigrad.ops.elementwise import cast, expand
 from minigrad.ops.linear import linear
-from minigrad.ops.norm.common import PASSES, check_float, constant, vector
+from minigrad.ops.norm.common import PASSES, check_float, constant, squares_fit, vector
 from minigrad.ops.norm.layer import layer_norm
 from minigrad.ops.reduction import norm, sum
-
-
-def p_norm(x: Any, p: float, axes: tuple[int, ...]) -> Any:
-    """‖x‖ₚ over `axes`, which stay as axes of length 1.
-
-    It is computed as m ‖x/m‖ₚ with m = max |x|, so that no power overflows or underflows. The result does not depend
-    on m, so m counts as a constant in derivatives of every order.
-    """
-    if p == 0:  # the number of elements other than 0
-        return norm(x, 0, axes, keepdim=True)
-    largest = np.abs(raw(x)).max(axis=axes, keepdims=True, initial=0)
-    m = np.where(np.isfinite(largest) & (largest > 0), largest, largest.dtype.type(1))
-    return norm(x / m, p, axes, keepdim=True) * m
 
 
 def vectors(x: Any, axis: int) -> Any:
@@ -77,7 +64,7 @@ class UnitRows(Fused):
 
     def composed(self, x: Any, gamma: Any) -> Any:
         """Divide by the norm, or by ε where that is larger."""
-        y = x / clip(p_norm(x, 2, (x.ndim - 1,)), min=self.eps)
+        y = x / clip(norm(x, 2, -1, keepdim=True), min=self.eps)
         return y if gamma is None else y * gamma
 
 
@@ -107,7 +94,7 @@ class UnitAcross(Fused):
         return (dx,)
 
     def composed(self, x: Any) -> Any:
-        return x / clip(p_norm(x, 2, (self.axis,)), min=self.eps)
+        return x / clip(norm(x, 2, self.axis, keepdim=True), min=self.eps)
 
 
 @accepts_dim
@@ -147,9 +134,9 @@ def normalize(input: Any, p: float = 2.0, axis: Any = 1, eps: float = 1e-12) -> 
     x = check_float(op, input)
     axes = normalize_axes(axis, x.ndim, op)
     eps = float(eps)
-    if p != 2 or len(axes) != 1 or modes.composed:
+    if p != 2 or len(axes) != 1 or modes.composed or not squares_fit(x):
         wide = cast(input, np.float64)  # the rule of a quotient squares the norm, and float32 has no 1e40
-        return cast(wide / clip(p_norm(wide, p, axes), min=eps), x.dtype)
+        return cast(wide / clip(norm(wide, p, axes, keepdim=True), min=eps), x.dtype)
     return UnitRows(eps)(input, None) if axes[0] == x.ndim - 1 else UnitAcross(eps, axes[0])(input)
 
 
@@ -200,7 +187,7 @@ def scale_norm(input: Any, scale: Any = None, eps: float = 1e-5) -> Any:
                 f"{op}: the input is {x.dtype} and scale is {g.dtype}; bring them to one dtype, x.double()"
             )
     unit = UnitRows(float(eps))
-    return unit.composed(input, scale) if modes.composed else unit(input, scale)
+    return unit.composed(input, scale) if modes.composed or not squares_fit(x) else unit(input, scale)
 
 
 # -- cosines -------------------------------------------------------------------------------------------------
@@ -242,7 +229,7 @@ class CosineSimilarity(Fused):
 
     def composed(self, x: Any, y: Any) -> Any:
         """The product of the two unit vectors."""
-        unit_x, unit_y = (v / clip(p_norm(v, 2, (self.axis,)), min=self.eps) for v in (x, y))
+        unit_x, unit_y = (v / clip(norm(v, 2, self.axis, keepdim=True), min=self.eps) for v in (x, y))
         return sum(unit_x * unit_y, self.axis)
 
 
@@ -293,7 +280,7 @@ def cosine_similarity(x1: Any, x2: Any, axis: int = 1, eps: float = 1e-8) -> Any
     if not axes:  # a number is a vector of one element
         x, y = x.reshape(1), y.reshape(1)
     cosine = CosineSimilarity(float(eps), axes[0] if axes else 0)
-    return cosine.composed(x, y) if modes.composed else cosine(x, y)
+    return cosine.composed(x, y) if modes.composed or not squares_fit(a, b) else cosine(x, y)
 
 
 def cosine_linear(input: Any, weight: Any, *, centered: bool = False, eps: float = 1e-8) -> Any:

@@ -19,11 +19,10 @@ from minigrad.autograd.fused import Fused
 from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import Tensor, raw
 from minigrad.kernels import weight as kernels
-from minigrad.ops import unary
 from minigrad.ops.compare import where
 from minigrad.ops.linalg import dot, mv
-from minigrad.ops.norm.common import PASSES, RowNorm, affine, check_float, moments, standardize
-from minigrad.ops.reduction import sum as sum_over
+from minigrad.ops.norm.common import PASSES, RowNorm, affine, check_float, moments, squares_fit, standardize
+from minigrad.ops.reduction import norm
 from minigrad.ops.shape import movedim, one_axis, reshape
 
 # -- what they share -----------------------------------------------------------------------------------------
@@ -91,8 +90,7 @@ class WeightNorm(Fused):
     def composed(self, v: Any, g: Any) -> Any:
         """Equation 2 of the paper."""
         axes = tuple(axis for axis in range(v.ndim) if axis != self.dim)
-        squares = sum_over(v * v, axes, keepdim=self.dim is not None) if axes else v * v
-        return g * (v / unary.sqrt(nonzero(squares)))
+        return g * (v / nonzero(norm(v, 2, axes, keepdim=self.dim is not None)))
 
     def forward(self, v: Any, g: Any) -> Any:
         self.save_for_backward(v, g)
@@ -153,8 +151,8 @@ def weight_norm(v: Any, g: Any, dim: int | None = 0) -> Any:
     op = "weight_norm"
     array, dim = checked(op, v, dim)
     check_fits(op, "g", g, unit_shape(array.shape, dim), array)
-    norm = WeightNorm(dim)
-    return norm.composed(v, g) if modes.composed else norm(v, g)
+    rule = WeightNorm(dim)
+    return rule.composed(v, g) if modes.composed or not squares_fit(array) else rule(v, g)
 
 
 # -- weight standardization ----------------------------------------------------------------------------------
@@ -183,8 +181,8 @@ def standardized(op: str, weight: Any, gain: Any, dim: int, eps: float) -> Any:
             "standardized, all would be 0. Depthwise 1×1 convolutions and single inputs are better left alone"
         )
     w = movedim(weight, dim, 0) if dim else weight
-    norm = WeightStandardization(raw(w).shape, eps)
-    w = norm.composed(w, gain, None) if modes.composed else norm(w, gain, None)
+    rule = WeightStandardization(raw(w).shape, eps)
+    w = rule.composed(w, gain, None) if modes.composed else rule(w, gain, None)
     return movedim(w, 0, dim) if dim else w
 
 
