@@ -203,3 +203,127 @@ def test_0d_and_empty_and_non_contiguous_inputs():
 def test_a_linear_function_has_second_derivative_zero():
     assert gradgradcheck(lambda x: x * 2, random(3))
     assert gradgradcheck(lambda x: x.reshape(3, 1), random(3))
+
+
+# -- inputs of any size ---------------------------------------------------------------------------------------------
+
+SIZES = [1e-3, 1.0, 100.0, 1e4]
+FUNCTIONS = {
+    "cube": lambda x: x**3,
+    "sum of cubes": lambda x: (x**3).sum(),
+    "product": lambda x: x.prod(),
+    "squared sum of squares": lambda x: (x * x).sum() ** 2,
+    "sine": lambda x: x.sin(),
+    "exponential of a sine": lambda x: x.sin().exp(),
+    "root": lambda x: x.abs().sqrt(),
+    "logarithm": lambda x: x.abs().log(),
+    "reciprocal": lambda x: 1 / x,
+    "softmax": lambda x: mg.softmax(x, 1),
+    "log_softmax": lambda x: mg.log_softmax(x, 1),
+    "norm": lambda x: mg.norm(x, 2, axis=1),
+    "norm of order 3": lambda x: mg.norm(x, 3),
+    "layer_norm": lambda x: mg.nn.functional.layer_norm(x, (4,)),
+    "matrix product": lambda x: x @ x.T,
+    "mse_loss": lambda x: mg.nn.functional.mse_loss(x, x.flip(0) * 0.5),
+    "beside something large": lambda x: (x.sin() + 1e6 * (x.detach() * 0 + 1)).sum(),
+}
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_no_false_alarm_at_any_size(name, size):
+    x = mg.Tensor(np.random.default_rng(3).standard_normal((3, 4)) * size, requires_grad=True)
+    assert gradcheck(FUNCTIONS[name], x)
+    assert gradgradcheck(FUNCTIONS[name], x)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", ["scaled by 1.001", "of the wrong sign", "zero", "without the cotangent", "NaN"])
+def test_a_wrong_rule_is_found_at_any_size(name, size):
+    x = mg.Tensor((np.random.default_rng(3).standard_normal((3, 3)) + 2) * size, requires_grad=True)
+    scaled = lambda x: Op(WRONG[name])(x / size) * size  # noqa: E731
+    # (Without that, a slope of 3·10⁻⁶ would be within `atol` of 0.)
+    for function in (scaled, lambda x: Op(WRONG[name])(x)) if size >= 1 else (scaled,):
+        assert not gradcheck(function, x, raise_exception=False)
+        assert not gradcheck(lambda x, f=function: f(x).sum(), x, raise_exception=False)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_one_wrong_element_among_large_ones(size):
+    def rule(g, x):
+        mask = np.ones(20)
+        mask[7] = 1.001
+        return right(g, x) * mask
+
+    x = mg.Tensor((np.random.default_rng(3).uniform(1, 2, 20)) * size, requires_grad=True)
+    with pytest.raises(GradcheckError, match=r"element \(7,\)"):
+        gradcheck(lambda x: (Op(rule)(x / size) * size).sum(), x)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", SECOND_ORDER_WRONG)
+def test_a_wrong_second_derivative_is_found_at_any_size(name, size):
+    x = mg.Tensor((np.random.default_rng(3).standard_normal(3) + 3) * size, requires_grad=True)
+    function = lambda x: Op(SECOND_ORDER_WRONG[name])(x / size)  # noqa: E731
+    assert gradcheck(function, x)
+    assert not gradgradcheck(function, x, raise_exception=False, atol=1e-12)
+
+
+def test_a_function_with_limits_is_not_asked_beyond_them():
+    p = mg.Tensor(np.array([1e-3, 0.5, 0.999]), requires_grad=True)
+    target = np.array([0.0, 1.0, 0.25])
+    assert gradcheck(lambda p: mg.nn.functional.binary_cross_entropy(p, target), p)
+    assert gradcheck(lambda x: x.log(), mg.Tensor(np.array([1e-5, 1e-4]), requires_grad=True))
+
+
+# -- functions that take a gradient themselves ----------------------------------------------------------------------
+
+
+def energy(x):
+    return (x.sin() * x * x.flip(0)).sum() + (x**4).sum()
+
+
+def gradient(x):
+    return mg.grad(energy(x), x, create_graph=True)[0]
+
+
+INNER = {
+    "gradient": gradient,
+    "gradient penalty": lambda x: ((gradient(x) ** 2).sum() + 1e-3).sqrt() - 1,
+    "Hessian times vector": lambda x: mg.grad((gradient(x) * np.array([1.0, -2.0, 0.5])).sum(), x, create_graph=True)[
+        0
+    ],
+    "loss and gradient": lambda x: (energy(x), gradient(x)),
+}
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_a_function_that_takes_a_gradient_inside(name):
+    x = random(3)
+    for _ in range(2):
+        assert gradcheck(INNER[name], x)
+        assert gradgradcheck(INNER[name], x)
+    with mg.no_grad():
+        assert gradcheck(INNER[name], x)
+        assert gradgradcheck(INNER[name], x)
+
+
+def test_the_gradient_penalty_of_a_network():
+    w, v = random(4, 3), random(1, 4, seed=1)
+
+    def penalty(x, w, v):
+        y = (x @ w.T).tanh() @ v.T
+        (g,) = mg.grad(y.sum(), x, create_graph=True)
+        return ((g * g).sum(1).sqrt() - 1) ** 2
+
+    assert gradcheck(penalty, [random(5, 3, seed=2), w, v])
+    assert gradgradcheck(penalty, [random(5, 3, seed=2), w, v])
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER_WRONG)
+def test_a_wrong_rule_inside_a_gradient_is_found(name):
+    def inner(x):
+        return mg.grad(Op(SECOND_ORDER_WRONG[name])(x).sum(), x, create_graph=True)[0]
+
+    with pytest.raises(GradcheckError):
+        gradcheck(inner, random(3))

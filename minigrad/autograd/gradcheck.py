@@ -4,15 +4,20 @@ The check draws a random cotangent v and compares two computations of the gradie
 autograd, and the central difference (⟨v, f(x + h·e_i)⟩ − ⟨v, f(x − h·e_i)⟩) / 2h for every element i. The
 cotangent is random because a special one hides faults: with v = 1, the loss y.sum(), the gradient of softmax
 and of every standardizing normalization is zero whatever the rule says.
+
+A difference has errors of its own: the function's curvature, which grows with h, and its rounding, which grows with
+1/h. No single h suits inputs of size 0.001 and of size 10,000. So where the first difference disagrees with autograd,
+it is taken again with many steps and extrapolated to h = 0 (Ridders 1982), which also tells how far it can be trusted.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from minigrad.autograd.engine import grad
-from minigrad.autograd.modes import enable_grad, no_grad
+from minigrad.autograd.modes import enable_grad
 from minigrad.autograd.tensor import Tensor
 
 
@@ -36,8 +41,9 @@ def gradcheck(
         function: takes the inputs, returns a Tensor or several. It must be deterministic, and smooth near
             the inputs (keep away from kinks, such as relu at 0, and from ties of a maximum).
         inputs: float64 tensors with requires_grad=True are checked; everything else is passed on.
-        eps: the step h.
-        atol, rtol: an element passes if |autograd − difference| ≤ atol + rtol · |difference|.
+        eps: the first step h that is tried, relative to elements above 1.
+        atol, rtol: an element passes if |autograd − difference| ≤ atol + rtol · |difference|, plus the error that the
+            difference itself has, as far as it is known.
         seed: of the random cotangents.
         raise_exception: raise on failure (default), or return False.
 
@@ -70,8 +76,9 @@ def gradcheck(
 
     try:
         for i, g in zip(checked, analytic, strict=True):
-            numeric = _differences(function, inputs, i, cotangents, eps)
-            _compare(np.zeros_like(numeric) if g is None else g.data, numeric, i, atol, rtol)
+            difference = _Difference(function, inputs, i, cotangents)
+            point = inputs[i].data
+            _compare(np.zeros_like(point) if g is None else g.data, difference, point, i, eps, atol, rtol)
     except GradcheckError:
         if raise_exception:
             raise
@@ -103,7 +110,7 @@ def gradgradcheck(
     inputs = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     checked = _checked(inputs, "gradgradcheck")
     rng = _generator(seed, 2)
-    with no_grad():
+    with enable_grad():  # the function may itself take a gradient
         shapes = [y.shape for y in _float_outputs(function(*inputs))]
     cotangents = [Tensor(rng.standard_normal(shape), requires_grad=True) for shape in shapes]
 
@@ -150,35 +157,77 @@ def _float_outputs(result: Any) -> list[Tensor]:
     return [y for y in results if isinstance(y, Tensor) and y.dtype.kind == "f"]
 
 
-def _differences(
-    function: Callable[..., Any], inputs: list[Any], i: int, cotangents: list[Any], eps: float
-) -> "np.ndarray[Any, Any]":
-    """∂⟨v, f(x)⟩/∂x_i, element by element, on copies of the input."""
+class _Difference:
+    """(⟨v, f(x + h·e_j)⟩ − ⟨v, f(x − h·e_j)⟩) / 2h, for one of the inputs, on copies of it."""
 
-    def projected(x: Any) -> float:
-        moved = Tensor(x, requires_grad=True)
-        arguments = [moved if argument is inputs[i] else argument for argument in inputs]  # it may be there twice
-        outputs = _float_outputs(function(*arguments))
-        return sum(float((v * y.data).sum()) for y, v in zip(outputs, cotangents, strict=True))
+    def __init__(self, function: Callable[..., Any], inputs: list[Any], i: int, cotangents: list[Any]):
+        self.function, self.inputs, self.i, self.cotangents = function, inputs, i, cotangents
 
-    point = inputs[i].data
+    def outputs(self, x: Any) -> list[Any]:
+        moved, own = Tensor(x, requires_grad=True), self.inputs[self.i]
+        arguments = [moved if argument is own else argument for argument in self.inputs]  # it may be there twice
+        with enable_grad():
+            return [y.data for y in _float_outputs(self.function(*arguments))]
+
+    def __call__(self, j: tuple[int, ...], h: float) -> tuple[float, float]:
+        """The difference, and the size of its rounding error."""
+        up, down = self.inputs[self.i].data.copy(), self.inputs[self.i].data.copy()
+        up[j] += h
+        down[j] -= h
+        ups, downs = self.outputs(up), self.outputs(down)
+        width = up[j] - down[j]
+        with np.errstate(all="ignore"):
+            # Subtracted before they are added up: what does not change with this element then adds no rounding error.
+            pairs = list(zip(self.cotangents, ups, downs, strict=True))
+            change = sum(float((v * (a - b)).sum()) for v, a, b in pairs)
+            size = sum(float((np.abs(v) * (np.abs(a) + np.abs(b))).sum()) for v, a, b in pairs)
+        return change / width, float(np.finfo(np.float64).eps * size / width)
+
+    def extrapolated(self, j: tuple[int, ...], atol: float, rtol: float) -> tuple[float, float]:
+        """The limit for h → 0, and how far it may be off.
+
+        The error of a difference is a series in h²: c₁h² + c₂h⁴ + … With half the step, a third of what changes takes
+        off the first term, and so on. Of all steps and orders the one counts whose neighbours agree best. But where
+        they agree well enough, the smaller step counts: over large ones, sin x looks smooth in another way.
+        """
+        h = max(1.0, abs(float(self.inputs[self.i].data[j]))) / 16
+        best, least = float("nan"), float("inf")
+        before: list[float] = []
+        for _ in range(STEPS):
+            try:
+                with warnings.catch_warnings(), np.errstate(all="ignore"):
+                    warnings.simplefilter("ignore")
+                    value, rounding = self(j, h)
+            except (ValueError, ArithmeticError):  # so far away the function may be undefined
+                value, rounding = float("nan"), float("inf")
+            row = [value]
+            for order, old in enumerate(before[:ORDERS], 1):
+                row.append(row[-1] + (row[-1] - old) / (4**order - 1))
+                error = max(abs(row[-1] - row[-2]), abs(row[-1] - old), rounding)
+                enough = (atol + rtol * abs(row[-1])) / 10
+                if max(error, enough) <= max(least, enough) and error < np.inf:  # never, if it is NaN
+                    best, least = row[-1], error
+            before, h = row, h / 2
+        return best, least
+
+
+STEPS, ORDERS = 28, 4  # from 1/16 of an element's size down to 2⁻²⁷ of that
+
+
+def _compare(analytic: Any, difference: _Difference, point: Any, i: int, eps: float, atol: float, rtol: float) -> None:
     numeric = np.zeros_like(point)
     for j in np.ndindex(point.shape):
-        up, down = point.copy(), point.copy()
-        up[j] += eps
-        down[j] -= eps
-        numeric[j] = (projected(up) - projected(down)) / (up[j] - down[j])
-    return numeric
-
-
-def _compare(analytic: Any, numeric: Any, i: int, atol: float, rtol: float) -> None:
-    error = np.abs(analytic - numeric)
-    wrong = ~(error <= atol + rtol * np.abs(numeric))  # so that NaN counts as wrong
-    if wrong.any():
-        at = np.unravel_index(np.argmax(np.where(wrong, np.nan_to_num(error, nan=np.inf), -1)), error.shape)
-        where = tuple(int(k) for k in at)
-        raise GradcheckError(
-            f"gradcheck: input {i}, element {where}: autograd says {analytic[at]:.10g}, finite differences say "
-            f"{numeric[at]:.10g} ({wrong.sum()} of {wrong.size} elements differ by more than "
-            f"{atol:g} + {rtol:g}·|difference|)"
-        )
+        numeric[j], _ = difference(j, eps * max(1.0, abs(float(point[j]))))
+    excess = np.abs(analytic - numeric) - (atol + rtol * np.abs(numeric))
+    wrong = ~(excess <= 0)  # so that NaN counts as wrong
+    # The error that a difference is granted is small beside the largest derivative, or else nothing would be checked.
+    most = 1e-4 * np.max(np.abs(numeric), initial=0.0, where=np.isfinite(numeric))
+    for k in np.argsort(-np.nan_to_num(excess, nan=np.inf), axis=None)[: wrong.sum()]:  # the worst first
+        at = tuple(int(n) for n in np.unravel_index(k, point.shape))
+        value, error = difference.extrapolated(at, atol, rtol)
+        if not abs(analytic[at] - value) <= atol + rtol * abs(value) + min(error, most):
+            raise GradcheckError(
+                f"gradcheck: input {i}, element {at}: autograd says {analytic[at]:.10g}, finite differences say "
+                f"{value:.10g} ({wrong.sum()} of {wrong.size} elements differ by more than "
+                f"{atol:g} + {rtol:g}·|difference|)"
+            )
