@@ -38,7 +38,7 @@ def matmul(a: Any, b: Any) -> Any:
         [3.0, 3.0]
     """
     a, b = operands(a, b)
-    if np.ndim(a) == 0 or np.ndim(b) == 0:
+    if getattr(a, "ndim", 0) == 0 or getattr(b, "ndim", 0) == 0:
         raise ValueError(f"matmul: needs two tensors with at least one axis; shapes {np.shape(a)} and {np.shape(b)}")
     rows = a.reshape(1, -1) if a.ndim == 1 else a
     columns = b.reshape(-1, 1) if b.ndim == 1 else b
