@@ -598,7 +598,7 @@ ROWS = [
     Row(
         "the schedule is a step late",
         lambda patch: patch.setattr(
-            mg.optim.lr_scheduler.StepLR, "factor", lambda self, t: self.gamma ** ((t - 1) // self.step_size)
+            mg.optim.lr_scheduler.StepLR, "change", lambda self, t: self.gamma if t % self.step_size == 1 else 1.0
         ),
         partial(parity, "schedule"),
     ),

@@ -70,7 +70,6 @@ MISSING: dict[str, set[str]] = {
     "nn.Embedding": _TABLE_OPTIONS,
     "nn.functional.embedding": _TABLE_OPTIONS,
     "nn.functional.interpolate": {"align_corners", "recompute_scale_factor", "antialias"},
-    "optim.lr_scheduler.SequentialLR": {"last_epoch"},
 }
 
 # name → arguments of ours that PyTorch's lacks; they have defaults

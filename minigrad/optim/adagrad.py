@@ -27,6 +27,8 @@ class Adagrad(Optimizer):
     JMLR 12, 2011.
     """
 
+    remembers = {"step": True, "sum": True}
+
     def __init__(
         self,
         params: Any,

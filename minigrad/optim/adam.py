@@ -4,7 +4,7 @@ from typing import Any
 
 from minigrad.autograd import Tensor
 from minigrad.kernels import optim as kernels
-from minigrad.optim.optimizer import Optimizer, buffer
+from minigrad.optim.optimizer import Optimizer, brief, buffer, is_number
 
 
 class Adam(Optimizer):
@@ -39,6 +39,8 @@ class Adam(Optimizer):
         [0.5, 99.5]
     """
 
+    remembers = {"step": True, "exp_avg": True, "exp_avg_sq": True, "max_exp_avg_sq": False}
+
     def __init__(
         self,
         params: Any,
@@ -67,9 +69,10 @@ class Adam(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         self._check_range(group, "lr", "eps", "weight_decay")
         betas = group["betas"]
-        if not isinstance(betas, tuple | list) or len(betas) != 2 or not all(0 <= beta < 1 for beta in betas):
+        pair = isinstance(betas, tuple | list) and len(betas) == 2
+        if not pair or not all(is_number(beta) and 0 <= beta < 1 for beta in betas):
             raise ValueError(
-                f"{self._name}: betas must be two numbers, each at least 0 and below 1, and they are {betas!r}"
+                f"{self._name}: betas must be two numbers, each at least 0 and below 1, and they are {brief(betas)}"
             )
 
     def options(self, group: dict[str, Any]) -> Any:

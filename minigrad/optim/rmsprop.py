@@ -32,6 +32,8 @@ class RMSprop(Optimizer):
     Source: Tieleman and Hinton, Neural Networks for Machine Learning, lecture 6.5, 2012.
     """
 
+    remembers = {"step": True, "square_avg": True, "grad_avg": False, "momentum_buffer": False}
+
     def __init__(
         self,
         params: Any,

@@ -4,7 +4,7 @@ from typing import Any
 
 from minigrad.autograd import Tensor
 from minigrad.kernels import optim as kernels
-from minigrad.optim.optimizer import Optimizer, buffer
+from minigrad.optim.optimizer import Optimizer, brief, buffer, is_number
 
 
 class SGD(Optimizer):
@@ -40,6 +40,8 @@ class SGD(Optimizer):
         0.8
     """
 
+    remembers = {"momentum_buffer": False}
+
     def __init__(
         self,
         params: Any,
@@ -65,6 +67,8 @@ class SGD(Optimizer):
 
     def check(self, group: dict[str, Any]) -> None:
         self._check_range(group, "lr", "momentum", "weight_decay")
+        if not is_number(group["dampening"]):
+            raise ValueError(f"SGD: dampening must be a number, and is {brief(group['dampening'])}")
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(
                 f"SGD: nesterov needs a momentum above 0 and no dampening; momentum is {group['momentum']} and "
@@ -74,7 +78,7 @@ class SGD(Optimizer):
     def options(self, group: dict[str, Any]) -> Any:
         lr, momentum, weight_decay = map(float, (group["lr"], group["momentum"], group["weight_decay"]))
         sign = -1.0 if group["maximize"] else 1.0
-        return lr, momentum, weight_decay, sign, 1.0 - group["dampening"], bool(group["nesterov"])
+        return lr, momentum, weight_decay, sign, 1.0 - float(group["dampening"]), bool(group["nesterov"])
 
     def update(self, p: Tensor, x: Any, g: Any, state: dict[str, Any], options: Any) -> None:
         lr, momentum, weight_decay, sign, take, nesterov = options
