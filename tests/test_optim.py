@@ -383,6 +383,213 @@ def test_options_that_only_pytorch_has_are_left_out() -> None:
     assert optimizer.state[params[0]]["step"] == 1
 
 
+# -- another dtype on the way -----------------------------------------------------------------------------
+
+
+def convert(params: list[mg.Tensor], dtypes: list[Any]) -> None:
+    """As `Module.to` does: other data, the same tensor."""
+    for p, dtype in zip(params, dtypes, strict=True):
+        p.data = p.data.astype(dtype)
+
+
+def tensors(state: dict[str, Any]) -> list[Any]:
+    return [v for v in state.values() if isinstance(v, mg.Tensor)]
+
+
+F32, F64 = np.float32, np.float64
+CONVERSIONS = {
+    "double": ([F32] * 3, [F64] * 3),
+    "float": ([F64] * 3, [F32] * 3),
+    "mixed": ([F32, F64, F32], [F64, F32, F32]),
+}
+
+
+@every_optimizer
+@pytest.mark.parametrize("conversion", CONVERSIONS)
+@pytest.mark.parametrize("when", ["load, convert", "convert, load", "convert, save, load"])
+def test_state_follows_a_parameter_that_changes_its_dtype(name: str, conversion: str, when: str) -> None:
+    before, after = CONVERSIONS[conversion]
+    params = parameters(F64)
+    convert(params, before)
+    optimizer = make(name, params)
+    run(params, optimizer, range(4))
+    if when == "convert, save, load":
+        convert(params, after)
+    saved, values = optimizer.state_dict(), [p.data.copy() for p in params]
+    convert(params, after)
+    run(params, optimizer, range(4, 9))
+    for p, dtype in zip(params, after, strict=True):
+        assert p.dtype == dtype and all(v.dtype == dtype for v in tensors(optimizer.state[p]))
+
+    again = [mg.Tensor(v.copy(), requires_grad=True) for v in values]
+    resumed = type(optimizer)(again)
+    if when == "load, convert":
+        resumed.load_state_dict(saved)
+        convert(again, after)
+    else:
+        convert(again, after)
+        resumed.load_state_dict(saved)
+        assert all(v.dtype == p.dtype for p in again for v in tensors(resumed.state.get(p, {})))
+    run(again, resumed, range(4, 9))
+    assert bits(again) == bits(params)
+
+
+def test_steps_after_a_conversion_are_those_of_the_new_dtype() -> None:
+    """The formula in NumPy, to the last digits of float64."""
+    (p,) = params = [mg.Tensor(np.array([1.0, -2.0, 3.0], F32), requires_grad=True)]
+    optimizer = SGD(params, lr=0.125, momentum=0.9)
+    x, b = p.data.astype(F64), np.zeros(3)
+    for step in range(8):
+        if step == 3:
+            convert(params, [F64])
+            x, b = p.data.copy(), b.astype(F64)
+        give_gradients(params, step)
+        b = (p.dtype.type(0.9) * b + p.grad.data).astype(p.dtype)
+        x = (x - p.dtype.type(0.125) * b).astype(p.dtype)
+        optimizer.step()
+        if step >= 3:
+            np.testing.assert_allclose(p.data, x, rtol=1e-15 if step == 3 else 1e-14)
+        else:
+            x = p.data.copy()
+            b = optimizer.state[p]["momentum_buffer"].data.copy()
+
+
+@every_optimizer
+def test_a_run_that_saves_goes_on_like_one_that_loads(name: str) -> None:
+    """Twice another dtype, and no step in between."""
+    params = parameters(F64)
+    optimizer = make(name, params)
+    run(params, optimizer, range(3))
+    convert(params, [F32] * 3)
+    saved = optimizer.state_dict()
+    again = [mg.Tensor(p.data.copy(), requires_grad=True) for p in params]
+    resumed = make(name, again)
+    resumed.load_state_dict(saved)
+    for some, one in ((params, optimizer), (again, resumed)):
+        convert(some, [F64] * 3)
+        run(some, one, range(3, 6))
+    assert bits(again) == bits(params)
+
+
+def test_model_double_between_two_steps() -> None:
+    mg.manual_seed(0)
+    model = mg.nn.Sequential(mg.nn.Linear(3, 4), mg.nn.LayerNorm(4), mg.nn.Linear(4, 1))
+    optimizer = AdamW(model.parameters(), lr=0.1)
+    for i in range(6):
+        if i in (2, 4):
+            model.double() if i == 2 else model.float()
+        optimizer.zero_grad()
+        (model(mg.ones(5, 3, dtype=model[0].weight.dtype)) ** 2).sum().backward()
+        optimizer.step()
+        for p in model.parameters():
+            assert p.dtype == (F64 if i in (2, 3) else F32)
+            assert all(v.dtype == p.dtype for v in tensors(optimizer.state[p]))
+
+
+@pytest.mark.parametrize("name", sorted(set(OPTIMIZERS) - {"sgd"}))
+def test_a_parameter_whose_data_were_replaced(name: str) -> None:
+    params = parameters()
+    optimizer = make(name, params)
+    run(params, optimizer, range(2))
+    params[0].data = np.zeros((30, 40), F32)
+    params[0].grad = mg.zeros(30, 40)
+    with pytest.raises(ValueError, match=r"has shape \(3, 4\), and its parameter has shape \(30, 40\) now"):
+        optimizer.step()
+    params[0].data = np.zeros((3, 4), np.int64)
+    params[0].grad = mg.zeros(3, 4)
+    with pytest.raises(TypeError, match="a parameter is int64 now"):
+        optimizer.step()
+
+
+# -- junk -------------------------------------------------------------------------------------------------
+
+WRONG = [None, 7, "junk", b"junk", [1, 2, 3], {}, {"a": 1}, math.nan, object()]
+
+
+@every_optimizer
+def test_junk_is_refused_when_it_is_loaded_and_changes_nothing(name: str) -> None:
+    params = parameters()
+    optimizer = make(name, [{"params": params[:1]}, {"params": params[1:], "lr": 0.3}])
+    run(params, optimizer, range(2))
+    good = optimizer.state_dict()
+
+    def refuses(state: Any) -> None:
+        groups, remembered = [dict(group) for group in optimizer.param_groups], optimizer.state
+        held = [[id(v) for v in values.values()] for values in remembered.values()]
+        with pytest.raises((ValueError, TypeError)) as info:
+            optimizer.load_state_dict(state)
+        assert "\n" not in str(info.value) and len(str(info.value)) < 500
+        assert [dict(group) for group in optimizer.param_groups] == groups and optimizer.state is remembered
+        assert held == [[id(v) for v in values.values()] for values in remembered.values()]
+
+    def with_group(**changes: Any) -> Any:
+        group = {**good["param_groups"][1], **changes}
+        return {**good, "param_groups": [good["param_groups"][0], group]}
+
+    def with_state(values: Any, number: Any = 1) -> Any:
+        return {**good, "state": {**good["state"], number: values}}
+
+    for wrong in WRONG:
+        refuses(wrong)
+        refuses({**good, "param_groups": wrong})
+        if wrong != {}:
+            refuses({**good, "state": wrong})
+            refuses(with_state(wrong))
+        refuses({**good, "param_groups": [wrong, wrong]})
+        refuses(with_group(params=wrong))
+        refuses(with_group(params=[wrong, wrong]))
+        for option, value in good["param_groups"][1].items():
+            fits = wrong == 7 and isinstance(value, int | float) and not isinstance(value, bool)
+            if option != "params" and not fits:
+                refuses(with_group(**{option: wrong}))
+        refuses(with_group(param_names=wrong))
+        if wrong != 7:
+            refuses(with_group(initial_lr=wrong))
+    refuses(with_group(params=[1, 1]))
+    refuses(with_group(params=[1]))
+    refuses(with_group(params=[0, 1]))
+    refuses(with_group(param_names=["a", "b"]))  # and the other group has none
+    refuses({**good, "param_groups": good["param_groups"][:1]})
+    refuses({**good, "param_groups": good["param_groups"] * 2})
+    refuses(with_state(good["state"][1], number=17))
+    refuses(with_state(good["state"][1], number="first"))
+    for option, value in good["param_groups"][1].items():
+        if not isinstance(value, bool):
+            group = {key: v for key, v in good["param_groups"][1].items() if key != option}
+            refuses({**good, "param_groups": [good["param_groups"][0], group]})
+
+    values = good["state"][1]
+    refuses(with_state({**values, "color": 3}))
+    optional = {"momentum_buffer", "max_exp_avg_sq", "grad_avg"}
+    for key in values:
+        rest = {k: v for k, v in values.items() if k != key}
+        if key not in optional and rest:
+            refuses(with_state(rest))
+        for wrong in (*WRONG, ["a"] * 5, "12345", np.zeros((5, 1)), np.zeros(4), np.zeros(5, complex), [[1], [1, 2]]):
+            fits = (wrong is None and key in optional) or (key == "step" and isinstance(wrong, int))
+            if not fits:
+                refuses(with_state({**values, key: wrong}))
+        if key == "step":
+            for wrong in (-1, 1.5, math.inf, True, np.ones(2), 1e30, "2"):
+                refuses(with_state({**values, key: wrong}))
+    for other in OPTIMIZERS:
+        theirs = make(other, [{"params": params[:1]}, {"params": params[1:]}])
+        run(params, theirs, range(1))
+        if theirs.state_dict()["state"][0].keys() - values.keys() - optional:
+            refuses({**good, "state": theirs.state_dict()["state"]})
+    optimizer.load_state_dict(good)
+
+
+def test_a_saved_rate_may_be_negative_where_schedules_made_it_so() -> None:
+    params = parameters()
+    optimizer = SGD(params, lr=0.1)
+    mg.optim.lr_scheduler.StepLR(optimizer, 1)
+    optimizer.param_groups[0]["lr"] = -0.01
+    again = SGD(params)
+    again.load_state_dict(optimizer.state_dict())
+    assert again.param_groups[0]["lr"] == -0.01
+
+
 # -- groups -----------------------------------------------------------------------------------------------
 
 
@@ -411,6 +618,45 @@ def test_named_parameters() -> None:
         SGD([("weight", model.weight), model.bias])
 
 
+@every_optimizer
+def test_all_groups_have_names_or_none_has(name: str) -> None:
+    a, b, c = parameters()
+    named, plain = {"params": [("a", a)]}, {"params": [b]}
+    for first, second, text in ((named, plain, "have no names, and"), (plain, named, "have names, and")):
+        with pytest.raises(ValueError, match=f"group 1 {text}"):
+            make(name, [first, second])
+        optimizer = make(name, [first])
+        with pytest.raises(ValueError, match=f"group 1 {text}"):
+            optimizer.add_param_group(second)
+        assert len(optimizer.param_groups) == 1
+    optimizer = make(name, [named, {"params": [b], "param_names": ["b"]}])
+    optimizer.add_param_group({"params": (pair for pair in [("c", c)])})
+    assert [group["param_names"] for group in optimizer.param_groups] == [["a"], ["b"], ["c"]]
+    # As in PyTorch, names that were saved take the place of others, and names stay if none were saved.
+    twin = make(name, [{"params": [a]}, {"params": [b]}, {"params": [c]}])
+    twin.load_state_dict(optimizer.state_dict())
+    assert [group["param_names"] for group in twin.param_groups] == [["a"], ["b"], ["c"]]
+    optimizer.load_state_dict(make(name, [{"params": [p]} for p in (a, b, c)]).state_dict())
+    assert [group["param_names"] for group in optimizer.param_groups] == [["a"], ["b"], ["c"]]
+
+
+def test_a_rate_that_is_a_tensor() -> None:
+    (p,) = params = parameters()[:1]
+    lr = mg.tensor(0.5)
+    optimizer = SGD(params, lr=lr)
+    lr.fill_(0.25)
+    before = p.data.copy()
+    p.grad = mg.ones(3, 4)
+    optimizer.step()
+    np.testing.assert_array_equal(p.data, before - np.float32(0.25))
+    saved = optimizer.state_dict()
+    lr.fill_(2.0)
+    assert saved["param_groups"][0]["lr"].item() == 0.25
+    for wrong in (mg.tensor(-1.0), mg.ones(2)):
+        with pytest.raises(ValueError, match="lr must be a number"):
+            SGD(params, lr=wrong)  # type: ignore[arg-type]
+
+
 X = mg.tensor([1.0], requires_grad=True)
 
 
@@ -423,6 +669,16 @@ X = mg.tensor([1.0], requires_grad=True)
         (lambda: SGD({"params": [X]}), TypeError, "not a dict"),
         (lambda: SGD([{"lr": 0.1}]), TypeError, 'key "params"'),
         (lambda: SGD([{"params": {X}}]), TypeError, "is a set"),
+        (lambda: SGD([{"params": None}]), TypeError, "must be tensors, not a NoneType"),
+        (lambda: SGD([{"params": "weight"}]), TypeError, "must be tensors, not a str"),
+        (lambda: SGD([("a", X, 3)]), TypeError, "a pair .name, tensor."),
+        (lambda: SGD([(X, "a")]), TypeError, "a pair .name, tensor."),
+        (lambda: SGD([{"params": [X], "param_names": ["a", "b"]}]), ValueError, "2 param_names for 1 parameters"),
+        (lambda: SGD([{"params": [X], "param_names": "a"}]), TypeError, "must be a list of strings"),
+        (lambda: SGD([X], dampening=math.nan), ValueError, "dampening"),
+        (lambda: SGD([X], nesterov="yes", momentum=0.9), ValueError, "nesterov must be True or False"),  # type: ignore[arg-type]
+        (lambda: SGD([X], lr=True), ValueError, "lr must be a number"),
+        (lambda: Adam([X], betas=("a", "b")), ValueError, "betas must be two numbers"),  # type: ignore[arg-type]
         (lambda: SGD([np.zeros(3)]), TypeError, r"params\[0\] is a ndarray"),
         (lambda: SGD([mg.arange(3)]), TypeError, "int64"),
         (lambda: SGD([X * 2]), ValueError, "only leaves|Only leaves"),

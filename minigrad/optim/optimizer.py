@@ -8,6 +8,8 @@ import numpy as np
 
 from minigrad.autograd import Tensor, enable_grad
 
+_FLAGS = ("amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov")
+
 # What schedules keep in a group, beside the options.
 _OF_SCHEDULES = ("initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum")
 
@@ -220,8 +222,8 @@ class Optimizer:
 
     def _check_group(self, group: dict[str, Any]) -> None:
         """Check all that a group holds, but for its tensors."""
-        for option, default in self.defaults.items():
-            if isinstance(default, bool) and not (is_number(group[option], flags=True) and group[option] in (0, 1)):
+        for option in _FLAGS:
+            if option in group and not (is_number(group[option], flags=True) and group[option] in (0, 1)):
                 raise ValueError(f"{self._name}: {option} must be True or False, and is {brief(group[option])}")
         for key in _OF_SCHEDULES:
             if key in group and not is_number(group[key]):
@@ -308,8 +310,8 @@ class Optimizer:
                 if not is_number(number) or number in by_number:
                     raise ValueError(f'{where}: "params" must hold different whole numbers, and has {brief(number)}')
                 by_number[number] = p
-            for key, default in self.defaults.items():
-                if key not in old and not isinstance(default, bool):  # old versions of PyTorch lack some flags
+            for key in self.defaults:
+                if key not in old and key not in _FLAGS:  # old versions of PyTorch lack some of the flags
                     raise ValueError(f"{where}: group {i} has no {key!r} in the saved state")
             kept = {*self.defaults, *_OF_SCHEDULES, "param_names"}
             groups.append({**group, **{key: _copied(v) for key, v in old.items() if key in kept}})

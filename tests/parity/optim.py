@@ -82,6 +82,66 @@ OPTIMIZERS = [
 ]
 
 
+def _life(kind: str, **options: Any) -> Any:
+    """What can happen to an optimizer between two steps, all of it in one run."""
+
+    def run(lib: Any, x: Any, y: Any, *gradients: Any) -> Any:
+        a, b = x.detach().clone().requires_grad_(), y.detach().clone().T.requires_grad_()
+        empty = (x.detach() * 1)[:0].requires_grad_()
+        optimizer = getattr(lib.optim, kind)([a, empty], lr=lib.tensor(0.1, dtype=lib.float64), **options)
+        losses, paths = [], []
+        for step, gradient in enumerate(gradients):
+            if step == 3:  # a group is added, in another memory layout
+                optimizer.add_param_group({"params": [b], "lr": 0.05, "weight_decay": 0.2})
+            if step == 5:  # another optimizer goes on
+                state = optimizer.state_dict()
+                optimizer = getattr(lib.optim, kind)([{"params": [a, empty]}, {"params": [b]}])
+                optimizer.load_state_dict(state)
+            if step == 6:  # one is frozen
+                a.requires_grad_(False)
+            if step == 8:
+                a.requires_grad_()
+            if step == 9:  # options are changed
+                optimizer.param_groups[0]["lr"] = 0.02
+                optimizer.param_groups[1]["maximize"] = True
+
+            def closure(optimizer: Any = optimizer, step: int = step, gradient: Any = gradient) -> Any:
+                optimizer.zero_grad(set_to_none=step % 2 == 0)
+                loss = (a * gradient).sum() + (a * a).sum() / 4
+                if step >= 3 and step != 10:  # left out for one step
+                    loss = loss + (b * gradient).sum() + (b * b).sum() / 4
+                loss.backward()
+                return loss
+
+            losses.append(optimizer.step(closure).detach())
+            paths.append(lib.stack([a.detach(), b.detach()]))
+        return lib.stack(losses), lib.stack(paths)
+
+    return run
+
+
+LIVES = [
+    Case(
+        f"life_of_{_tag(**{kind.lower(): True}, **options)}",
+        _life(kind, **options),
+        fixed(normal(3, 4)),
+        fixed(normal(4, 3)),
+        *[fixed(normal(3, 4))] * 12,
+    )
+    for kind, options in [
+        ("SGD", {}),
+        ("SGD", {"momentum": 0.8, "dampening": 0.3, "weight_decay": 0.1}),
+        ("SGD", {"momentum": 0.8, "nesterov": True}),
+        ("Adam", {"eps": 1e-2}),
+        ("Adam", {"eps": 1e-2, "amsgrad": True, "weight_decay": 0.1}),
+        ("AdamW", {"eps": 1e-2, "weight_decay": 0.1}),
+        ("RMSprop", {"eps": 1e-2}),
+        ("RMSprop", {"eps": 1e-2, "centered": True, "momentum": 0.7}),
+        ("Adagrad", {"eps": 1e-2, "lr_decay": 0.1}),
+    ]
+]
+
+
 def _schedule(name: str, make: Any, steps: int = 24, kind: str = "SGD", each: Any = None) -> TrajectoryCase:
     """Two groups with different rates; the parameters follow the rates, and the momentum where it is cycled."""
 
@@ -202,4 +262,4 @@ CLIPPING = [
     Case("clip_grad_value", _clip_value, fixed(normal(3, 4)), fixed(normal(5))),
 ]
 
-CASES = [*OPTIMIZERS, *SCHEDULES, *CLIPPING]
+CASES = [*OPTIMIZERS, *LIVES, *SCHEDULES, *CLIPPING]
