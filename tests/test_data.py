@@ -830,3 +830,18 @@ def test_samples_that_are_not_alike(samples: list[Any]) -> None:
 def test_lists_in_a_dataset_become_float32() -> None:
     data = mg.data.TensorDataset([[1.0], [2.0]], np.array([1.0, 2.0]), [1, 2])
     assert [t.dtype for t in data[0]] == [np.float32, np.float64, np.int64]
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        *(None, 3, "state", [], {}, {"seed": 1}, {"seed": 1, "epoch": 0, "more": 2}),
+        *({"seed": 1, "epoch": bad} for bad in (None, -1, 1.0, np.nan, "1", [1], True)),
+        *({"seed": bad, "epoch": 1} for bad in (None, -1, 1.0, np.nan, "1", [1], True)),
+    ],
+)
+def test_a_loader_refuses_junk_when_it_is_loaded(state: Any) -> None:
+    loader = mg.data.DataLoader(mg.data.TensorDataset(mg.arange(6)), batch_size=2, shuffle=True, seed=3)
+    with pytest.raises((TypeError, ValueError), match=r"^DataLoader\.load_state_dict: "):
+        loader.load_state_dict(state)
+    assert loader.state_dict() == {"seed": 3, "epoch": 0}

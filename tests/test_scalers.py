@@ -399,3 +399,115 @@ def test_in_a_data_loader() -> None:
     ((z, _),) = loader
     expected = (x - x.mean(0)) / x.std(0)
     np.testing.assert_allclose(z.numpy(), np.sign(expected) * np.log1p(np.abs(expected)), rtol=1e-4, atol=1e-6)
+
+
+# -- states that do not fit --------------------------------------------------------------------------------
+
+WRONG = [7, "junk", b"junk", [1, 2], {}, {"a": 1}, NAN, object(), ["a", "b", "c"], np.zeros((3, 1)), np.full(2, NAN)]
+
+
+def fits(name: str, wrong: Any) -> bool:
+    """Is it wrong elsewhere, and makes sense as this value? One feature or two, two ends, one count, names."""
+    if name == "max_abs_":
+        return isinstance(wrong, int | float | np.ndarray) or wrong == [1, 2]
+    if name in ("offset", "n_components", "eps", "n_samples_seen_"):
+        return isinstance(wrong, int)
+    return not isinstance(wrong, np.ndarray) and (name, wrong) in [
+        ("feature_range", [1, 2]),
+        ("feature_names_in_", ["a", "b", "c"]),
+    ]
+
+
+def kept(scaler: Any) -> dict[str, Any]:
+    return {name: np.array(value) if name in scaler.fitted else value for name, value in scaler.state_dict().items()}
+
+
+@each
+def test_junk_is_refused_when_it_is_loaded_and_changes_nothing(scaler: Any) -> None:
+    scaler = type(scaler)(**{name: getattr(scaler, name) for name in scaler.options})
+    other = type(scaler)()
+    scaler.fit(abs(random(12, 3)) + 5)
+    good = scaler.state_dict()
+
+    def refuses(state: Any) -> None:
+        for one in (scaler, other):
+            before = kept(one)
+            with pytest.raises(RuntimeError, match=f"load_state_dict of {type(scaler).__name__}: ") as info:
+                one.load_state_dict(state)
+            assert "\n" not in str(info.value) and len(str(info.value)) < 400
+            for name, value in kept(one).items():
+                np.testing.assert_array_equal(value, before[name])
+
+    for wrong in WRONG:
+        refuses(wrong)
+        for name in good:
+            shaped = isinstance(scaler, Whitening) and name == "mean_" and np.shape(wrong) == (3, 1)
+            if not fits(name, wrong) and not shaped:
+                refuses({**good, name: wrong})
+            if name in scaler.fitted:
+                refuses({**good, name: None})
+    for name in good:
+        refuses({key: value for key, value in good.items() if key != name})
+    refuses({**good, "color": 1})
+    for name in scaler.fitted:
+        if name == "n_samples_seen_":
+            for wrong in (-1, 0, 1.5, NAN, np.inf, [3, NAN, 3], True):
+                refuses({**good, name: wrong})
+        else:
+            refuses({**good, name: [[1.0], [1.0, 2.0]]})
+            refuses({**good, name: good[name].astype(complex)})
+            refuses({**good, name: good[name].astype(str)})
+    other.load_state_dict(good)
+    np.testing.assert_array_equal(other.transform(random(2, 3) + 9), scaler.transform(random(2, 3) + 9))
+
+
+@pytest.mark.parametrize(
+    ("scaler", "changes"),
+    [
+        (MinMaxScaler(), {"feature_range": "ab"}),
+        (MinMaxScaler(), {"feature_range": (1, 0)}),
+        (MinMaxScaler(), {"feature_range": (0, np.inf)}),
+        (MinMaxScaler(), {"clip": "yes"}),
+        (MinMaxScaler(), {"axis": (0, 0)}),
+        (MinMaxScaler(), {"axis": (0, "1")}),
+        (MinMaxScaler(), {"axis": (0, 5)}),
+        (MinMaxScaler(), {"axis": None}),
+        (MinMaxScaler(), {"data_min_": np.full(3, 100.0)}),
+        (StandardScaler(), {"var_": -np.ones(3)}),
+        (StandardScaler(), {"with_mean": 2}),
+        (DecimalScaler(), {"max_abs_": -np.ones(3)}),
+        (LogTransform(), {"offset": NAN}),
+        (Whitening(), {"method": "svd"}),
+        (Whitening(), {"explained_variance_": -np.ones(3)}),
+        (Whitening(), {"mean_": np.full(3, NAN)}),
+        (Whitening(), {"mean_": np.zeros(4)}),
+        (Whitening(), {"components_": np.zeros((3, 4))}),
+        (Whitening(), {"eps": -1.0}),
+    ],
+)
+def test_values_that_make_no_sense_are_refused(scaler: Any, changes: dict[str, Any]) -> None:
+    scaler.fit(abs(random(12, 3)) + 5)
+    with pytest.raises(RuntimeError, match=f"load_state_dict of {type(scaler).__name__}: "):
+        scaler.load_state_dict({**scaler.state_dict(), **changes})
+
+
+def test_states_as_json_gives_them() -> None:
+    import json
+
+    x = np.round(abs(random(12, 3)) * 5 + 5)
+    for scaler in (*ALL, MinMaxScaler(axis=None), StandardScaler(axis=(0, 1)), StandardScaler()):
+        data = np.where(x > 9, NAN, x) if scaler.allows_missing else x
+        scaler.fit(data)
+        state = json.loads(json.dumps(scaler.state_dict(), default=lambda array: array.tolist()))
+        again = type(scaler)()
+        again.load_state_dict(state)
+        np.testing.assert_array_equal(again.transform(x), scaler.transform(x))
+        assert repr(again) == repr(scaler)
+
+
+def test_a_loaded_state_is_a_copy() -> None:
+    scaler = StandardScaler().fit(random(5, 2))
+    again, state = StandardScaler(), scaler.state_dict()
+    again.load_state_dict(state)
+    state["mean_"][:] = 100
+    assert (abs(again.mean_) < 10).all()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Tensor
+from minigrad.checks import brief, is_whole
 from minigrad.data.dataset import fetch
 from minigrad.data.transforms import Compose, Lambda, Transform
 from minigrad.ops import random
@@ -131,7 +132,20 @@ class DataLoader:
         return {"seed": self.seed, "epoch": self.epoch}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue as the loader that gave `state_dict()` would."""
+        """Continue as the loader that gave `state_dict()` would.
+
+        Raises:
+            TypeError: it is not the state of a loader.
+            ValueError: `seed` or `epoch` is not a whole number of at least 0. (A loader that draws nothing at random
+                has the seed None.) The loader stays as it was.
+        """
+        where = "DataLoader.load_state_dict"
+        if not isinstance(state_dict, dict) or state_dict.keys() != {"seed", "epoch"}:
+            raise TypeError(f'{where}: expected a dictionary with "seed" and "epoch", and got {brief(state_dict)}')
+        for name, value in state_dict.items():
+            whole = is_whole(value) and value >= 0
+            if not whole and not (name == "seed" and value is None and self.seed is None):
+                raise ValueError(f"{where}: {name} must be a whole number of at least 0, and is {brief(value)}")
         self.seed, self.epoch = state_dict["seed"], state_dict["epoch"]
 
 

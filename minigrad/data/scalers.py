@@ -33,6 +33,7 @@ import numpy as np
 
 from minigrad.autograd import Tensor
 from minigrad.autograd.tensor import raw
+from minigrad.checks import brief, is_number, is_whole
 from minigrad.data.transforms import Transform
 from minigrad.ops.compare import clip as clip_to
 from minigrad.ops.elementwise import cast
@@ -46,7 +47,7 @@ class Scaler(Transform):
     """Base of all scalers: `fit`, `transform`, `inverse_transform`, `fit_transform`, and their state.
 
     A subclass names its arguments in `options` and what it learns in `fitted`; it defines `learn` (take statistics
-    from an array), `scale` and `unscale` (on float64 arrays or tensors).
+    from an array), `scale` and `unscale` (on float64 arrays or tensors), and can define `check_statistics`.
     """
 
     options: tuple[str, ...] = ()
@@ -70,6 +71,9 @@ class Scaler(Transform):
 
     def check_features(self, method: str, shape: tuple[int, ...]) -> None:
         """Does an array of this shape have the features that the scaler was fitted to?"""
+
+    def check_statistics(self) -> None:
+        """Raise ValueError if what was loaded into `fitted` does not fit together."""
 
     # -- for users --
 
@@ -128,7 +132,7 @@ class Scaler(Transform):
         """Become the scaler that gave `state_dict()`, its arguments included.
 
         Raises:
-            RuntimeError: it is the state of something else.
+            RuntimeError: it is the state of something else, or its values make no sense. The scaler stays as it was.
         """
         expected = self._state()
         if not isinstance(state_dict, Mapping) or set(state_dict) != set(expected):
@@ -136,8 +140,33 @@ class Scaler(Transform):
             raise RuntimeError(
                 f"load_state_dict of {type(self).__name__}: expected {', '.join(expected)}, and got {given}"
             )
+        values = {name: raw(state_dict[name]) for name in expected}
+        try:
+            twin = self._with(values)
+        except (TypeError, ValueError) as error:
+            what = str(error).removeprefix(f"{type(self).__name__}: ")
+            raise RuntimeError(f"load_state_dict of {type(self).__name__}: {what}") from error
         for name in expected:
-            setattr(self, name, raw(state_dict[name]))
+            setattr(self, name, getattr(twin, name))
+
+    def _with(self, values: Mapping[str, Any]) -> Self:
+        """A scaler with these arguments and statistics."""
+        for name in self.options:
+            if isinstance(getattr(self, name), bool) and not isinstance(values[name], bool | np.bool_):
+                raise ValueError(f"{name} must be True or False, and is {brief(values[name])}")
+        twin = type(self)(**{name: values[name] for name in self.options})
+        names = values["feature_names_in_"]
+        if names is not None and not (isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)):
+            raise ValueError(f"feature_names_in_ must be a list of strings, and is {brief(names)}")
+        twin.feature_names_in_ = None if names is None else list(names)
+        missing = [name for name in self.fitted if values[name] is None]
+        if missing and len(missing) < len(self.fitted):
+            raise ValueError(f"{missing[0]} is missing")
+        if not missing:
+            for name in self.fitted:
+                setattr(twin, name, _statistic(name, values[name]))
+            twin.check_statistics()
+        return twin
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.options)
@@ -201,6 +230,21 @@ class Scaler(Transform):
             )
 
 
+def _statistic(name: str, value: Any) -> Any:
+    """Numbers that were saved, as an array of floats; of a count, as whole numbers."""
+    try:
+        array = np.array(value)
+    except ValueError:  # rows of different lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{name} must be numbers, and is {brief(value)}")
+    if name == "n_samples_seen_":
+        if not (array >= 0).all() or not (array < 2**63).all() or (array != np.floor(array)).any():
+            raise ValueError(f"{name} must be a number of samples, and is {brief(value)}")
+        return array.astype(np.int64) if array.ndim else int(array)
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
 def _names(x: Any) -> list[str] | None:
     """The columns of a data frame, if they are strings."""
     columns = getattr(x, "columns", None)
@@ -226,11 +270,12 @@ class FeatureScaler(Scaler):
 
     def __init__(self, axis: int | tuple[int, ...] | None = 0):
         axes = (axis,) if isinstance(axis, int | np.integer) else axis
-        if axes is not None and (0 not in axes or min(axes) < 0):
+        if axes is not None and not _are_axes(axes):
             raise ValueError(
-                f"{type(self).__name__}: axis={axis} must have 0, the axis of the samples, and nothing negative"
+                f"{type(self).__name__}: axis={brief(axis)} must be different axes, with 0, the axis of the samples, "
+                "among them and nothing negative"
             )
-        self.axis = axis if axes is None or len(axes) > 1 else 0
+        self.axis = None if axes is None else tuple(axes) if len(axes) > 1 else 0
 
     def partial_fit(self, x: Any) -> Self:
         """Take more samples into the statistics: after several calls they are those of all samples together.
@@ -259,9 +304,25 @@ class FeatureScaler(Scaler):
                 f"they share statistics), and the data, of shape {shape}, have {given}"
             )
 
+    def check_statistics(self) -> None:
+        features = np.shape(getattr(self, self.fitted[0]))
+        for name in self.fitted:
+            shape, count = np.shape(getattr(self, name)), name == "n_samples_seen_"
+            if shape != features and not (count and shape == ()):
+                raise ValueError(f"{name} has shape {shape}, and {self.fitted[0]} has shape {features}")
+        if any(axis > 0 and features[axis - 1] != 1 for axis in self.axes(len(features) + 1)):
+            raise ValueError(f"{self.fitted[0]}, of shape {features}, must have length 1 along axis={self.axis}")
+        if not np.any(self.n_samples_seen_):
+            raise ValueError("n_samples_seen_ is 0, and there are statistics")
+
     def count(self, n: int) -> None:
         """Count `n` more samples."""
         self.n_samples_seen_ = n + (self.n_samples_seen_ or 0)
+
+
+def _are_axes(axes: Any) -> bool:
+    whole = isinstance(axes, tuple | list) and all(map(is_whole, axes))
+    return whole and 0 in axes and min(axes) == 0 and len(set(axes)) == len(axes)
 
 
 class MinMaxScaler(FeatureScaler):
@@ -305,9 +366,13 @@ class MinMaxScaler(FeatureScaler):
         axis: int | tuple[int, ...] | None = 0,
     ):
         super().__init__(axis)
-        low, high = feature_range
-        if not low < high:
-            raise ValueError(f"MinMaxScaler: feature_range must go from a smaller to a larger number: {feature_range}")
+        pair: Any = feature_range if isinstance(feature_range, tuple | list) and len(feature_range) == 2 else (0, 0)
+        low, high = pair
+        if not all(map(is_number, pair)) or not -np.inf < low < high < np.inf:
+            raise ValueError(
+                f"MinMaxScaler: feature_range must be two numbers, the smaller one first, and is "
+                f"{brief(feature_range)}"
+            )
         self.feature_range, self.clip = (low, high), bool(clip)
 
     def learn(self, x: Any) -> None:
@@ -318,6 +383,11 @@ class MinMaxScaler(FeatureScaler):
         self.data_min_ = np.asarray(low if self.data_min_ is None else np.fmin(self.data_min_, low))
         self.data_max_ = np.asarray(high if self.data_max_ is None else np.fmax(self.data_max_, high))
         self.count(len(x))
+
+    def check_statistics(self) -> None:
+        super().check_statistics()
+        if (self.data_min_ > self.data_max_).any():
+            raise ValueError("data_min_ is larger than data_max_")
 
     @property
     def data_range_(self) -> Any:
@@ -407,6 +477,11 @@ class StandardScaler(FeatureScaler):
         counts = np.asarray(self.n_samples_seen_)
         self.n_samples_seen_ = int(counts.flat[0]) if (counts == counts.flat[0]).all() else counts
 
+    def check_statistics(self) -> None:
+        super().check_statistics()
+        if (self.var_ < 0).any():
+            raise ValueError("var_ is negative")
+
     def _join(self, n: Any, mean: Any, var: Any) -> None:
         """Chan's formula: the mean and variance of two sets together, from those of each."""
         if self.mean_ is None:
@@ -468,6 +543,11 @@ class DecimalScaler(FeatureScaler):
         largest = np.fmax.reduce(np.abs(x), self.axes(x.ndim), keepdims=True)[0].astype(np.float64)
         self.max_abs_ = largest if self.max_abs_ is None else np.fmax(self.max_abs_, largest)
         self.count(len(x))
+
+    def check_statistics(self) -> None:
+        super().check_statistics()
+        if (self.max_abs_ < 0).any():
+            raise ValueError("max_abs_ is negative")
 
     @property
     def exponent_(self) -> Any:
@@ -663,6 +743,20 @@ class Whitening(Scaler):
                 f"Whitening.{method}: the data, of shape {shape}, must be (N, {', '.join(map(str, features))}), as "
                 "those that the scaler was fitted to"
             )
+
+    def check_statistics(self) -> None:
+        axes, features = np.shape(self.components_)[:1], np.size(self.mean_)
+        shapes = {"components_": (*axes, features), "explained_variance_": axes, "explained_variance_ratio_": axes}
+        for name, shape in shapes.items():
+            if np.shape(getattr(self, name)) != shape or not axes:
+                raise ValueError(
+                    f"{name} has shape {np.shape(getattr(self, name))}, which does not fit {features} features and "
+                    f"components_ of shape {np.shape(self.components_)}"
+                )
+        if any(not np.isfinite(getattr(self, name)).all() for name in self.fitted):
+            raise ValueError("the statistics are not finite")
+        if (self.explained_variance_ < 0).any():
+            raise ValueError("explained_variance_ is negative")
 
     def _deviation(self) -> Any:
         return np.sqrt(self.explained_variance_ + self.eps)

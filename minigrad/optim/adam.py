@@ -3,8 +3,9 @@
 from typing import Any
 
 from minigrad.autograd import Tensor
+from minigrad.checks import brief, is_number
 from minigrad.kernels import optim as kernels
-from minigrad.optim.optimizer import Optimizer, brief, buffer, is_number
+from minigrad.optim.optimizer import Optimizer, buffer
 
 
 class Adam(Optimizer):

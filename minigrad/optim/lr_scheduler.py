@@ -16,7 +16,8 @@ from types import FunctionType
 from typing import Any, Literal
 
 from minigrad.autograd import Tensor
-from minigrad.optim.optimizer import Optimizer, brief, is_number
+from minigrad.checks import brief, is_number
+from minigrad.optim.optimizer import Optimizer
 
 # In the states that PyTorch saves, and of no use here; and the optimizer, which is never part of a state.
 _NOT_LOADED = {

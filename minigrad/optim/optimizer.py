@@ -1,12 +1,12 @@
 """`Optimizer`: what all optimizers share — parameter groups, state, saving, and the loop over parameters."""
 
-import reprlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from minigrad.autograd import Tensor, enable_grad
+from minigrad.checks import brief, is_number
 
 _FLAGS = ("amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov")
 
@@ -371,22 +371,6 @@ def buffer(state: dict[str, Any], name: str, p: Tensor, value: float = 0.0) -> A
             "now. Make a new optimizer, or delete optimizer.state[parameter]."
         )
     return state[name].data.ravel()  # no copy: it is contiguous
-
-
-def brief(value: Any) -> str:
-    """What an error shows of a value: its beginning, in one line."""
-    return " ".join(_REPR.repr(value).split())
-
-
-_REPR = reprlib.Repr()
-_REPR.maxother = _REPR.maxstring = 80
-
-
-def is_number(value: Any, flags: bool = False) -> bool:
-    """Is it an int or a float, of Python's or NumPy's? NaN is not a number, and booleans only count with `flags`."""
-    if isinstance(value, bool | np.bool_):
-        return flags
-    return isinstance(value, int | float | np.integer | np.floating) and value == value
 
 
 def _follow(p: Tensor, state: dict[str, Any]) -> None:
