@@ -39,6 +39,7 @@ import numpy as np
 import torch
 
 import minigrad
+from minigrad.files import write
 
 SETTLE = 0.03
 """Seconds of rest before a block."""
@@ -450,7 +451,7 @@ def main() -> int:
     print(f"\n{len(results)} cases, {len(missed)} below their target")
     if arguments.json is not None:
         content = {"threads": threads, "torch": torch.__version__, "results": [asdict(result) for result in results]}
-        arguments.json.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write(arguments.json, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
     return 1 if missed and arguments.check else 0
 
 
