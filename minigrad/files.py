@@ -231,12 +231,24 @@ def unpacked_limit(packed: int) -> int:
     return max(1 << 28, 100 * packed)
 
 
+def in_units(size: int) -> str:
+    """A number of bytes for people to read.
+
+    Example:
+        >>> in_units(80), in_units(12_345), in_units(8 << 30)
+        ('80 bytes', '12.3 kB', '8.59 GB')
+    """
+    power = min((len(str(size)) - 1) // 3, 4)
+    value = float(f"{size / 1000**power:.3g}")
+    return f"{value:g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
 def read_at_most(file: Any, limit: int) -> io.BytesIO:
     """All that a file holds, in memory; a ValueError if that is more than `limit` bytes."""
     content = io.BytesIO()
     while chunk := file.read(1 << 20):
         content.write(chunk)
         if content.tell() > limit:
-            raise ValueError(f"it holds more than {limit:,} bytes")
+            raise ValueError(f"it holds more than {in_units(limit)}")
     content.seek(0)
     return content

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.extras import require
-from minigrad.files import BadFile, open_regular, read_at_most, replacing, unpacked_limit
+from minigrad.files import BadFile, in_units, open_regular, read_at_most, replacing, unpacked_limit
 from minigrad.folders import user_cache
 
 
@@ -171,8 +171,8 @@ def read_idx(path: str | Path) -> Any:
     expected = math.prod(shape) * dtype.itemsize
     if len(content) - start != expected:
         raise BadFile(
-            f"{path} is damaged: its header announces {expected} bytes for the shape {shape!s:.80}, and there are "
-            f"{len(content) - start}"
+            f"{path} is damaged: its header announces {expected:,} bytes for the shape {shape!s:.80}, and there are "
+            f"{len(content) - start:,}"
         )
     try:
         return np.frombuffer(content, np.uint8)[start:].view(dtype).reshape(shape)
@@ -247,7 +247,7 @@ def _read_archive(path: Path) -> dict[str, Any]:
                     continue
                 end = member.offset_data + member.size
                 if not member.isfile() or member.issparse() or member.size < 0 or end > len(content):
-                    raise ValueError(f"{name} announces {member.size} bytes that are not there")
+                    raise ValueError(f"{name} announces {in_units(member.size)} that are not there")
                 if name in batches:
                     raise ValueError(f"{name} is there twice")
                 batches[name] = content[member.offset_data : end]

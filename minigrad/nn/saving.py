@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from minigrad.autograd import Tensor
-from minigrad.files import BadFile, open_regular, replacing, unpacked_limit
+from minigrad.files import BadFile, in_units, open_regular, replacing, unpacked_limit
 
 _STRUCTURE = "structure.json"
 _SCALARS = bool | int | float | str
@@ -276,8 +276,8 @@ def _too_large(members: dict[str, zipfile.ZipInfo], size: int, max_bytes: int | 
     if total <= limit:
         return None
     return (
-        f"has {size:,} bytes and takes {total:,} bytes of memory; the limit is {limit:,}. If you trust the file, give "
-        f"mg.load a larger max_bytes, such as max_bytes={total}"
+        f"has {in_units(size)}, and what it holds takes {in_units(total)} of memory; the limit is {in_units(limit)}. "
+        f"If you trust the file, give mg.load a higher limit: max_bytes={total}"
     )
 
 
@@ -333,8 +333,8 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or member.tell() + size != info.file_size:
             raise ValueError(
-                f"{info.filename!r:.80} announces the shape {shape!s:.80}, which takes {size} bytes, and has "
-                f"{info.file_size - member.tell()}"
+                f"{info.filename!r:.80} announces the shape {shape!s:.80}, which takes {size:,} bytes, and has "
+                f"{info.file_size - member.tell():,}"
             )
         array = np.empty(shape[::-1] if is_fortran else shape, dtype)
         values: Any = array.reshape(-1).view(np.uint8)
