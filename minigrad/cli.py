@@ -14,7 +14,7 @@ import minigrad
 from minigrad.kernels import cache
 from minigrad.lab.display import printable
 from minigrad.lab.settings import SettingError, Settings
-from minigrad.suggest import UnknownName, nearest
+from minigrad.suggest import UnknownName, choose, nearest
 
 _EPILOG = """examples:
   minigrad compare                                   the default: a deep sigmoid CNN on scanned digits
@@ -30,9 +30,10 @@ _GRAPH_EPILOG = """examples:
   minigrad graph --model mlp --norm layer --view both --layers 1 -o mlp.png
   minigrad graph --model mlp --norm batch --layers 1 --expand -o batch.pdf
   minigrad graph --layers 12 --depth 1               the parts of a deep network, each as one node
-  minigrad graph my_script.py:make_loss              what this function computes; it takes no arguments
+  minigrad graph my_script.py:make_loss              what this function computes
+  minigrad graph my_script.py:model --input 4,64     what this module computes for such an input
 
-A program of your own is imported (its name is not `__main__`), and the function is called once.
+A program of your own is imported (its name is not `__main__`), and the function or module is called once.
 """
 
 
@@ -56,8 +57,19 @@ A .json file may hold an object with any of the leaves, and "seed", the gradient
 class _Parser(argparse.ArgumentParser):
     """Errors in one line, with exit code 2."""
 
+    def complain(self, message: Any) -> None:
+        """Print a line that begins with the name of the command, which the library may have named already."""
+        text = printable(" ".join(str(message).split("\n")))
+        for start in (f"{self.prog}: ", f"{self.prog.split()[-1]}: "):
+            text = text.removeprefix(start)
+        if re.match(rf"{self.prog.split()[-1]} \w+: ", text):  # "explain batch_norm: ..."
+            text = f"{self.prog.split()[0]} {text}"
+        elif not text.startswith(f"{self.prog} "):
+            text = f"{self.prog}: {text}"
+        print(text, file=sys.stderr)
+
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}", file=sys.stderr)
+        self.complain(message)
         print(f"Try '{self.prog} --help'.", file=sys.stderr)
         raise SystemExit(2)
 
@@ -109,7 +121,24 @@ def _shape(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.lower().replace("x", ",").replace("×", ",").split(",") if part.strip())
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no shape; write lengths with commas, such as 4,2") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shape; write lengths with commas, such as 4,2") from None
+
+
+def _input(text: str) -> tuple[str | None, tuple[int, ...]]:
+    """ "4,64", or "int:4,16": what kind of numbers, and the shape."""
+    kind, colon, shape = text.rpartition(":")
+    kinds = {"float": "float", "float32": "float", "int": "int", "int64": "int", "long": "int", "bool": "bool"}
+    if colon and kind not in kinds:
+        raise argparse.ArgumentTypeError(f"{text!r} begins with {kind!r}{nearest(kind, kinds)} {choose(kinds)}")
+    return kinds.get(kind), _shape(shape)
+
+
+def _folder(text: str) -> Path:
+    """A folder of results: a name that looks like that of a file was meant for one."""
+    path = Path(text)
+    if path.suffix.lower() in (".html", ".htm", ".pdf", ".png", ".svg", ".json", ".csv", ".txt", ".npz", ".gif"):
+        raise argparse.ArgumentTypeError(f"{text!r} is called like a file; name a folder, which gets all of them")
+    return path
 
 
 def _parser() -> tuple[_Parser, dict[str, _Parser]]:
@@ -128,7 +157,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     option = compare.add_argument
     for f in fields(Settings):
         _setting(option, f)
-    option("--out", type=Path, metavar="DIR", help="the folder for the results (default: a new one in runs/)")
+    option("--out", type=_folder, metavar="DIR", help="the folder for the results (default: a new one in runs/)")
     option("--resume", type=Path, metavar="DIR", help="continue the comparison in this folder")
     norms = commands.add_parser(
         "norms",
@@ -166,7 +195,16 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         allow_abbrev=False,
     )
     option = graph.add_argument
-    option("target", nargs="?", metavar="FILE.py:NAME", help="a function without arguments, or a tensor")
+    option("target", nargs="?", metavar="FILE.py:NAME", help="a Module, a function, or a tensor of your program")
+    option(
+        "--input",
+        dest="inputs",
+        type=_input,
+        action="append",
+        metavar="[KIND:]SHAPE",
+        help="the shape of an input of your module or function, such as 4,64 or int:4,16; once for each input "
+        "(default: guessed from the layers of a module)",
+    )
     option("--model", help="mlp or cnn (default: cnn)")
     option("--norm", metavar="NAME", help="none, or a name of `minigrad norms` (default: batch)")
     option("--activation", metavar="NAME", help="relu, tanh, sigmoid, gelu, ... (default: relu)")
@@ -199,6 +237,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"there is no command {argv[0]!r}{nearest(argv[0], commands)} Commands: {', '.join(commands)}")
     arguments, unknown = parser.parse_known_args(argv)
     if arguments.command is None:
+        for text in unknown:
+            parser.error(f"unknown argument {text!r}{nearest(text, ('--help', '--version'))}")
         parser.print_help()
         return 0
     command = commands[arguments.command]
@@ -212,10 +252,10 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()  # from here on, Ctrl-C ends the process at once
         return code
     except KeyboardInterrupt:
-        print(f"{command.prog}: interrupted", file=sys.stderr)
+        command.complain("interrupted")
         return 130
     except MemoryError as error:
-        print(f"{command.prog}: not enough memory for a network or data of this size. {error}", file=sys.stderr)
+        command.complain(f"not enough memory for a network or data of this size. {error}")
         return 1
     finally:
         cache.announce = None
@@ -239,26 +279,30 @@ def _explain(arguments: argparse.Namespace, parser: _Parser) -> int:
         parser.error("--text prints; leave out --out, or leave out --text for a page")
     try:
         from minigrad.viz.explainer import explain
+        from minigrad.viz.explainer.explanation import find, page_path
 
+        operation = find(a.name)
+        path = page_path(a.out or Path(f"{operation.name}.html"), operation)  # before the work begins
         explanation = explain(a.name, a.shape, a.values, a.eps, a.batch_size, a.groups)
         if a.text:
             explanation.print(a.broken)
             return 0
-        path = explanation.save(a.out or Path(f"{explanation.operation.name}.html"))
+        explanation.save(path)
     except (ValueError, TypeError) as error:
         parser.error(str(error))
     except BrokenPipeError:  # as in `minigrad explain batch_norm --text | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ImportError, OSError, RuntimeError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        parser.complain(error)
         return 1
-    print(f"{explanation.operation.title}, step by step: {path}")
+    print(f"{operation.title}, step by step: {path}")
     return 0
 
 
 def _graph(arguments: argparse.Namespace, parser: _Parser) -> int:
     given = {name: value for name, value in vars(arguments).items() if value is not None and name != "command"}
+    given["inputs"] = tuple(given.get("inputs", ()))
     network = [name for name in ("model", "norm", "activation", "layers", "width", "batch_size") if name in given]
     if "target" in given and network:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in network)
@@ -270,12 +314,12 @@ def _graph(arguments: argparse.Namespace, parser: _Parser) -> int:
     except (ValueError, TypeError) as error:
         parser.error(str(error))
     except (ImportError, OSError, RuntimeError) as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        parser.complain(error)
         return 1
     if drawing.error is not None:
         error = drawing.error
-        print(f"{parser.prog}: the computation failed: {type(error).__name__}: {error}", file=sys.stderr)
-        print(f"the graph up to there: {path}")
+        parser.complain(f"the computation failed: {type(error).__name__}: {error}")
+        print(f"drawn up to the failure: {path}")
         return 1
     print(f"{len(drawing.nodes)} nodes: {path}")
     return 0
@@ -291,7 +335,7 @@ def _norms(arguments: argparse.Namespace, parser: _Parser) -> int:
     except BrokenPipeError:  # as in `minigrad norms | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:  # a disk that is full
-        print(f"{parser.prog}: {error}", file=sys.stderr)
+        parser.complain(error)
         return 1
     return 0
 
@@ -308,12 +352,12 @@ def _compare(arguments: argparse.Namespace, parser: _Parser) -> int:
 
         return compare.compare(settings, arguments.out, arguments.resume)
     except (SettingError, UnknownName) as error:
-        parser.error(printable(_in_flags(str(error), flags)))
+        parser.error(_in_flags(str(error), flags))
     except ValueError as error:
-        print(f"{parser.prog}: {printable(_in_flags(str(error), flags))}", file=sys.stderr)
+        parser.complain(_in_flags(str(error), flags))
         return 2
     except (ImportError, OSError) as error:
-        print(f"{parser.prog}: {printable(_in_flags(str(error), flags))}", file=sys.stderr)
+        parser.complain(_in_flags(str(error), flags))
         return 1
 
 

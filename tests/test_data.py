@@ -389,7 +389,7 @@ def test_points_without_noise_lie_on_their_curves() -> None:
 def test_unknown_names_suggest_the_nearest(name: str, near: str) -> None:
     with pytest.raises(ValueError, match=f"no dataset '{name}'; did you mean '{near}'"):
         mg.data.load(name)
-    with pytest.raises(ValueError, match="Known: digits, moons"):
+    with pytest.raises(ValueError, match="Choose from: digits, moons"):
         mg.data.load("?")
 
 

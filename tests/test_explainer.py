@@ -538,12 +538,12 @@ def test_a_terminal_that_knows_ascii_only():
     "arguments, message",
     [
         (["bacth_norm"], "did you mean 'batch_norm'"),
-        (["batch_norm", "--shape", "4;2"], "is no shape"),
+        (["batch_norm", "--shape", "4;2"], "is not a shape"),
         (["batch_norm", "--shape", "1,2"], "more than one value per channel"),
         (["batch_norm", "--break", "mean"], "--break is for --text"),
         (["batch_norm", "--text", "--break", "varience"], "did you mean 'variance'"),
         (["batch_norm", "--text", "-o", "x.html"], "--text prints"),
-        (["batch_norm", "--text", "--break", "nonsense"], "Known: mean, variance, eps"),
+        (["batch_norm", "--text", "--break", "nonsense"], "Choose from: mean, variance, eps"),
     ],
 )
 def test_misuse_is_one_line_and_code_2(arguments, message, capsys):
@@ -553,9 +553,38 @@ def test_misuse_is_one_line_and_code_2(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("ending", [".pdf", ".png", ".svg", ".json", ".csv", ".HTMLX", ".html.gz", ".9"])
+def test_a_page_is_not_written_under_another_ending(ending, tmp_path, capsys):
+    path = tmp_path / f"page{ending}"
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["explain", "linear", "-o", str(path)])
+    assert stop.value.code == 2 and not path.exists()
+    message = capsys.readouterr().err
+    assert "saved as .html" in message and ".txt" in message and str(path) in message
+    with pytest.raises(ValueError, match=r"saved as \.html"):
+        explain("linear").save(path)
+
+
+@pytest.mark.parametrize(
+    "out, written", [("x.html", "x.html"), ("x.HTM", "x.HTM"), ("x", "x.html"), ("folder.d", "folder.d/linear.html")]
+)
+def test_a_page_goes_where_it_is_told(out, written, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.d").mkdir()
+    assert cli.main(["explain", "linear", "-o", out]) == 0
+    assert (tmp_path / written).read_text().startswith("<!doctype html>")
+    assert written in capsys.readouterr().out
+
+
+def test_the_walk_is_written_as_text(tmp_path):
+    assert cli.main(["explain", "linear", "-o", str(tmp_path / "x.txt")]) == 0
+    text = (tmp_path / "x.txt").read_text()
+    assert text == explain("linear").text() + "\n" and "<" not in text.splitlines()[0]
+
+
 def test_a_page_that_cannot_be_written_is_called_by_its_name(tmp_path, capsys):
     (tmp_path / "file").write_text("")
-    for path in (tmp_path / "nowhere" / "x.html", tmp_path, tmp_path / "file" / "x.html"):
+    for path in (tmp_path / "nowhere" / "x.html", tmp_path / "file" / "x.html"):
         assert cli.main(["explain", "linear", "-o", str(path)]) == 1
         message = capsys.readouterr().err
         assert str(path) in message and ".tmp" not in message

@@ -1005,6 +1005,146 @@ def test_the_command_draws_a_program(
     assert f"<B>{op}</B>" in text and ("<B>w</B>" in text) == (name == "make_loss")
 
 
+MODULES = """
+import minigrad as mg
+from minigrad import nn
+mlp = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+double = nn.Linear(3, 2).double()
+cnn = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(784, 3))
+flat = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+conv1d = nn.Conv1d(3, 4, 5)
+lstm = nn.LSTM(5, 3)
+gru = nn.GRU(5, 3, batch_first=True)
+cell = nn.LSTMCell(5, 3)
+attention = nn.MultiheadAttention(8, 2)
+encoder = nn.TransformerEncoderLayer(8, 2, 16)
+embedding = nn.Sequential(nn.Embedding(11, 8), nn.Linear(8, 3))
+norm = nn.LayerNorm((3, 4))
+norm2d = nn.BatchNorm2d(3)
+groups = nn.GroupNorm(2, 4)
+relu = nn.ReLU()
+class Net(nn.Module):
+    def __init__(self, n=3):
+        super().__init__()
+        self.layer = nn.Linear(n, 2)
+    def forward(self, x, y=None):
+        return self.layer(x)
+class Two(nn.Module):
+    def __init__(self, n):
+        super().__init__()
+        self.layer = nn.Linear(n, 2)
+    def forward(self, x, y):
+        return self.layer(x) + self.layer(y)
+two = Two(3)
+def make():
+    return nn.Linear(4, 2)
+def square(x):
+    return (x * x).sum()
+def loss(scores, target):
+    return nn.functional.cross_entropy(scores, target)
+def nothing_needed():
+    return mlp(mg.ones(1, 64))
+tensor = mg.ones(2, requires_grad=True).exp()
+"""
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "modules.py").write_text(MODULES)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("mlp", [], "float32  2 × 64"),
+        ("double", [], "float64  2 × 3"),
+        ("cnn", [], "float32  2 × 1 × 28 × 28"),
+        ("flat", [], "float32  2 × 64"),
+        ("conv1d", [], "float32  2 × 3 × 8"),
+        ("lstm", [], "float32  8 × 2 × 5"),
+        ("gru", [], "float32  2 × 8 × 5"),
+        ("cell", [], "float32  2 × 5"),
+        ("attention", [], "float32  2 × 8 × 8"),
+        ("encoder", [], "float32  2 × 8 × 8"),
+        ("embedding", [], "float32  2 × 8 × 3"),
+        ("norm", [], "float32  2 × 3 × 4"),
+        ("norm2d", [], "float32  2 × 3 × 8 × 8"),
+        ("groups", [], "float32  2 × 4"),
+        ("Net", [], "float32  2 × 3"),
+        ("two", [], "float32  2 × 3"),
+        ("make", [], "float32  2 × 4"),
+        ("mlp", ["4,64"], "float32  4 × 64"),
+        ("relu", ["4x64"], "float32  4 × 64"),
+        ("double", ["7,3"], "float64  7 × 3"),
+        ("embedding", ["3,5"], "float32  3 × 5 × 3"),
+        ("embedding", ["int:3,5"], "float32  3 × 5 × 3"),
+        ("make", ["5,4"], "float32  5 × 4"),
+        ("square", ["2,3"], "float32  2 × 3"),
+        ("loss", ["6,3", "int:6"], "float32  6 × 3"),
+        ("two", ["1,3", "5,3"], "float32  5 × 3"),
+    ],
+)
+def test_the_command_draws_a_module(name: str, given: list[str], expected: str, modules: Path):
+    options = [word for shape in given for word in ("--input", shape)]
+    assert cli.main(["graph", f"modules.py:{name}", "-o", "g.dot", *options]) == 0
+    text = (modules / "g.dot").read_text()
+    assert f">{expected}<" in text and ("class=input" in text or name == "embedding")  # an index is an option
+    if name == "two":
+        assert text.count("class=input") == 2
+    assert cli.main(["graph", f"modules.py:{name}", "-o", "again.dot", *options]) == 0
+    assert (modules / "again.dot").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["relu"], "modules.py:relu: this Module needs 1 input; give the shape of each input, such as --input 4,64"),
+        (["square"], "this function takes x; give the shape of each input, such as --input"),
+        (["Two"], "this class needs n; make a module of it in the file"),
+        (["two", "--input", "1,3"], "number of inputs given by --input: 1; it needs 2: x, y"),
+        (["nothing_needed", "--input", "1,3"], "this function takes no --input"),
+        (["tensor", "--input", "1,3"], "this is a tensor, and takes no --input"),
+        (["mlp", "--input", "flaot:3"], "did you mean 'float'?"),
+        (["mlp", "--input", "a,b"], "'a,b' is not a shape"),
+        (["mlp", "--input", "3,-1"], "the shape (3, -1) has a negative length"),
+    ],
+)
+def test_the_command_asks_for_the_input_that_it_needs(
+    arguments: list[str], message: str, modules: Path, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["graph", f"modules.py:{arguments[0]}", *arguments[1:], "-o", "g.dot"])
+    assert stop.value.code == 2 and not (modules / "g.dot").exists()
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_says_which_network_takes_no_input(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit):
+        cli.main(["graph", "--input", "4,64"])
+    assert "--input is for a program of your own" in capsys.readouterr().err
+
+
+def test_a_guess_changes_nothing(modules: Path):
+    from minigrad.viz import inputs
+
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Dropout(), nn.Linear(2 * 14 * 14, 3))
+    before = {name: value.numpy().copy() for name, value in model.state_dict().items()}
+    (x,) = inputs.guessed(model, "test")
+    assert x.shape == (2, 1, 16, 16)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), before[name])
+
+
+@pytest.mark.parametrize(("out", "written"), [(".", "cnn-batch.svg"), ("folder.d", "folder.d/cnn-batch.svg")])
+def test_the_command_writes_into_a_folder(out: str, written: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.d").mkdir()
+    assert cli.main(["graph", "--depth", "0", "-o", out]) == 0
+    assert (tmp_path / written).read_text().startswith("<svg") or "<svg" in (tmp_path / written).read_text()
+
+
 def test_the_command_draws_what_failed(script: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert cli.main(["graph", f"{script}:broken", "-o", str(tmp_path / "broken.svg")]) == 1
     assert "here it failed" in (tmp_path / "broken.svg").read_text()
@@ -1044,7 +1184,9 @@ def test_the_command_tells_what_is_wrong_with_the_script(
         (["nowhere.py:f"], "there is no file"),
         (["SCRIPT"], "my_script.py:make_loss"),
         (["SCRIPT:make_los"], "did you mean 'make_loss'"),
-        (["SCRIPT:number"], "this is of type int"),
+        (["SCRIPT:number"], "this is of type int; name a Module, a tensor, or a function"),
+        (["-o", "x.html"], ".svg, .png, .pdf, .dot"),
+        (["-o", "x.svg.gz"], ".svg, .png, .pdf, .dot"),
         (["SCRIPT:make_loss", "--model", "cnn"], "not for a program of your own"),
     ],
 )

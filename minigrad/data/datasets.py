@@ -4,7 +4,6 @@ Digits come with scikit-learn. Moons, spirals and blobs are drawn here. MNIST, F
 from a folder of yours, or downloaded once into a cache folder.
 """
 
-import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from minigrad.data import files
 from minigrad.data.dataset import TensorDataset
 from minigrad.extras import require
 from minigrad.files import BadFile
+from minigrad.suggest import choose, nearest
 
 
 @dataclass(frozen=True)
@@ -91,10 +91,7 @@ def load(
         return _MADE[key](seed=seed, **options)
     if key in _READ:
         return _READ[key](data_dir=data_dir, download=download, **options)
-    near = difflib.get_close_matches(key, names(), n=1, cutoff=0.4)
-    raise ValueError(
-        f"there is no dataset {name!r}{f'; did you mean {near[0]!r}?' if near else '.'} Known: {', '.join(names())}"
-    )
+    raise ValueError(f"there is no dataset {name!r}{nearest(key, names())} {choose(names())}")
 
 
 def names(from_files: bool = False) -> list[str]:

@@ -14,7 +14,7 @@ from minigrad.extras import require
 from minigrad.lab import models
 from minigrad.lab.catalogue import find
 from minigrad.suggest import check_name, nearest
-from minigrad.viz import dot, render
+from minigrad.viz import dot, inputs, render, watching
 from minigrad.viz.graphs import VIEWS, Graph, graph
 
 SAMPLE = (1, 8, 8)
@@ -27,6 +27,7 @@ class Settings:
 
     Attributes:
         target: "my_script.py:make_loss"; None for a network of `minigrad compare`.
+        inputs: (kind, shape) of each input of a module or function of the user's; see `viz.inputs.of_shapes`.
         model, norm, activation, layers, width, batch_size: that network.
         view, depth, expand, fold, values, direction: as in `mg.viz.graph`.
         format: svg, png, pdf or dot; None: by the ending of `out`, or svg.
@@ -34,6 +35,7 @@ class Settings:
     """
 
     target: str | None = None
+    inputs: tuple[tuple[str | None, tuple[int, ...]], ...] = ()
     model: str = "cnn"
     norm: str = "batch"
     activation: str = "relu"
@@ -63,7 +65,12 @@ class Settings:
             check_name("--format", self.format, render.FORMATS)
         if self.target is not None:
             file_and_name(self.target)
-        if self.out is not None and self.out.suffix:
+        elif self.inputs:
+            raise ValueError("--input is for a program of your own, FILE.py:NAME; for these networks, --batch-size")
+        for _, shape in self.inputs:
+            if any(n < 0 for n in shape):
+                raise ValueError(f"--input: the shape {shape} has a negative length")
+        if self.out is not None and self.out.suffix and not self.out.is_dir():
             ending = render.format_of(self.out)
             if self.format not in (None, ending):
                 raise ValueError(f"--format {self.format}, but the file is called {self.out}; leave out one of them")
@@ -72,6 +79,9 @@ class Settings:
         """Where the picture goes."""
         stem = f"{self.model}-{self.norm}" if self.target is None else self.target.rpartition(":")[2]
         path = Path(stem) if self.out is None else self.out
+        if path.is_dir():
+            path = path / stem
+            return path.with_name(f"{stem}.{self.format or 'svg'}")
         return path if path.suffix else path.with_name(f"{path.name}.{self.format or 'svg'}")
 
 
@@ -86,15 +96,55 @@ def draw(settings: Settings) -> tuple[Graph, Path]:
     if settings.target is None:
         drawing = graph(_network_loss(settings), title=_title(settings), **options)
     else:
-        thing = load(settings.target)
-        if not isinstance(thing, Tensor) and not callable(thing):
-            raise ValueError(
-                f"{settings.target}: this is of type {type(thing).__name__}; name a function without arguments "
-                "that returns a loss, or a tensor"
-            )
-        drawing = graph(thing, title=settings.target.rpartition(":")[2], **options)
+        options["title"] = settings.target.rpartition(":")[2]
+        drawing = _of_program(settings.target, settings.inputs, options)
     drawing.save(path)
     return drawing, path
+
+
+def _of_program(target: str, shapes: Any, options: dict[str, Any]) -> Graph:
+    """What the user named: a tensor, a function or a module, or what makes one."""
+    mg.manual_seed(0)  # the same command draws the same picture
+    thing = load(target)
+    if isinstance(thing, Tensor):
+        if shapes:
+            raise ValueError(f"{target}: this is a tensor, and takes no --input")
+        return graph(thing, **options)
+    if not callable(thing):
+        raise ValueError(
+            f"{target}: this is of type {type(thing).__name__}; name a Module, a tensor, or a function that returns a "
+            "loss"
+        )
+    if isinstance(thing, type) and issubclass(thing, nn.Module):
+        missing = inputs.required(thing)
+        if missing:
+            raise ValueError(
+                f"{target}: this class needs {', '.join(missing)}; make a module of it in the file, such as "
+                f"net = {thing.__name__}(...), and name that"
+            )
+        thing = thing()
+    if not isinstance(thing, nn.Module):
+        missing = inputs.required(thing)
+        if missing and not shapes:
+            raise ValueError(f"{target}: this function takes {', '.join(missing)}; {inputs.WAY_OUT}")
+        try:
+            # A function without arguments may make a model, which takes the inputs.
+            given = shapes if missing or inputs.takes(thing, len(shapes)) else ()
+            drawing = graph(thing, *_inputs(thing, given, target), **options)
+            if shapes and not given:
+                raise ValueError(f"{target}: this function takes no --input")
+            return drawing
+        except watching.NoTensor as error:
+            if not isinstance(error.result, nn.Module):
+                raise
+            thing = error.result  # a function that makes a model
+    return graph(thing, *_inputs(thing, shapes, target), **options)
+
+
+def _inputs(thing: Any, shapes: Any, target: str) -> tuple[Tensor, ...]:
+    if shapes or not isinstance(thing, nn.Module):
+        return inputs.of_shapes(thing, shapes, target)
+    return inputs.guessed(thing, target)
 
 
 def _title(settings: Settings) -> str:

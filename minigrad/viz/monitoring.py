@@ -13,7 +13,7 @@ from minigrad.autograd.tensor import raw
 from minigrad.files import write_arrays
 from minigrad.nn.module import Module
 from minigrad.nn.utils import parametrize
-from minigrad.suggest import nearest
+from minigrad.suggest import choose, nearest
 from minigrad.viz import style
 from minigrad.viz.histogram import Histogram
 
@@ -304,7 +304,7 @@ class Monitor:
 
     def _find(self, table: Any, kind: str, name: str) -> Any:
         if kind not in KINDS:
-            raise ValueError(f"monitor: there is no kind {kind!r}{nearest(kind, KINDS)} Known: {', '.join(KINDS)}")
+            raise ValueError(f"monitor: there is no kind {kind!r}{nearest(kind, KINDS)} {choose(KINDS)}")
         if name not in table[kind]:
             known = list(table[kind])
             what = f"There are: {', '.join(known)}" if known else "Nothing of the kind was collected yet"
@@ -435,7 +435,7 @@ def histograms(
     """
     style.check_theme(theme)
     if kind not in KINDS:
-        raise ValueError(f"histograms: there is no kind {kind!r}{nearest(kind, KINDS)} Known: {', '.join(KINDS)}")
+        raise ValueError(f"histograms: there is no kind {kind!r}{nearest(kind, KINDS)} {choose(KINDS)}")
     if not monitors:
         raise ValueError("histograms: give at least one monitor, such as {'batch': monitor(model)}")
     rows: list[tuple[str, Monitor, list[str]]] = []

@@ -34,6 +34,17 @@ from minigrad.viz.program import (
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 
 
+class NoTensor(TypeError):
+    """The function returned something else than tensors: `result`."""
+
+    def __init__(self, result: Any):
+        self.result = result
+        super().__init__(
+            f"graph: the function returned a {type(result).__name__}; it must return a tensor, or several in a tuple, "
+            "a list or a dictionary"
+        )
+
+
 class Watcher:
     """Writes down every op that runs, and in which module."""
 
@@ -200,10 +211,7 @@ def _keep_needed(program: Program, result: Any) -> None:
             found = add_leaf(program, tensor, {}, ()), 0
         finish(program, found, tensor)
     if not program.outputs:
-        raise TypeError(
-            f"graph: the function returned a {type(result).__name__}; it must return a tensor, or several in a tuple, "
-            "a list or a dictionary"
-        )
+        raise NoTensor(result)
     needed = {node.id for node, _ in program.outputs}
     for node in reversed(program.nodes):
         if node.id in needed:

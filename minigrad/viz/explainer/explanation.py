@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Tensor, composed, grad, no_grad
-from minigrad.suggest import UnknownName, nearest
+from minigrad.suggest import UnknownName, choose, nearest
 from minigrad.viz.explainer.methods import ALIASES, OPERATIONS
 from minigrad.viz.explainer.operation import Closed, Operation, Setting
 from minigrad.viz.explainer.walk import Gradients, Walk
@@ -141,7 +141,7 @@ class Explanation:
             known = [s.key for s in self.switches]
             for key in on - set(known):
                 raise UnknownName(
-                    f"{self.operation.name}: there is no switch {key!r}{nearest(key, known)} Known: {', '.join(known)}"
+                    f"{self.operation.name}: there is no switch {key!r}{nearest(key, known)} {choose(known)}"
                 )
             with np.errstate(all="ignore"):
                 self._done[on] = self._work_out(self.operation.switched(self.setting, on))
@@ -345,11 +345,17 @@ class Explanation:
         sys.stdout.flush()
 
     def save(self, path: Any) -> Path:
-        """Write the page to a file."""
+        """Write the page to a .html file, or the walk as plain text to a .txt file; returns the path.
+
+        A path without an ending gets .html; a folder gets a page that is named after the operation.
+
+        Raises:
+            ValueError: another ending.
+        """
         from minigrad.files import write
 
-        path = Path(path)
-        write(path, self.html().encode())
+        path = page_path(path, self.operation)
+        write(path, (self.text() + "\n" if path.suffix.lower() == ".txt" else self.html()).encode())
         return path
 
     def _repr_html_(self) -> str:
@@ -359,6 +365,21 @@ class Explanation:
             f'<iframe title="{html.escape(self.operation.title)}, explained" style="width: 100%; height: 60rem; '
             f'border: 0" srcdoc="{html.escape(self.html())}"></iframe>'
         )
+
+
+def page_path(path: Any, operation: Operation) -> Path:
+    """Where the page of an operation goes; see `Explanation.save`."""
+    path = Path(path)
+    if path.is_dir():
+        return path / f"{operation.name}.html"
+    if not path.suffix:
+        return path.with_name(f"{path.name}.html")
+    if path.suffix.lower() not in (".html", ".htm", ".txt"):
+        raise ValueError(
+            f"explain {operation.name}: {str(path)!r}: a page is saved as .html, and the walk as plain text as .txt, "
+            f"not as {path.suffix!r}"
+        )
+    return path
 
 
 def add_up(arrays: list[Any]) -> Any:
@@ -426,7 +447,7 @@ def find(name: str) -> Operation:
     key = ALIASES.get(str(name).lower(), ALIASES.get(key, key))
     if key not in OPERATIONS:
         known = [*OPERATIONS, *ALIASES]
-        raise UnknownName(f"explain: {name!r} is unknown{nearest(key, known)} Known: {', '.join(OPERATIONS)}")
+        raise UnknownName(f"explain: {name!r} is unknown{nearest(key, known)} {choose(OPERATIONS)}")
     return OPERATIONS[key]
 
 
@@ -570,7 +591,7 @@ def read(values: Any, operation: Operation, who: str) -> tuple[dict[str, Any], A
     seed = None
     for key, entry in values.items():
         if key not in known:
-            raise UnknownName(f"{who}: values has {key!r}{nearest(key, known)} Known: {', '.join(known)}")
+            raise UnknownName(f"{who}: values has {key!r}{nearest(key, known)} {choose(known)}")
         try:
             array = np.array(entry)
             if array.dtype.kind not in "biufO":
