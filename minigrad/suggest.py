@@ -11,7 +11,7 @@ class UnknownName(ValueError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'batch'?`, or only `.` if no known name is near.
 
-    Near is a name that differs by one mistyped letter in four at most (left out, added, replaced, or swapped with its
+    Near is a name that differs by about one mistyped letter in four at most (left out, added, replaced, or swapped with its
     neighbour), or that begins with what was typed, or the other way round. Case, dashes and underscores do not count.
 
     Example:
@@ -27,7 +27,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
         length = max(len(typed), len(letters))
         distance = _distance(typed, letters) if abs(len(typed) - len(letters)) <= length // 4 + 1 else length
         share = distance / (length or 1)
-        if distance > max(length // 4, length > 2):
+        if distance > max((length + 1) // 4, length > 2):
             whole = min(len(typed), len(letters)) >= 3 and (letters.startswith(typed) or typed.startswith(letters))
             share = 0.5 + share / 3 if whole else 1.0
         if share < least:

@@ -29,7 +29,7 @@ def of_shapes(thing: Any, shapes: Sequence[tuple[str | None, tuple[int, ...]]], 
         ValueError: the function or module takes another number of inputs.
     """
     modules = list(thing.modules()) if isinstance(thing, Module) else []
-    rows = [module.num_embeddings for module in modules if hasattr(module, "num_embeddings")]
+    rows = [rows for module in modules if (rows := vars(module).get("num_embeddings"))]
     first = next((m for m in modules if any(_tensors_for(m))), None)
     dtype = _dtype(thing)
     made = []
