@@ -1,12 +1,12 @@
 """Kernels on several threads: that form is compiled by itself, and only where there is much to do."""
 
-import numba
 import numpy as np
 import pytest
 
 import minigrad as mg
 import minigrad.nn.functional as F
 from minigrad.kernels import jit, norm
+from minigrad.kernels.threads import num_threads
 
 
 def normal(*shape):
@@ -25,6 +25,10 @@ OPS = {
     "max_pool": lambda: (lambda x: F.max_pool1d(x, 3, 2), normal(2, 3, 9)),
     "avg_pool": lambda: (lambda x: F.avg_pool1d(x, 3, 2), normal(2, 3, 9)),
     "rows": lambda: (lambda x: x[[0, 3, 3, -1]], normal(7, 5)),
+    "conv": lambda: (lambda x: F.conv2d(x, mg.ones(9, 2, 3, 3), groups=3, padding=1), normal(5, 6, 9, 8)),
+    "conv_transpose": lambda: (lambda x: F.conv_transpose2d(x, mg.ones(6, 8, 3, 3), stride=2), normal(5, 6, 9, 8)),
+    "batch_norm": lambda: (lambda x: F.batch_norm(x, training=True), normal(33, 6, 35)),
+    "group_norm": lambda: (lambda x: F.group_norm(x, 2), normal(33, 6, 35)),
     "cumprod": lambda: (lambda x: x.cumprod(1), normal(7, 5)),
     "local_response": lambda: (lambda x: F.local_response_norm(x, 3, 0.9), normal(3, 5, 9)),
     "divisive": lambda: (lambda x: F.divisive_norm(x, 3, channels=3), normal(3, 5, 9)),
@@ -35,37 +39,28 @@ OPS = {
 }
 
 
-@pytest.mark.skipif(numba.get_num_threads() == 1, reason="needs two threads")
 @pytest.mark.parametrize("name", OPS)
-def test_serial_and_parallel_form_agree(name, monkeypatch):
-    results = []
-    for parallel_from in (jit.PARALLEL_FROM, 0):
-        monkeypatch.setattr(jit, "PARALLEL_FROM", parallel_from)
-        mg.manual_seed(0)
-        function, x = OPS[name]()
-        y = function(x)
-        y.backward(mg.tensor(np.random.default_rng(1).standard_normal(y.shape), dtype=mg.float32))
-        results.append((y.data, x.grad.data))
-    for serial, parallel in zip(*results, strict=True):
-        np.testing.assert_allclose(parallel, serial, rtol=1e-6)
-
-
-@pytest.mark.skipif(numba.get_num_threads() == 1, reason="needs two threads")
-@pytest.mark.parametrize(
-    "function", [lambda x, w: F.batch_norm(x, weight=w, training=True), lambda x, w: F.group_norm(x, 2, w)]
-)
-def test_a_norm_has_the_same_bits_on_one_thread_and_on_several(function, monkeypatch):
+def test_serial_and_parallel_form_have_the_same_bits(name, monkeypatch):
     monkeypatch.setattr(jit, "PARALLEL_FROM", 0)
-    rng = np.random.default_rng(0)
-    x = mg.tensor(rng.standard_normal((33, 6, 35)), requires_grad=True)
-    g, gamma = mg.tensor(rng.standard_normal(x.shape)), mg.tensor(rng.standard_normal(6))
-    found = []
-    for serial in (True, False):
-        monkeypatch.setattr(jit, "_forked", serial)
-        y = function(x, gamma)
-        found.append((y.data, mg.grad(y, x, g)[0].data))
-    for one, several in zip(*found, strict=True):
-        np.testing.assert_array_equal(one, several)
+    results = []
+    for n in (1, 2, 1, 64):
+        with num_threads(n):
+            mg.manual_seed(0)
+            function, x = OPS[name]()
+            y = function(x)
+            y.backward(mg.tensor(np.random.default_rng(1).standard_normal(y.shape), dtype=mg.float32))
+        results.append((y.data, x.grad.data))
+    for several in results[1:]:
+        for one, other in zip(results[0], several, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_what_cannot_be_shared_out_has_no_parallel_form():
+    @jit.kernel
+    def last(x, y):
+        y[0] = x[-1]
+
+    assert last.parallel is last.serial
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

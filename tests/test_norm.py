@@ -14,6 +14,7 @@ import pytest
 import minigrad as mg
 from minigrad.autograd import gradcheck, gradgradcheck
 from minigrad.kernels import jit
+from minigrad.kernels.threads import num_threads
 from minigrad.nn import functional as F
 
 
@@ -398,21 +399,16 @@ LARGE = {
 
 @pytest.mark.skipif(numba.config.DISABLE_JIT, reason="without Numba there is one thread")
 @pytest.mark.parametrize("layout", LARGE)
-def test_the_bits_do_not_depend_on_the_number_of_threads(layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bits_do_not_depend_on_the_number_of_threads(layout: str) -> None:
     function, shape, parameters = LARGE[layout]
     x, w, b = (variable(random(*s).astype(np.float32)) for s in (shape, (parameters,), (parameters,)))
     v = mg.tensor(random(*shape, seed=1).astype(np.float32))
     assert 4 * x.data.size >= jit.PARALLEL_FROM
     found = []
-    threads = numba.get_num_threads()
-    try:
-        for n in (threads, 1, 0, threads):
-            monkeypatch.setattr(jit, "_forked", n == 0)  # which asks for the serial form
-            numba.set_num_threads(n or threads)
+    for n in (2, 1, 64, 1):
+        with num_threads(n):
             y = function(x, w, b)
             found.append([y.data, *(g.data for g in mg.grad(y, [x, w, b], v))])
-    finally:
-        numba.set_num_threads(threads)
     for other in found[1:]:
         for a, c in zip(found[0], other, strict=True):
             np.testing.assert_array_equal(a, c)

@@ -1,13 +1,17 @@
 """Pooling: against its definition, finite differences, and at its edges."""
 
+import gc
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 
 import minigrad as mg
 from minigrad.autograd import gradcheck, gradgradcheck
+from minigrad.kernels.threads import num_threads
 from minigrad.nn import functional as F
+from minigrad.ops import pool
 
 RNG = np.random.default_rng(0)
 
@@ -123,14 +127,105 @@ def test_dtype_memory_and_batches(name, dtype):
 def test_a_large_batch_on_all_threads():
     x = mg.Tensor(RNG.standard_normal((40, 9, 24, 24)).astype("f"), requires_grad=True)
     for function in (lambda x: F.max_pool2d(x, 2), lambda x: F.avg_pool2d(x, 3, 2, 1)):
-        whole = function(x)
-        v = RNG.standard_normal(whole.shape).astype("f")
-        (g,) = mg.grad(whole, x, mg.Tensor(v))
+        with num_threads(2):
+            whole = function(x)
+            v = RNG.standard_normal(whole.shape).astype("f")
+            (g,) = mg.grad(whole, x, mg.Tensor(v))
         for i in (0, 39):
             one = mg.Tensor(x.data[i : i + 1], requires_grad=True)
             part = function(one)
             assert np.array_equal(part.data[0], whole.data[i])
             assert np.array_equal(mg.grad(part, one, mg.Tensor(v[i : i + 1]))[0].data[0], g.data[i])
+
+
+LARGE = {  # the number of axes, the options of a window, and those that only a maximum has
+    "line": (1, {"kernel_size": 3, "stride": 2, "padding": 1}, {"dilation": 2}),
+    "side by side": (1, {"kernel_size": 4}, {}),
+    "reaches over the edge": (1, {"kernel_size": 5, "stride": 4, "padding": 2, "ceil_mode": True}, {}),
+    "plane": (2, {"kernel_size": (3, 2), "stride": (1, 2), "padding": (1, 0)}, {"dilation": (1, 2)}),
+    "plane, edge": (2, {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True}, {}),
+    "space": (3, {"kernel_size": 2, "stride": (1, 2, 1), "padding": 1}, {"dilation": (2, 1, 1)}),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("nan", [False, True])
+def test_a_large_image_is_pooled_as_a_small_one(name, nan, monkeypatch):
+    """`SMALL` divides the two ways to find a maximum; both must agree with the definition, places included."""
+    n, options, more = LARGE[name]
+    values = RNG.integers(0, 5, (2, 3, *(11, 9, 8)[:n])).astype("f")  # many are equal
+    if nan:
+        values[RNG.random(values.shape) < 0.1] = np.nan
+    function = getattr(F, f"max_pool{n}d")
+    found = []
+    for small in (1 << 30, 0):
+        monkeypatch.setattr(pool, "SMALL", small)
+        x = mg.tensor(values, requires_grad=True)
+        y, places = function(x, **options, **more, return_indices=True)
+        y.backward(mg.tensor(np.arange(y.numel()).reshape(y.shape).astype("f")))
+        found.append((y.data, places.data, x.grad.data))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    kernel, stride, padding, dilation = (
+        (v,) * n if isinstance(v, int) else v
+        for v in (options["kernel_size"], options.get("stride", options["kernel_size"]), options.get("padding", 0),
+                  more.get("dilation", 1))
+    )  # fmt: skip
+    y, places, _ = found[1]
+    flat = values.reshape(2, 3, -1)
+    for o in np.ndindex(y.shape[2:]):
+        window = [[s * i - p + d * t for t in range(k)]
+                  for i, k, s, p, d in zip(o, kernel, stride, padding, dilation, strict=True)]  # fmt: skip
+        inside = [e for e in itertools.product(*window)
+                  if all(0 <= a < m for a, m in zip(e, values.shape[2:], strict=True))]  # fmt: skip
+        elements = [np.ravel_multi_index(e, values.shape[2:]) for e in inside]
+        for plane in np.ndindex(2, 3):
+            candidates = flat[plane][elements]
+            at = (*plane, *o)
+            np.testing.assert_array_equal(y[at], candidates.max())  # NaN if there is one
+            expected = np.flatnonzero(np.isnan(candidates))[-1] if np.isnan(y[at]) else np.argmax(candidates)
+            assert places[at] == elements[expected]
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_adaptive_maxima_of_a_large_image(n, monkeypatch):
+    values = RNG.standard_normal((2, 3, *(11, 9, 8)[:n]))
+    function = getattr(F, f"adaptive_max_pool{n}d")
+    found = []
+    for small in (1 << 30, 0):
+        monkeypatch.setattr(pool, "SMALL", small)
+        found.append([t.data for t in function(mg.tensor(values), (4, 5, 3)[:n], return_indices=True)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+POOLS = {
+    "max": lambda x: F.max_pool1d(x, 101, 1, 50),
+    "max, with places": lambda x: F.max_pool1d(x, 101, 1, 50, return_indices=True)[0],
+    "max of a plane": lambda x: F.max_pool2d(x.reshape(1, 500, 400), 9, 1, 4).reshape(1, 1, -1),
+    "adaptive max": lambda x: F.adaptive_max_pool1d(x, 199_999),
+    "avg": lambda x: F.avg_pool1d(x, 101, 1, 50),
+    "avg of a plane": lambda x: F.avg_pool2d(x.reshape(1, 500, 400), 9, 1, 4).reshape(1, 1, -1),
+    "adaptive avg": lambda x: F.adaptive_avg_pool1d(x, 199_999),
+}
+
+
+@pytest.mark.parametrize("name", POOLS)
+def test_a_long_signal_needs_no_table_of_all_elements_of_all_windows(name):
+    x = mg.tensor(RNG.standard_normal((1, 1, 200_000)).astype("f"), requires_grad=True)
+    POOLS[name](x)  # compile
+    pool._windows.cache_clear()
+    pool._adaptive_windows.cache_clear()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        POOLS[name](x).sum().backward()
+        _, peak = tracemalloc.get_traced_memory()
+        blocks = sum(trace.count for trace in tracemalloc.take_snapshot().statistics("filename"))
+    finally:
+        tracemalloc.stop()
+    assert peak < 24 * x.data.nbytes
+    assert blocks < 20_000  # no Python number for each window, either
 
 
 X = mg.zeros(2, 3, 5, 5)

@@ -19,11 +19,6 @@ with batch norm.
 import argparse
 import json
 import os
-
-# NumPy's BLAS: for products of this size a second thread is mostly waited for. PyTorch brings a BLAS of its own,
-# which keeps all its threads. It must be said before NumPy is imported.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import platform
 import statistics
 import subprocess
@@ -34,7 +29,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 
@@ -414,16 +408,15 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="exit code 1 if a target is missed")
     parser.add_argument("--threads", type=int, metavar="N", help="for both libraries (default: all)")
     arguments = parser.parse_args()
-    if arguments.threads:
-        numba.set_num_threads(arguments.threads)
-        torch.set_num_threads(arguments.threads)
+    threads = arguments.threads or torch.get_num_threads()  # the same for both; minigrad's default is one
+    minigrad.set_num_threads(threads)
+    torch.set_num_threads(threads)
     blocks, length = (3, 0.01) if arguments.quick else (9, 0.03)
 
-    blas = os.environ["OPENBLAS_NUM_THREADS"]
-    ours = f"{numba.get_num_threads()} (Numba) and {blas} (BLAS)"
-    threads = f"threads: minigrad {ours}, PyTorch {torch.get_num_threads()}"
     print(f"minigrad {minigrad.__version__}, PyTorch {torch.__version__}, NumPy {np.__version__}, float32")
-    print(f"{platform.machine()}, {os.cpu_count()} CPUs; {threads}; {blocks} blocks of {1000 * length:.0f} ms each\n")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} CPUs; {threads} threads each; {blocks} blocks of {1000 * length:.0f} ms each\n"
+    )
     print(f"{'':<64}{'minigrad':>12}{'PyTorch':>12}   times faster (lowest … highest)")
 
     results: list[Result] = []

@@ -93,10 +93,12 @@ def _renamed(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function`; the result takes the amount of work first, then the function's arguments."""
     serial = _compiled(function, fastmath=FASTMATH)
-    parallel = _compiled(_renamed(function, function.__name__ + "_parallel"), fastmath=FASTMATH, parallel=True)
+    parallel = serial
+    if "prange" in function.__code__.co_names:
+        parallel = _compiled(_renamed(function, function.__name__ + "_parallel"), fastmath=FASTMATH, parallel=True)
 
     def launch(work: int, *args: Any) -> Any:
-        if work < PARALLEL_FROM or threads.number == 1 or _forked:
+        if work < PARALLEL_FROM or threads.number == 1 or _forked or parallel is serial:
             return serial(*args)
         with _launch, threads.of_numba():  # some of Numba's threading layers die when two threads launch at once
             return parallel(*args)

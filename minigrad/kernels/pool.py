@@ -1,17 +1,22 @@
 """Pooling kernels: the largest element, or the mean, of every window of an image.
 
 Which elements belong to a window comes in tables, so padding, dilation, ceil_mode and adaptive pooling are all the
-same here. For a maximum the table holds all places of each window. For a mean it holds ranges: an image has three
-axes (a 2-d one has depth 1), and window i of an axis covers the places from first[i] up to, and without, end[i]. The
-arguments of the kernels are, for the depth, d0 (first), d1 (end), and dn, by which this axis divides the sum; h and w
-are height and width.
+same here. An image has three axes (a 2-d one has depth 1). For a mean, window i of an axis covers the places from
+first[i] up to, and without, end[i]. The arguments of the kernels are, for the depth, d0 (first), d1 (end), and dn, by
+which this axis divides the sum; h and w are height and width.
 
-All samples and channels are pooled separately, so they are one axis, "planes", and a task for a thread each.
+A maximum is found in two ways. For a small image, one table holds all places of each window. For a large one that table
+would be many times the image, and there is a table for each axis.
+
+All samples and channels are pooled separately, so they are one axis, "planes".
 """
 
 import numpy as np
 
 from minigrad.kernels.jit import kernel, prange
+
+STRIP = 4096
+"""The number of windows, side by side, that are one task of `max_pool_large`."""
 
 
 @kernel
@@ -34,6 +39,54 @@ def max_pool(x, places, out, index):
                 larger = (value > best) | (value != value)
                 out[p, o] = value if larger else best
                 index[p, o] = at if larger else index[p, o]
+
+
+@kernel
+def max_pool_large(x, size, d0, d1, h0, h1, w0, w1, steps, out, index):
+    """The same as `max_pool` for x of (planes, D·H·W), `size` = (D, H, W), and out and index of (planes, D, H, W).
+
+    `steps`: from element to element of a window, along each axis. The planes may be few: a task is a strip of a row.
+    """
+    depth, height, width = out.shape[1:]
+    strips = (width + STRIP - 1) // STRIP
+    rows, columns = size[1], size[2]
+    deep, high, wide = steps[0], steps[1], steps[2]
+    for task in prange(x.shape[0] * depth * height * strips):
+        row, strip = task // strips, task % strips
+        p, i, j = row // (depth * height), row // height % depth, row % height
+        for k in range(strip * STRIP, min(strip * STRIP + STRIP, width)):
+            at = (d0[i] * rows + h0[j]) * columns + w0[k]
+            best = x[p, np.uintp(at)]
+            for d in range(d0[i], d1[i], deep):
+                for h in range(h0[j], h1[j], high):
+                    start = (d * rows + h) * columns
+                    for w in range(start + w0[k], start + w1[k], wide):
+                        value = x[p, np.uintp(w)]
+                        larger = (value > best) | (value != value)  # chosen without a branch, which would be guessed
+                        best = value if larger else best
+                        at = w if larger else at
+            out[p, i, j, k] = best
+            index[p, i, j, k] = at
+
+
+@kernel
+def max_pool_line(x, w0, w1, steps, out, index):
+    """`max_pool_large` for images of one axis, x: (planes, W). With one loop inside it is several times faster."""
+    width = w0.size
+    strips = (width + STRIP - 1) // STRIP
+    wide = steps[2]
+    for task in prange(x.shape[0] * strips):
+        p, strip = task // strips, task % strips
+        for k in range(strip * STRIP, min(strip * STRIP + STRIP, width)):
+            at = w0[k]
+            best = x[p, np.uintp(at)]
+            for w in range(w0[k] + wide, w1[k], wide):
+                value = x[p, np.uintp(w)]
+                larger = (value > best) | (value != value)
+                best = value if larger else best
+                at = w if larger else at
+            out[p, k] = best
+            index[p, k] = at
 
 
 @kernel

@@ -6,8 +6,9 @@ same for all of them.
 """
 
 import math
-from functools import lru_cache
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +18,24 @@ from minigrad.ops.conv import check_axes, sizes
 from minigrad.ops.reduction import mean
 
 
-class Windows(NamedTuple):
+@dataclass(frozen=True, eq=False)  # equal to itself only: to compare long tables takes longer than to pool
+class Windows:
     """The windows along one axis: window i covers first[i], first[i] + step, ..., below end[i]."""
 
-    first: tuple[int, ...]
-    end: tuple[int, ...]
+    first: Any
+    end: Any
     step: int
-    divisor: tuple[int, ...]  # by how much this axis divides the sum, in a mean
+    divisor: Any  # by how much this axis divides the sum, in a mean
+
+    @cached_property
+    def size(self) -> int:
+        """How many elements the largest window has."""
+        return int((-(-(self.end - self.first) // self.step)).max(initial=1))
+
+    @cached_property
+    def hollow(self) -> bool:
+        """Is there a window without elements?"""
+        return bool((self.first >= self.end).any())
 
 
 class MaxPool(Function):
@@ -40,18 +52,33 @@ class MaxPool(Function):
         planes, image = math.prod(x.shape[:-n]), x.shape[-n:]
         shape = _pooled_shape(x, self.windows)
         out, index = np.empty(shape, x.dtype), np.empty(shape, np.int32)
-        together = _planes_together(planes, math.prod(shape[-n:]))
+        elements = math.prod(w.size for w in self.windows)
+        count = math.prod(shape[-n:])
+        together = _planes_together(planes, count)
         blocks = planes // together
-        places = _places(self.windows, image, together)
         if out.size:
-            arrays = (np.ascontiguousarray(x), out, index)
-            x_rows, out_rows, index_rows = (a.reshape(blocks, -1) for a in arrays)
-            kernels.max_pool(out.size * len(places), x_rows, places, out_rows, index_rows)
+            if elements * count * together <= SMALL:
+                rows = [a.reshape(blocks, -1) for a in (np.ascontiguousarray(x), out, index)]
+                kernels.max_pool(out.size * elements, rows[0], _places(self.windows, image, together), *rows[1:])
+            else:
+                blocks = planes
+                tables, steps = _ranges(self.windows, x.dtype)[:6], [w.step for w in self.windows]
+                size, steps = (np.array([1] * (3 - n) + list(a)) for a in (image, steps))
+                plane = np.ascontiguousarray(x).reshape(planes, -1)
+                if n == 1:
+                    flat = (a.reshape(planes, -1) for a in (out, index))
+                    kernels.max_pool_line(x.size, plane, *tables[4:], steps, *flat)
+                else:
+                    kernels.max_pool_large(x.size, plane, size, *tables, steps, _image(out, n), _image(index, n))
         self.index, self.blocks, self.shape = index, blocks, x.shape
         return (out, index.astype(np.int64) % math.prod(image)) if self.return_indices else out
 
     def backward(self, g: Any, _: Any = None) -> Any:
         return Scatter(self.index, self.blocks, self.shape)(g)
+
+
+SMALL = 1 << 16
+"""The largest table of places. An image with more of them has its windows described axis by axis."""
 
 
 def _planes_together(planes: int, count: int) -> int:
@@ -73,17 +100,16 @@ def _places(windows: tuple[Windows, ...], image: tuple[int, ...], planes: int) -
                                                                    4 6
                                                                    5 7
 
-    A window at the edge may have fewer elements. Its column is filled up by repeating its first row or first pixels,
+    A window at the edge may have fewer elements. Its column is filled up by repeating its last row or last pixels,
     which changes no maximum, and leaves the places of a column in order: of equal elements the first one counts.
     """
     places = np.zeros((1, 1), np.int64)
     for w, length in zip(windows, image, strict=True):
-        elements = [range(f, e, w.step) for f, e in zip(w.first, w.end, strict=True)]
-        size = max(map(len, elements), default=1)
-        table = np.array([[r.start] * (size - len(r)) + list(r) for r in elements], np.int64).reshape(-1, size).T
+        last = w.end - 1 - (w.end - 1 - w.first) % w.step
+        table = np.minimum(w.first + w.step * np.arange(w.size)[:, None], last)
         # All pairs of an element so far and one of this axis, for all pairs of windows.
         pairs = places[:, None, :, None] * length + table[None, :, None, :]
-        places = pairs.reshape(len(places) * size, -1)
+        places = pairs.reshape(len(places) * w.size, -1)
     starts = np.arange(planes)[:, None] * math.prod(image)
     return (places[:, None, :] + starts).reshape(len(places), -1).astype(np.int32)
 
@@ -165,21 +191,21 @@ def _image(x: Any, n: int) -> Any:
     return x.reshape(math.prod(x.shape[:-n]), *[1] * (3 - n), *x.shape[-n:])
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _ranges(windows: tuple[Windows, ...], dtype: Any) -> list[Any]:
     """The tables as arrays: first and end of three axes, then their divisors."""
     three = (_WHOLE,) * (3 - len(windows)) + windows
-    ranges = [np.array(a, np.int64) for w in three for a in (w.first, w.end)]
-    return ranges + [np.array(w.divisor, dtype) for w in three]
+    ranges = [a.astype(np.int32) for w in three for a in (w.first, w.end)]
+    return ranges + [np.asarray(w.divisor, dtype) for w in three]
 
 
 # -- the tables -------------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _windows(
-    length: int, size: int, stride: int, padding: int, dilation: int, ceil_mode: bool, pad_counts: bool
-) -> Any:
+    length: int, size: int, stride: int, padding: int, dilation: int, ceil_mode: bool, pad_counts: bool, divisor: Any
+) -> Windows | None:
     """The windows along an axis, or None if there are none: the windows are larger than the padded image."""
     free = length + 2 * padding - dilation * (size - 1) - 1  # how far a window can be moved
     count = (-(-free // stride) if ceil_mode else free // stride) + 1
@@ -192,15 +218,15 @@ def _windows(
     first = np.where(start < 0, start % dilation, start)  # the first element that is not padding
     inside = np.minimum(end, length)
     counted = np.minimum(end, length + padding) - start if pad_counts else inside - first
-    return Windows(tuple(first.tolist()), tuple(inside.tolist()), dilation, tuple(counted.tolist()))
+    return Windows(first, inside, dilation, counted if divisor is None else np.full(count, divisor))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _adaptive_windows(length: int, count: int) -> Windows:
     """`count` windows that cover the axis, as equal as they can be: from ⌊i·L/count⌋ to ⌈(i + 1)·L/count⌉."""
     i = np.arange(count)
     first, end = i * length // max(count, 1), -(-(i + 1) * length // max(count, 1))
-    return Windows(tuple(first.tolist()), tuple(end.tolist()), 1, tuple((end - first).tolist()))
+    return Windows(first, end, 1, end - first)
 
 
 _WHOLE = _adaptive_windows(1, 1)  # an axis that the image does not have
@@ -214,7 +240,7 @@ def _check(op: str, n: int, x: Any) -> None:
 
 def _tables(
     op: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool,
-    pad_counts: bool,
+    pad_counts: bool, divisor: Any = None,
 ) -> tuple[Windows, ...]:  # fmt: skip
     """The windows along each axis, from the arguments of a pooling function."""
     _check(op, n, x)
@@ -229,15 +255,19 @@ def _tables(
             f"padding={pads} with kernel_size={size}"
         )
     image = x.shape[-n:]
-    tables = tuple(_windows(*a, ceil_mode, pad_counts) for a in zip(image, size, step, pads, dilated, strict=True))
-    if None in tables:
+    divisors = (divisor,) + (None if divisor is None else 1,) * (n - 1)
+    tables = []
+    for *a, d in zip(image, size, step, pads, dilated, divisors, strict=True):
+        w = _windows(*a, ceil_mode, pad_counts, d)
+        tables += [] if w is None else [w]
+    if len(tables) < n:
         raise ValueError(f"{op}: kernel_size={size} is larger than the image {image} with padding={pads}")
-    if any(f >= e for w in tables for f, e in zip(w.first, w.end, strict=True)):
+    if any(w.hollow for w in tables):
         raise ValueError(
             f"{op}: with dilation={dilated} and padding={pads}, some windows of kernel_size={size} step over the "
             f"whole image {image} and hold nothing but padding; use less of either"
         )
-    return tables
+    return tuple(tables)
 
 
 def _adaptive_tables(op: str, n: int, x: Any, output_size: Any) -> tuple[Windows, ...]:
@@ -261,12 +291,9 @@ def _max_pool(
 def _avg_pool(
     op: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, include: bool, divisor: Any
 ) -> Any:
-    tables = _tables(op, n, x, kernel_size, stride, padding, 1, ceil_mode, include)
-    if divisor is not None:
-        if divisor == 0:
-            raise ValueError(f"{op}: divisor_override must not be 0")
-        factors = (divisor,) + (1,) * (n - 1)
-        tables = tuple(t._replace(divisor=(f,) * len(t.first)) for t, f in zip(tables, factors, strict=True))
+    if divisor is not None and divisor == 0:
+        raise ValueError(f"{op}: divisor_override must not be 0")
+    tables = _tables(op, n, x, kernel_size, stride, padding, 1, ceil_mode, include, divisor)
     return AvgPool(tables, x.shape[-n:])(x)
 
 
