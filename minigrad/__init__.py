@@ -1,9 +1,10 @@
 """minigrad: reverse-mode autodiff small enough to read, and every normalization layer in it."""
 
+from minigrad import interrupt  # isort: skip  (first: it listens to Ctrl-C while the rest is imported)
+
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from minigrad import interrupt  # isort: skip  (first: it listens to Ctrl-C while the rest is imported)
 from minigrad import autograd, data, nn, ops, optim
 from minigrad.autograd import (
     Function,

@@ -8,68 +8,67 @@ printed and *lost*, and the program goes on. So:
 - While it trains, Ctrl-C raises KeyboardInterrupt and is remembered, and `check`, after each step, raises it again
   if it was lost (`kept`).
 
-In a program that imports minigrad, nothing is changed.
+In a program that imports minigrad, nothing is changed. This module is imported first, so it imports little itself.
 """
 
 import os
 import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
-
-_asked = False
 
 
 def is_command() -> bool:
     """Is this process the `minigrad` command?"""
-    module = sys.orig_argv[1:3]
-    return Path(sys.argv[0] if sys.argv else "").name in ("minigrad", "minigrad.exe") or module in (
-        ["-m", "minigrad"],
-        ["-m", "minigrad.cli"],
-    )
+    name = os.path.basename(sys.argv[0] if sys.argv else "")
+    return name in ("minigrad", "minigrad.exe") or sys.orig_argv[1:3] in (["-m", "minigrad"], ["-m", "minigrad.cli"])
 
 
 def quick() -> None:
     """From now on, Ctrl-C ends the process; unless it is ignored, as in what a shell starts in the background."""
-    if threading.current_thread() is threading.main_thread() and (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):
-        signal.signal(signal.SIGINT, _end)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        _listen(_end)
 
 
-def _end(number: int, frame: Any) -> None:
+def _listen(handler: "signal._HANDLER") -> bool:
+    """Have Ctrl-C call `handler`; False if this is not the main thread, to which Ctrl-C does not come."""
+    try:
+        signal.signal(signal.SIGINT, handler)
+    except ValueError:
+        return False
+    return True
+
+
+def _end(number: int, frame: object) -> None:
     os.write(2, b"minigrad: interrupted\n")
     os._exit(130)
 
 
-@contextmanager
-def kept() -> Iterator[None]:
-    """Within this block, Ctrl-C raises KeyboardInterrupt, and `check` raises it again if that was lost."""
-    global _asked
-    _asked = False
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before not in (_end, signal.default_int_handler):
-        yield
-        return
-    report = sys.unraisablehook
+class kept:
+    """Within this block, Ctrl-C raises KeyboardInterrupt, and `check` raises it again if it was lost."""
 
-    def silent(lost: Any) -> None:
+    def __enter__(self) -> None:
+        global _asked
+        _asked = False
+        self.before = signal.getsignal(signal.SIGINT)
+        self.report = sys.unraisablehook
+        self.active = self.before in (_end, signal.default_int_handler) and _listen(_raise)
+        if self.active:
+            sys.unraisablehook = self.silent
+
+    def silent(self, lost: "sys.UnraisableHookArgs") -> None:
+        """Do not print the KeyboardInterrupt that was lost: `check` raises it again."""
         if not isinstance(lost.exc_value, KeyboardInterrupt):
-            report(lost)
+            self.report(lost)
 
-    sys.unraisablehook = silent
-    signal.signal(signal.SIGINT, _raise)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        sys.unraisablehook = report
+    def __exit__(self, *exception: object) -> None:
+        if self.active:
+            signal.signal(signal.SIGINT, self.before)
+            sys.unraisablehook = self.report
 
 
-def _raise(number: int, frame: Any) -> None:
+_asked = False
+
+
+def _raise(number: int, frame: object) -> None:
     global _asked
     _asked = True
     raise KeyboardInterrupt

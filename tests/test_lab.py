@@ -549,3 +549,552 @@ def test_settings_say_who_starts_elsewhere_or_brings_an_activation():
     assert lines["activation"] == "selu, evo_b0: instead of sigmoid, the one that belongs to the method"
     plain = dict(Settings(activation="relu").lines())
     assert plain["weights"] == "He, the same for every norm" and "activation" not in plain
+
+
+# -- checkpoints: bound to all that their bits depend on ----------------------------------------------------------
+
+
+def half_done(folder: Path, data: Any, recipe: Recipe = RECIPE, norm: str = "batch", seed: int = 0) -> Path:
+    """The checkpoint of a run that was stopped in its second epoch."""
+    checkpoint = folder / "checkpoint.npz"
+
+    def stop(record: dict[str, Any], step: int, loss: float) -> None:
+        if len(record["epochs"]) == 1:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(recipe, norm, seed, data, checkpoint, stop)
+    return checkpoint
+
+
+OTHER = {
+    "model": "cnn", "activation": "relu", "depth": 1, "width": 4, "optimizer": "adam", "lr": 0.051,
+    "batch_size": 32, "epochs": 4,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", OTHER)
+def test_a_checkpoint_of_other_settings_is_not_continued(field, tmp_path, blobs):
+    assert OTHER.keys() == {f.name for f in dataclasses.fields(Recipe)}
+    recipe = dataclasses.replace(RECIPE, **{field: OTHER[field]})
+    if field == "model":
+        # the same bits of data, as images
+        images = [mg.data.TensorDataset(mg.randn(128, 1, 8, 8), mg.arange(128) % 2) for _ in range(2)]
+        blobs = mg.data.Splits("blobs", *images, classes=("a", "b"))
+    checkpoint = half_done(tmp_path, blobs)
+    with pytest.raises(ValueError, match=rf"cannot be continued: {field} was .* and is {OTHER[field]}\. Without"):
+        train(recipe, "batch", 0, blobs, checkpoint)
+
+
+def test_a_checkpoint_of_other_data_is_not_continued(tmp_path, blobs):
+    checkpoint = half_done(tmp_path, blobs)
+    x, y = blobs.test.tensors
+    x = x.numpy().copy()
+    x[-1, -1] = np.nextafter(x[-1, -1], np.float32(9))  # one bit of one test sample
+    other = dataclasses.replace(blobs, test=mg.data.TensorDataset(mg.tensor(x), y))
+    with pytest.raises(ValueError, match=r"cannot be continued: data was blobs, .* and is blobs, "):
+        train(RECIPE, "batch", 0, other, checkpoint)
+
+
+@pytest.mark.parametrize("part", ["minigrad", "numpy", "numba", "processor", "matrix products"])
+def test_a_checkpoint_of_other_versions_is_not_continued(part, tmp_path, blobs, monkeypatch):
+    from minigrad.lab import train as module
+
+    checkpoint = half_done(tmp_path, blobs)
+    original = module.identity
+    monkeypatch.setattr(module, "identity", lambda *a: {**original(*a), part: "another"})
+    with pytest.raises(ValueError, match=f"cannot be continued: {part} was .* and is another"):
+        train(RECIPE, "batch", 0, blobs, checkpoint)
+
+
+def test_a_new_start_beside_a_checkpoint_of_other_settings_gives_the_right_results(tmp_path, capsys, monkeypatch):
+    """results.json was lost, and another learning rate is tried in the same folder."""
+    folder = tmp_path / "run"
+    monkeypatch.setattr(lab, "train", stopping := _stop_in_second_epoch(lab.train))
+    arguments = ["compare", *SMALL, "--norm", "batch", "--out"]
+    assert cli.main([*arguments, str(folder)]) == 130
+    (folder / "results.json").unlink()
+    assert (folder / "checkpoint.npz").exists()
+    monkeypatch.setattr(lab, "train", stopping.original)
+    capsys.readouterr()
+    assert cli.main([*arguments, str(folder), "--lr", "0.02"]) == 0
+    out = capsys.readouterr().out
+    assert "checkpoint.npz cannot be continued: lr was 0.001 and is 0.02" in out and "It is removed." in out
+    assert cli.main([*arguments, str(tmp_path / "clean"), "--lr", "0.02"]) == 0
+    ours, clean = results(folder)["runs"], results(tmp_path / "clean")["runs"]
+    assert list(map(untimed, ours)) == list(map(untimed, clean))
+
+
+def _stop_in_second_epoch(original: Any) -> Any:
+    def stopping(recipe: Any, norm: str, seed: int, data: Any, checkpoint: Any, watch: Any) -> Any:
+        def stop(record: dict[str, Any], step: int, loss: float) -> None:
+            if len(record["epochs"]) == 1:
+                raise KeyboardInterrupt
+
+        return original(recipe, norm, seed, data, checkpoint, stop)
+
+    stopping.original = original
+    return stopping
+
+
+def test_data_that_changed_under_a_comparison_are_refused(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "run"
+    monkeypatch.setattr(lab, "train", stopping := _stop_in_second_epoch(lab.train))
+    assert cli.main(["compare", *SMALL, "--norm", "none", "--out", str(folder)]) == 130
+    saved = results(folder)
+    monkeypatch.setattr(lab, "train", stopping.original)
+    assert cli.main(["compare", "--resume", str(folder)]) == 0
+    saved = results(folder)
+    saved["data"]["fingerprint"] = "0" * 16
+    (folder / "results.json").write_text(json.dumps(saved))
+    capsys.readouterr()
+    assert cli.main(["compare", "--resume", str(folder)]) == 2
+    assert "saw other data" in capsys.readouterr().err
+
+
+def damaged(checkpoint: Path, rng: Any) -> bytes:
+    """The file with a piece cut off, bits flipped, or other contents."""
+    content = bytearray(checkpoint.read_bytes())
+    kind = rng.integers(4)
+    if kind == 0:
+        return bytes(content[: rng.integers(len(content))])
+    if kind == 1:
+        for at in rng.integers(len(content), size=4):
+            content[at] ^= 1 << rng.integers(8)
+    elif kind == 2:
+        return bytes(rng.integers(256, size=rng.integers(1, 4000), dtype=np.uint8))
+    else:  # a file of the right kind with a part missing or replaced
+        saved = mg.load(checkpoint)
+        names = list(saved)
+        junk = [None, 3, "x", [], {}, mg.ones(2), {"a": 1}, "[" * 9999, '{"status": "running"}']
+        saved[names[rng.integers(len(names))]] = junk[rng.integers(len(junk))]
+        file = checkpoint.with_name("other.npz")
+        mg.save(saved, file)
+        return file.read_bytes()
+    return bytes(content)
+
+
+def test_damaged_checkpoints_cost_one_run_and_no_more(tmp_path, blobs):
+    """Whatever is in the file: the run ends with the right bits, or with the one error that says what to do."""
+    whole = untimed(train(RECIPE, "batch", 0, blobs))
+    original = half_done(tmp_path, blobs)
+    good = original.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(80):
+        original.write_bytes(good)
+        original.write_bytes(damaged(original, rng))
+        try:
+            record = train(RECIPE, "batch", 0, blobs, original)
+        except ValueError as error:
+            assert "checkpoint.npz" in str(error) and "begins anew" in str(error), error
+            refused += 1
+        else:
+            assert untimed(record) == whole
+    assert refused > 40
+
+
+def test_a_damaged_checkpoint_does_not_stop_a_comparison(tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "run"
+    monkeypatch.setattr(lab, "train", stopping := _stop_in_second_epoch(lab.train))
+    assert cli.main(["compare", *SMALL, "--norm", "none", "--out", str(folder)]) == 130
+    monkeypatch.setattr(lab, "train", stopping.original)
+    (folder / "checkpoint.npz").write_bytes(b"junk\x1b[2J")
+    for name in ("results.json", "checkpoint.npz", "report.html"):  # left behind by a process that was killed
+        (folder / f".{name}.99999999.tmp").write_bytes(b"half")
+    (folder / "notes.tmp").write_text("mine")
+    capsys.readouterr()
+    assert cli.main(["compare", "--resume", str(folder)]) == 0
+    assert "checkpoint.npz is damaged, or another version wrote it" in capsys.readouterr().out
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "comparison-dark.png", "comparison.png", "notes.tmp", "report.html", "results.json",
+    ]  # fmt: skip
+
+
+# -- results.json from a stranger ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def folder_of_a_comparison(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fuzz") / "run"
+    arguments = ["--model", "mlp", "--depth", "1", "--width", "4", "--data", "blobs", "--epochs", "2"]
+    assert cli.main(["compare", *arguments, "--norm", "none,batch,instance", "--out", str(folder)]) == 0
+    return folder
+
+
+JUNK: list[Any] = [
+    None, True, 0, -1, 2, 10**6, 10**9, 2**63, 10**30, -(10**30), 0.5, -0.5, 1e300, float("nan"), float("inf"),
+    "", "x", "\x1b[2J\x1b]0;mine\x07", "a\nReport: forged", "\ud800", "\u202eabc", "x" * 10000, [], {}, [[]],
+    [1, 2], {"a": 1}, "none", "batch", "running", "diverged", "does not apply", "../../etc/passwd", "$\\frac$",
+    "<script>alert(1)</script>", "\x00", "~nobody-of-this-name/x",
+]  # fmt: skip
+
+
+def places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [place, *(p for key, item in items for p in places(item, (*place, key)))]
+
+
+def mutated(valid: dict[str, Any], rng: Any) -> bytes:
+    value = json.loads(json.dumps(valid))
+    if rng.integers(3) == 0:
+        value["runs"] = value["runs"][: rng.integers(len(value["runs"]))]
+    known = [place for place in places({k: v for k, v in value.items() if k != "summary"}) if place]
+    place = known[rng.integers(len(known))]
+    target = value
+    for key in place[:-1]:
+        target = target[key]
+    junk = JUNK[rng.integers(len(JUNK))]
+    kind = rng.integers(6)
+    if kind <= 2:
+        target[place[-1]] = junk
+    elif kind == 3:
+        del target[place[-1]]
+    elif kind == 4 and isinstance(target, list):
+        target.insert(place[-1], target[place[-1]])
+    elif kind == 4:
+        target[str(junk)] = junk
+    else:
+        for _ in range(40):
+            junk = [junk] if rng.integers(2) else {"a": junk}
+        target[place[-1]] = junk
+    content = bytearray(json.dumps(value).encode())
+    at = int(rng.integers(len(content)))
+    if rng.integers(6) == 0:
+        pieces = [b"[" * 100_000, b'{"a":' * 50_000, b"\xff", b"1" * 5000, b"\\ud800", b"1e999", b"\x00"]
+        content[at:at] = pieces[rng.integers(len(pieces))]
+    elif rng.integers(9) == 0:
+        del content[at:]
+    return bytes(content)
+
+
+def resumed(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    try:
+        code = cli.main(["compare", "--resume", str(folder)])
+    except SystemExit as stop:
+        code = stop.code
+    return code, *capsys.readouterr()
+
+
+def test_a_strangers_results_are_read_or_refused_in_one_line(folder_of_a_comparison, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(lab.report, "write_report", lambda *arguments: None)  # (drawn in the next test; slow)
+    valid = results(folder_of_a_comparison)
+    rng = np.random.default_rng(1)
+    codes = []
+    for number in range(400):
+        folder = tmp_path / "run"
+        folder.mkdir(exist_ok=True)
+        content = mutated(valid, rng)
+        (folder / "results.json").write_bytes(content)
+        code, out, err = resumed(folder, capsys)
+        codes.append(code)
+        assert code == 0 or (code == 2 and err.count("\n") == 1), (number, code, err)
+        assert all(c.isprintable() or c == "\n" for c in out + err), (number, out, err)
+        assert len(err) < 1000, number
+        if code == 0:  # nothing else was made up
+            assert out.count("Report: ") == 1, (number, out)
+    assert 250 < codes.count(2) < 400
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (("runs", 1, "epochs", 0, "test_accuracy"), "high", "runs[1]: epochs[0].test_accuracy: Expected `float`"),
+        (("runs", 0, "epochs", 1, "test_accuracy"), 1.5, "runs[0]: epochs[1].test_accuracy: Expected `float` <= 1"),
+        (("runs", 0, "seed"), 7, "runs[0]: the settings have no run with norm 'none' and seed 7"),
+        (("runs", 1, "seed"), 1, "runs: norm batch with seed 1 stands there twice"),
+        (("runs", 0, "step_losses"), [1.0], "runs[0]: step_losses: 1 losses"),
+        (("runs", 0, "layers", 0), "$\\frac$", "runs[0]: layers[0]"),
+        (("settings", "lr"), "fast", "settings: lr: Expected `float`, got `str`"),
+        (("settings", "epochs"), 10**12, "settings: epochs must be at least 1 and at most 1,000,000"),
+        (("settings", "optimizer"), None, "settings: optimizer: Expected `str`"),
+        (("settings", "warmup"), 3, "settings: warmup is unknown"),
+    ],
+)
+def test_a_damaged_value_is_named_with_its_place(place, value, message, folder_of_a_comparison, tmp_path, capsys):
+    saved = results(folder_of_a_comparison)
+    target = saved
+    for key in place[:-1]:
+        target = target[key]
+    target[place[-1]] = value
+    (tmp_path / "results.json").write_text(json.dumps(saved))
+    code, _, err = resumed(tmp_path, capsys)
+    assert code == 2 and message in err, err
+
+
+def test_a_missing_setting_is_not_replaced_by_its_default(folder_of_a_comparison, tmp_path, capsys):
+    saved = results(folder_of_a_comparison)
+    del saved["settings"]["lr"]
+    (tmp_path / "results.json").write_text(json.dumps(saved))
+    code, _, err = resumed(tmp_path, capsys)
+    assert code == 2 and "settings: lr is missing" in err
+
+
+def test_results_of_the_previous_version_can_be_continued(folder_of_a_comparison, tmp_path, capsys):
+    saved = results(folder_of_a_comparison)
+    del saved["data"]
+    for run in saved["runs"]:
+        run.pop("chance", None)
+    whole = saved["runs"]
+    saved["runs"] = whole[:4]
+    (tmp_path / "results.json").write_text(json.dumps(saved))
+    assert resumed(tmp_path, capsys)[0] == 0
+    again = results(tmp_path)["runs"]
+    assert [run["epochs"] for run in again if "epochs" in run] == [run["epochs"] for run in whole if "epochs" in run]
+
+
+def test_what_a_stranger_wrote_cannot_move_the_cursor_or_run_in_the_report(tmp_path, capsys):
+    arguments = ["--model", "mlp", "--data", "moons", "--depth", "1", "--width", "4", "--epochs", "1", "--seeds", "1"]
+    options = ["--batch-size", "1", "--norm", "none,batch", "--out", str(tmp_path)]
+    assert cli.main(["compare", *arguments, *options]) == 0
+    saved = results(tmp_path)
+    evil = "\x1b[2J<script>alert(1)</script>\nReport: /forged\u202e\x9b31m"
+    assert saved["runs"][1]["status"] == "does not apply"
+    saved["runs"][1]["why"] = evil
+    (tmp_path / "results.json").write_text(json.dumps(saved))
+    code, out, err = resumed(tmp_path, capsys)
+    assert code == 0 and err == ""
+    assert r"batch does not apply: \x1b[2J<script>alert(1)</script>\nReport: /forged\u202e\x9b31m" in out
+    assert all(c.isprintable() or c == "\n" for c in out)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page and "&lt;script&gt;" in page
+    assert all(c.isprintable() or c == "\n" for c in page)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_results_that_are_no_file_do_not_hang(tmp_path, capsys):
+    os.mkfifo(tmp_path / "results.json")
+    code, _, err = resumed(tmp_path, capsys)
+    assert code == 2 and "is not a file" in err
+
+
+# -- what is said about it ----------------------------------------------------------------------------------------
+
+
+def test_where_nothing_was_learned_no_norm_wins():
+    runs = [
+        _finished(n, seed, a) | {"chance": 0.103} for seed in (0, 1, 2) for n, a in (("none", 0.1), ("group", 0.12))
+    ]
+    rows = summary.summarize(runs, ["none", "group"], 0.9)
+    assert summary.winner(rows) is None
+    text = " ".join(summary.verdict(runs, rows))
+    assert text.startswith("Nothing was learned: no test accuracy is clearly above chance (10.3 %")
+    assert "ahead" not in text and "wins with" not in text
+
+
+def test_networks_at_chance_are_named_beside_a_winner():
+    runs = [
+        _finished(n, seed, a) | {"chance": 0.103} for seed in (0, 1, 2) for n, a in (("none", 0.1), ("group", 0.9))
+    ]
+    text = " ".join(summary.verdict(runs, summary.summarize(runs, ["none", "group"], 0.9)))
+    assert "group wins with 90.0 %" in text
+    assert "Not clearly above chance (10.3 %, the share of the most frequent class): none." in text
+
+
+def test_chance_is_the_share_of_the_most_frequent_class(blobs):
+    labels = blobs.test.tensors[1].numpy()
+    largest = max((labels == c).sum() for c in range(blobs.num_classes))
+    assert train(RECIPE, "none", 0, blobs)["chance"] == largest / len(labels)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_no_interval_goes_beyond_what_a_difference_can_be(sign):
+    pairs = ((0.1, 0.9), (0.5, 0.5))
+    runs = [
+        _finished(n, seed, pair[i]) for seed, pair in enumerate(pairs) for i, n in enumerate(("none", "batch")[::sign])
+    ]
+    rows = {row["norm"]: row for row in summary.summarize(runs, ["none", "batch"], 0.9)}
+    assert rows["batch"]["gain_interval"] > 1, "an ordinary interval would"
+    low, high = rows["batch"]["gain_range"]
+    assert (low, high) == (-1, 1)
+    assert "(-100.0 … +100.0)" in summary.cells(rows["batch"])[2]
+    for row in rows.values():
+        assert 0 <= row["accuracy_interval"][0] <= row["accuracy_interval"][1] <= 1
+
+
+def test_of_forty_norms_that_change_nothing_hardly_one_is_called_clear():
+    """The chance that a report calls any norm clearly better or worse is 5 % at most, not near 1."""
+    rng = np.random.default_rng(0)
+    norms = ["none", *(f"n{i}" for i in range(40))]
+    wrong = 0
+    for _ in range(60):
+        # a large test set, so that the sampling error is no help
+        accuracies = rng.normal(0.7, 0.05, (3, 41))
+        runs = [
+            _finished(n, s, a) | {"test_samples": 10**7}
+            for s in range(3)
+            for n, a in zip(norms, accuracies[s], strict=True)
+        ]
+        text = " ".join(summary.verdict(runs, summary.summarize(runs, norms, 0.9)))
+        wrong += "Clearly" in text
+    assert wrong <= 8  # 60 reports, of which 3 may be wrong on average
+
+
+def test_the_t_test_is_that_of_the_table():
+    for freedom, t in enumerate(summary._T95, 1):
+        assert summary.tail(t, freedom) == pytest.approx(0.05, rel=1e-3)
+    assert summary.tail(0.0, 3) == pytest.approx(1) and summary.tail(float("inf"), 4) == 0
+
+
+def _many(norms: Any, epochs: int = 3) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    runs = []
+    for seed in (0, 1):
+        for norm in norms:
+            run = _finished(norm, seed, *sorted(rng.uniform(0.05, 0.95, epochs)))
+            layers = ["linear1", "linear2", "linear3"]
+            gradients = [[float(x) for x in rng.lognormal(0, 3, 3)] for _ in range(epochs)]
+            runs.append(
+                run | {"layers": layers, "gradient_norms": gradients, "step_losses": [1.0] * epochs, "parameters": 9}
+            )
+    return runs
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_of_many_norms_each_has_a_picture_large_enough_to_read(narrow, monkeypatch):
+    """At least 60 pixels high and 80 wide on the screen (today's: curves 8 pixels high under the legend)."""
+    from minigrad.viz import picture
+
+    figures = []
+    original = picture.Picture.encoded
+
+    def spy(self: Any, *arguments: Any, **options: Any) -> bytes:
+        figures.append(self)
+        return original(self, *arguments, **options)
+
+    monkeypatch.setattr(picture.Picture, "encoded", spy)
+    settings = lab.Settings(model="mlp", norms=("all",), seeds=(0, 1))
+    norms = [norm for norm in settings.norms if not models.NORMS[norm].cannot("mlp")]
+    report.picture(settings, _many(norms), "light", narrow)
+    (figure,) = figures
+    screen = 358 if narrow else 1150  # the widths of a phone and of a laptop, less the page's margins
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    assert len(shown) == len(norms) > 20
+    titles = {axes.get_title(loc="left").replace("\n", "") for axes in shown}
+    assert titles == set(norms)
+    scale = screen / figure.bbox.width
+    for axes in shown:
+        assert axes.bbox.height * scale >= 60 and axes.bbox.width * scale >= 80
+        assert axes.title.get_fontsize() * figure.dpi / 72 * scale >= 9, "text of at least 9 pixels"
+    assert not figure.legends
+
+
+def test_the_page_of_many_norms_names_each_once_in_the_chart(tmp_path):
+    settings = lab.Settings(model="mlp", norms=("all",), seeds=(0, 1))
+    norms = [norm for norm in settings.norms if not models.NORMS[norm].cannot("mlp")]
+    runs = _many(norms) + [
+        {"norm": norm, "seed": seed, "status": "does not apply", "why": models.NORMS[norm].why_not}
+        for norm in settings.norms
+        if norm not in norms
+        for seed in (0, 1)
+    ]
+    comparison = lab.Comparison(settings, tmp_path, runs)
+    page = report.page(comparison, b"light", b"dark")
+    rows = re.findall(r'<div class="row[^"]*"><span>(\w+)</span>.*?</div>', page)
+    assert sorted(rows) == sorted(norms)
+    for width in re.findall(r"left:([-\d.]+)%", page):
+        assert 0 <= float(width) <= 100
+    for left, width in re.findall(r"left:([-\d.]+)%;width:([-\d.]+)%", page):
+        assert float(width) >= 0 and float(left) + float(width) <= 100.01
+    best = summary.summarize(runs, list(norms), 0.9)
+    assert f'<div class="row best"><span>{summary.winner(best)}</span>' in page
+
+
+def test_library_errors_speak_of_fields_and_the_command_of_flags(capsys):
+    """No message of the library names a flag; the command's names the flag, in place of the field."""
+    cases: dict[str, Any] = {
+        "model": "x", "data": "x", "norms": ("x",), "activation": "x", "optimizer": "x", "depth": 0, "width": -1,
+        "batch_size": 0, "epochs": 0, "threads": 0, "lr": -1.0, "target": 2.0, "seeds": (), "data_dir": "x",
+    }  # fmt: skip
+    assert cases.keys() == {f.name for f in dataclasses.fields(lab.Settings)}
+    for name, value in cases.items():
+        with pytest.raises(ValueError) as error:
+            lab.Settings(**{name: value})
+        assert "--" not in str(error.value) and str(error.value).startswith(name), str(error.value)
+        flag = "--norm" if name == "norms" else "--" + name.replace("_", "-")
+        text = ",".join(value) if isinstance(value, tuple) else str(value)
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["compare", f"{flag}={text or '0'}"])
+        assert stop.value.code == 2
+        assert capsys.readouterr().err.startswith(f"minigrad compare: {flag}")
+
+
+def test_every_default_stands_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["compare", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for field in dataclasses.fields(lab.Settings):
+        if field.default is not None:
+            default = field.default
+            shown = str(default) if not isinstance(default, tuple) else ",".join(map(str, default))
+            shown = "3" if field.name == "seeds" else shown
+            assert f"(default: {shown})" in text, field.name
+
+
+# -- Ctrl-C at any moment -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="sends a POSIX signal")
+def test_ctrl_c_while_the_command_starts_is_one_line(tmp_path):
+    """At twelve moments of the imports: 130, one line, no traceback, and nothing goes on."""
+    root = Path(mg.__file__).parent.parent
+    # A module that sends the signal when the n-th module is imported, so that the moment does not depend on speed.
+    program = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.argv[0] = 'minigrad'\n"
+        "class Finder:\n"
+        "    count = 0\n"
+        "    def find_spec(self, *arguments):\n"
+        "        Finder.count += 1\n"
+        "        if Finder.count == int(os.environ['AT']):\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from minigrad.cli import main\n"
+        "raise SystemExit(main())"
+    )
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, "compare", *SMALL, "--out", str(tmp_path / str(at))],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(root), "AT": str(at)},
+        )
+        for at in (8, 20, 60, 130, 200, 300, 420, 560)
+    ]  # fmt: skip
+    for process in processes:
+        out, err = process.communicate()
+        assert process.returncode == 130, err
+        assert err in ("minigrad: interrupted\n", "minigrad compare: interrupted\n"), err
+        assert out == ""
+
+
+def test_a_ctrl_c_that_python_loses_is_not_lost(monkeypatch, capsys):
+    """In a destructor KeyboardInterrupt is printed and dropped; the next step raises it again."""
+    import signal as signals
+
+    from minigrad import interrupt
+
+    class Noisy:
+        def __del__(self) -> None:
+            signals.raise_signal(signals.SIGINT)
+
+    before = signals.signal(signals.SIGINT, signals.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupt.kept():
+            thing = Noisy()
+            del thing
+            interrupt.check()
+            raise AssertionError("it went on")
+        assert signals.getsignal(signals.SIGINT) is signals.default_int_handler
+    finally:
+        signals.signal(signals.SIGINT, before)
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_program_that_imports_minigrad_keeps_its_ctrl_c():
+    program = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import minigrad; assert signal.getsignal(signal.SIGINT) is signal.default_int_handler"
+    )
+    root = Path(mg.__file__).parent.parent
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": str(root)})
