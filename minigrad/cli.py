@@ -20,7 +20,7 @@ _EPILOG = """examples:
   minigrad compare                                   the default: a deep sigmoid CNN on scanned digits
   minigrad compare --model mlp --norm none,batch     two norms only
   minigrad compare --activation relu --lr 0.4 --optimizer sgd --depth 10
-  minigrad compare --norm none,weight,GroupNorm,dyt  any name of `minigrad norms`
+  minigrad compare --norm none,weight,GroupNorm,dyt  names from `minigrad norms`
   minigrad compare --resume runs/20260101-120000-cnn-digits
 """
 

@@ -1,7 +1,7 @@
 """The catalogue of normalizations: what each is called, where it is, and which elements share its statistics.
 
-What a method computes, and why, is said in the docstring of its function; here is only what that does not say. Papers
-are read from the docstrings, too, so that nothing stands in two places.
+The docstring of a method's function says what the method computes, and why. This file holds the rest. The papers are
+read from the docstrings, so that nothing stands in two places.
 """
 
 import inspect
@@ -22,9 +22,9 @@ class Sharing:
     """One statistic of a method, on an example of four samples, four channels and three places in space.
 
     Attributes:
-        group: of the element (n, c, s), a value that is the same for all elements with the same statistic.
-        window: instead of groups, does the element (n, c, s) count for the element `center`?
-        what: this statistic, if the method has several.
+        group: a function of the element (n, c, s) whose value is the same for all elements with the same statistic.
+        window: in place of groups: is the element (n, c, s) in the window of the element `CENTER`?
+        what: the name of this statistic, if the method has several.
     """
 
     group: Callable[[int, int, int], Any] | None = None
@@ -40,7 +40,7 @@ class Sharing:
 
 @dataclass(frozen=True)
 class Example:
-    """The tensor that the statistics are drawn on: what its axes are, and how long."""
+    """The tensor on which the statistics are drawn: the names of its axes, and their lengths."""
 
     block: str
     line: str
@@ -72,7 +72,7 @@ FAMILIES = {
     "sample": "Activations, statistics per sample",
     "learned": "Learned or conditioned",
     "weights": "Weights",
-    "without": "Doing without",
+    "without": "Without normalization",
     "inputs": "Inputs",
 }
 
@@ -163,7 +163,7 @@ ENTRIES = (
     ),
     Entry(
         "batch_renorm", "batch renormalization", "batch", ("nn.functional.batch_renorm", *_layers("BatchRenorm")),
-        (BATCH,), PER_CHANNEL, "running mean and deviation, which training nears", also=("brn", "renorm"),
+        (BATCH,), PER_CHANNEL, "running mean and deviation", also=("brn", "renorm"),
     ),
     Entry(
         "ghost_batch", "ghost batch normalization", "batch",
@@ -375,8 +375,8 @@ def find(name: str, others: Iterable[str] = (), option: str = "minigrad norms") 
 
     Args:
         name: as the user wrote it.
-        others: names that are not of the catalogue and valid all the same.
-        option: for the error.
+        others: names that are valid, too, and not in the catalogue.
+        option: the name of the argument, for the error.
 
     Raises:
         UnknownName: no entry is called so; the message says the nearest.
@@ -389,4 +389,4 @@ def find(name: str, others: Iterable[str] = (), option: str = "minigrad norms") 
     if _letters(name) in spellings:
         return spellings[_letters(name)]
     known = [*others, *CATALOGUE]
-    raise UnknownName(f"{option}: {name!r} is unknown{nearest(name, known)} `minigrad norms` lists what there is")
+    raise UnknownName(f"{option}: {name!r} is unknown{nearest(name, known)} `minigrad norms` lists all names")

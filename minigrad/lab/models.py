@@ -31,14 +31,14 @@ class Norm:
         features: makes the layer for `(N, width)`, given width; None if there is none.
         maps: makes the layer for `(N, channels, height, width)`, given the last three; None if there is none.
         why_not: why one of them is None.
-        note: what is special about it here.
-        activation: the nonlinearity that belongs to it, instead of the network's.
-        initialize: draws the hidden layers' weights, instead of He's or Glorot's way.
-        layer: what becomes of a hidden layer when its weights are drawn.
-        takes_gamma: is `layer` to be told what the activation before the hidden layer does to the deviation?
-        prepare: is given the network and some training samples before the first step.
-        clip: is given the network before each step of the optimizer.
-        before_evaluation: is given the network and batches of all training samples.
+        note: what is special about the method here.
+        activation: the nonlinearity that belongs to the method, in place of the network's.
+        initialize: draws the weights of the hidden layers, in place of He's or Glorot's initialization.
+        layer: changes a hidden layer after its weights are drawn.
+        takes_gamma: does `layer` need to know by which factor the activation before it changes the deviation?
+        prepare: called with the network and some training samples before the first step.
+        clip: called with the network before each step of the optimizer.
+        before_evaluation: called with the network and batches of all training samples.
     """
 
     features: Callable[[int], nn.Module] | None = None
@@ -66,7 +66,7 @@ class Norm:
         """How `minigrad compare` uses it, in words."""
         models = [model for model, make in (("mlp", self.features), ("cnn", self.maps)) if make is not None]
         if not models:
-            return f"no: {self.why_not}"
+            return f"not possible: {self.why_not}"
         only = f" --model {models[0]}" if len(models) == 1 else ""
         rest = "; ".join(text for text in (self.note, self.why_not) if text)
         return f"minigrad compare --norm {name}{only}" + (f" ({rest})" if rest else "")
@@ -103,9 +103,9 @@ def _clip(network: nn.Module) -> None:
     optim.adaptive_clip_grad_(network.parameters(), exclude=classifier.parameters())
 
 
-_ONE_PIXEL = "it averages over the pixels of a channel, and a flat feature has just one"
-_SECOND_INPUT = "γ and β come from a second input, {}, and here there is only the sample to be classified"
-_SCALER = "it transforms the inputs, and here the inputs of all runs are standardized in the same way"
+_ONE_PIXEL = "this method averages over the pixels of a channel; a feature of an MLP has no pixels"
+_SECOND_INPUT = "γ and β come from a second input, {}; these networks have one input only"
+_SCALER = "this method transforms the inputs; here the inputs of all runs are standardized in the same way"
 _RENORM: dict[str, Any] = {"momentum": 0.1, "start": 50, "r_end": 200, "d_end": 150}
 
 NORMS: dict[str, Norm] = {
@@ -119,9 +119,11 @@ NORMS: dict[str, Norm] = {
         features=lambda width: nn.BatchNorm1d(width),
         maps=lambda c, h, w: nn.BatchNorm2d(c),
         before_evaluation=recompute_statistics,
-        note="batch norm, its statistics recomputed over the training set before each evaluation",
+        note="batch norm; its statistics are recomputed over the training set before each evaluation",
     ),
-    "sync_batch": _impossible("it spreads a batch over processes, and in a single one it is batch"),
+    "sync_batch": _impossible(
+        "this method spreads a batch over several processes; in one process it is the same as batch"
+    ),
     "batch_renorm": Norm(
         features=lambda width: nn.BatchRenorm1d(width, **_RENORM),
         maps=lambda c, h, w: nn.BatchRenorm2d(c, **_RENORM),
@@ -170,7 +172,7 @@ NORMS: dict[str, Norm] = {
     ),
     "scale": Norm(
         features=lambda width: nn.ScaleNorm(width),
-        why_not="it gives the vectors along the last axis one length, and in pictures these are rows of pixels",
+        why_not="this method works along the last axis; in pictures these are rows of pixels, and not features",
     ),
     "instance": Norm(
         maps=lambda c, h, w: nn.InstanceNorm2d(c, affine=True),
@@ -206,7 +208,7 @@ NORMS: dict[str, Norm] = {
     "global_response": Norm(
         maps=lambda c, h, w: nn.GlobalResponseNorm(c),
         note="it starts as the identity",
-        why_not="it measures the channels of a picture, and flat features have no space",
+        why_not="this method measures the pixels of each channel; a feature of an MLP has no pixels",
     ),
     "unit": Norm(
         features=lambda width: nn.UnitNorm(),
@@ -216,13 +218,13 @@ NORMS: dict[str, Norm] = {
         features=_identity,
         layer=_cosine,
         note="hidden layers give cosines",
-        why_not="it takes the place of a linear layer's dot products, and the hidden layers of a CNN are convolutions",
+        why_not="this method replaces the dot products of linear layers; the hidden layers of a CNN are convolutions",
     ),
     # learned or conditioned
     "switchable": Norm(
         features=lambda width: nn.SwitchableNorm(width, using_in=False),
         maps=lambda c, h, w: nn.SwitchableNorm(c),
-        note="without its instance part in an MLP, whose features have no space",
+        note="in an MLP without its instance part, because features have no pixels",
     ),
     "adaptive_instance": _impossible(_SECOND_INPUT.format("a style")),
     "conditional_batch": _impossible(_SECOND_INPUT.format("a condition")),
@@ -237,11 +239,11 @@ NORMS: dict[str, Norm] = {
         features=lambda width: nn.GroupNorm(_groups(width), width),
         maps=lambda c, h, w: nn.GroupNorm(_groups(c), c),
         layer=parametrizations.weight_standardization,
-        note="with group norm behind each layer, as in the paper",
+        note="with group norm after each layer, as in the paper",
     ),
     "scaled_weight_standardization": _weights(
         parametrizations.scaled_weight_standardization,
-        "γ makes up for the activation before the layer",
+        "γ corrects for the activation before the layer",
         takes_gamma=True,
     ),
     "spectral": _weights(parametrizations.spectral_norm),
@@ -261,7 +263,7 @@ NORMS: dict[str, Norm] = {
         initialize=nn.init.lecun_normal_,
         note="SELU in place of the activation, LeCun's initialization",
     ),
-    "fixup": _impossible("it scales the branches of residual networks, and these networks have none"),
+    "fixup": _impossible("this method scales the branches of residual networks; these networks have no branches"),
     "agc": Norm(_identity, _identity, clip=_clip, note="gradients are clipped before each step, λ = 0.01"),
     # inputs
     "min_max": _impossible(_SCALER),

@@ -1,6 +1,6 @@
 """`minigrad norms`: the catalogue as a table, and one method in full.
 
-All of it is plain text of the width of the terminal, with colours only where there is a terminal.
+The output is plain text, as wide as the terminal. Only a terminal gets colours.
 """
 
 import inspect
@@ -77,9 +77,9 @@ def beside(columns: list[tuple[list[str], int]]) -> list[str]:
 
 
 def small(entry: Entry) -> list[str]:
-    """A line a channel, a block a sample, a mark a place: ■ shares the statistic, · does not.
+    """A line for each channel, a block for each sample, a mark for each place: ■ shares the statistic, · does not.
 
-    Of several statistics, ■ shares all and □ some.
+    If there are several statistics, ■ shares all of them and □ some.
 
     Example:
         >>> print("\\n".join(small(CATALOGUE["group"])))
@@ -100,7 +100,7 @@ def small(entry: Entry) -> list[str]:
 
 
 def large(sharing: Sharing, example: Example) -> list[str]:
-    """The same with names on the axes; elements of another statistic bear a letter, the same for those that share it.
+    """The same with names on the axes. Elements that share another statistic have the same letter.
 
     Example:
         >>> from minigrad.lab.catalogue import ACTIVATIONS, GROUP
@@ -133,23 +133,30 @@ def large(sharing: Sharing, example: Example) -> list[str]:
 def drawing(entry: Entry) -> list[str]:
     """The large drawings of all statistics of a method, and what the marks mean."""
     if not entry.sharing:
-        return ["No elements share anything: each is changed by itself."]
+        return ["The elements share nothing: each is changed by itself."]
     lines: list[str] = []
     for i, sharing in enumerate(entry.sharing):
         lines += [""] * bool(i) + [f"{sharing.what}:"] * bool(sharing.what) + large(sharing, entry.example)
     places = entry.example.places and f"The marks side by side are {entry.example.places}. "
     if entry.sharing[0].window is not None:
-        return [*lines, f"{places}◆ is normalized by the ■ and itself; each element has such a window of its own."]
+        return [
+            *lines,
+            f"{places}The element ◆ is normalized by the elements ■ and by itself. Every element has its own window.",
+        ]
     elements = list(product(*map(range, entry.example.shape)))
     letters = any(not sharing.marked(*at) for sharing in entry.sharing for at in elements)
-    return [*lines, f"{places}The ■ share one statistic" + (", equal letters share another." if letters else ".")]
+    return [
+        *lines,
+        f"{places}The elements ■ share one statistic"
+        + ("; elements with the same letter share another." if letters else "."),
+    ]
 
 
 # -- the table ----------------------------------------------------------------------------------------------
 
 
 def table(width: int) -> list[str]:
-    """The catalogue, five lines a method, in a table of this width."""
+    """The catalogue in a table of this width, with five lines for each method."""
     spare = width - 79
     columns = {
         "name": 15 + min(4, spare // 8 if spare > 0 else 0),
@@ -165,10 +172,11 @@ def table(width: int) -> list[str]:
         columns["formula"] = rest
     lines = [
         *wrap(
-            "Which elements share a statistic, on an example of 4 samples (the blocks, N), 4 channels (the lines, C) "
-            "and 3 places in space (the marks of a line in a block, S): ■ share the same one, · have others or none, "
-            "□ share one of several. Of text, lines are features and marks words; of weights, blocks are output "
-            "units, lines inputs; of inputs, lines are features.",
+            "The drawings show which elements share a statistic, for 4 samples (N, a block each), 4 channels (C, a "
+            "line each) and 3 places in space (S, the marks in a block). The elements ■ share one statistic; the "
+            "elements · have another one, or none; the elements □ share only one of several. In drawings of text, "
+            "lines are features and marks are words. In drawings of weights, blocks are output units and lines are "
+            "inputs. In drawings of inputs, lines are features.",
             width,
         ),
         "",
@@ -179,7 +187,11 @@ def table(width: int) -> list[str]:
         for entry in ENTRIES:
             if entry.family == family:
                 lines += ["", *beside([(cell(entry, head, w), w) for head, w in columns.items()])]
-    return [*lines, "", *wrap("minigrad norms NAME shows one in full; minigrad compare --norm NAME trains it.", width)]
+    return [
+        *lines,
+        "",
+        *wrap("minigrad norms NAME shows one method in full; minigrad compare --norm NAME trains it.", width),
+    ]
 
 
 def cell(entry: Entry, column: str, width: int) -> list[str]:

@@ -255,14 +255,14 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
 
 
 def selu(x: Any) -> Any:
-    """Scaled exponential linear unit: an activation that brings mean 0 and variance 1 about, layer by layer.
+    """Scaled exponential linear unit: an activation that moves mean and variance to 0 and 1, layer by layer.
 
     y = λ x for x > 0,   y = λ α (eˣ − 1) otherwise
 
-    λ = 1.0507 (`SELU_SCALE`) and α = 1.6733 (`SELU_ALPHA`) are chosen so that an x with mean 0 and variance 1 gives
-    a y with mean 0 and variance 1; and so that this point attracts: what enters a layer somewhat off leaves it closer.
-    A network of such layers normalizes itself, without measuring anything. For that its weights must have mean 0 and
-    variance 1/fan_in (`nn.init.lecun_normal_`), its inputs be standardized, and its dropout be `alpha_dropout`.
+    λ = 1.0507 (`SELU_SCALE`) and α = 1.6733 (`SELU_ALPHA`) are chosen so that an x with mean 0 and variance 1 gives a
+    y with mean 0 and variance 1; and so that this point attracts: numbers that are somewhat off leave a layer closer
+    to it. A network of such layers normalizes itself, without measuring anything. For that its weights must have mean
+    0 and variance 1/fan_in (`nn.init.lecun_normal_`), its inputs be standardized, and its dropout be `alpha_dropout`.
 
     Shapes:
         input any, output the same.

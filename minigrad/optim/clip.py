@@ -134,8 +134,8 @@ def adaptive_clip_grad_(
 
     G_i ← G_i · min(1, clipping · max(‖W_i‖, ε) / ‖G_i‖)        W_i the weights of unit i, G_i their gradient
 
-    A step of gradient descent with learning rate η then changes no unit by more than η · clipping of its size, which
-    is what normalization sees to otherwise. A unit is one output: a row of a Linear layer's weight, one filter of a
+    A step of gradient descent with learning rate η then changes no unit by more than η · clipping of its size;
+    normalization has a similar effect. A unit is one output: a row of a Linear layer's weight, one filter of a
     convolution's. A vector, such as a bias, and a single number are one unit each.
 
     Call it between `backward()` and `step()`.

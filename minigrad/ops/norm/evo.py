@@ -151,7 +151,7 @@ def evo_norm_b0(
     y = x / max(√(σ²_batch + ε), v x + √(σ²_instance + ε)) · γ + β
 
     It takes the place of a batch norm *and* of the activation after it: large positive elements are divided by
-    nearly v x, so that what they become approaches 1/v.
+    nearly v x, so their outputs approach 1/v.
 
     The four decisions: (1) all elements of a channel share the first statistic, and the elements of one channel of one
     sample share the second; (2) both are biased variances; (3) the larger denominator divides, and nothing is

@@ -338,7 +338,7 @@ def spectral_norm(
     it; (4) nothing restores capacity, for the point is the bound: the layer is 1-Lipschitz.
 
     A weight moves little from step to step, so one iteration that starts from the last step's vectors is enough to
-    keep up with it. At the start it is not: pass a large `n_power_iterations` once, or make u and v with
+    keep up with it. At the start one is not enough: pass a large `n_power_iterations` once, or make u and v with
     `nn.utils.parametrizations.spectral_norm`, which iterates 15 times.
 
     Shapes:
@@ -360,10 +360,10 @@ def spectral_norm(
     No gradient flows through u and v: at the true singular vectors ∂σ/∂W is u vᵀ, as if they were constants. (First
     derivatives are then exact; second ones leave out how u and v turn with W, as in PyTorch.)
 
-    In evaluation u and v rest, and σ follows the weight alone. A weight of 0 stays 0, for σ = 0 is taken for 1; and u
-    and v move only where σ is a number other than 0 (PyTorch makes them 0 or NaN for good). For convolutions σ is that
-    of the reshaped weight, as in the paper, not that of the convolution as a linear map. Keras' SpectralNormalization
-    divides in the same way.
+    In evaluation u and v do not change, and σ follows the weight alone. A weight of 0 stays 0, for σ = 0 is taken for
+    1; and u and v move only where σ is a number other than 0 (PyTorch makes them 0 or NaN for good). For convolutions
+    σ is that of the reshaped weight, as in the paper, not that of the convolution as a linear map. Keras'
+    SpectralNormalization divides in the same way.
 
     Source: Miyato, Kataoka, Koyama & Yoshida, "Spectral normalization for GANs", arXiv 1802.05957.
 
