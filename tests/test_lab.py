@@ -512,6 +512,17 @@ def test_a_narrow_terminal_hides_no_name_and_no_number(width):
     assert "local_response" in text and "…" not in text
 
 
+def test_a_long_run_without_a_terminal_shows_that_it_goes_on(monkeypatch):
+    printed: list[str] = []
+    lines = display.Lines([("none", 0)], printed.append)
+    record = {"norm": "none", "seed": 0, "epochs": []}
+    lines.step(record, 1, 2.5)
+    assert printed == []
+    monkeypatch.setattr(display.Lines, "every", -1.0)
+    lines.step(record, 2, 2.25)
+    assert len(printed) == 1 and "epoch 1  step 2  loss 2.25" in printed[0]
+
+
 def test_two_comparisons_of_one_second_have_two_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert len({lab.Comparison.start(lab.Settings(), None).folder for _ in range(3)}) == 3
@@ -700,14 +711,11 @@ def test_a_damaged_checkpoint_does_not_stop_a_comparison(tmp_path, capsys, monke
     assert cli.main(["compare", *SMALL, "--norm", "none", "--out", str(folder)]) == 130
     monkeypatch.setattr(lab, "train", stopping.original)
     (folder / "checkpoint.npz").write_bytes(b"junk\x1b[2J")
-    for name in ("results.json", "checkpoint.npz", "report.html"):  # left behind by a process that was killed
-        (folder / f".{name}.99999999.tmp").write_bytes(b"half")
-    (folder / "notes.tmp").write_text("mine")
     capsys.readouterr()
     assert cli.main(["compare", "--resume", str(folder)]) == 0
     assert "checkpoint.npz is damaged, or another version wrote it" in capsys.readouterr().out
     assert sorted(p.name for p in folder.iterdir()) == [
-        "comparison-dark.png", "comparison.png", "notes.tmp", "report.html", "results.json",
+        "comparison-dark.png", "comparison.png", "report.html", "results.json",
     ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """What the terminal shows during the runs: progress bars, or plain lines where there is no terminal."""
 
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -45,11 +46,15 @@ def speed(record: dict[str, Any]) -> str:
 
 
 class Lines:
-    """One line when a run ends."""
+    """One line at the end of each run; and in a long run, one every half minute."""
+
+    every = 30.0
+    """Seconds between two lines of one run."""
 
     def __init__(self, plan: list[tuple[str, int]], print_line: Callable[[str], None]):
         self.plan, self.print, self.done = plan, print_line, 0
         self.width = max((len(norm) for norm, _ in plan), default=0)
+        self.last = time.monotonic()
 
     def __enter__(self) -> "Lines":
         return self
@@ -59,12 +64,17 @@ class Lines:
 
     def step(self, record: dict[str, Any], step: int, loss: float) -> None:
         interrupt.check()
+        if time.monotonic() - self.last > self.every:
+            self.last = time.monotonic()
+            where = f"{record['norm']:<{self.width}}  seed {record['seed']}  epoch {len(record['epochs']) + 1}"
+            self.print(f"{'...':<{2 * len(str(len(self.plan))) + 3}}  {where}  step {step}  loss {loss:.4f}")
 
     def note(self, text: str) -> None:
         self.print(text)
 
     def finish(self, record: dict[str, Any]) -> None:
         self.done += 1
+        self.last = time.monotonic()
         loss = f"loss {record['epochs'][-1]['train_loss']:.4f}" if record.get("epochs") else ""
         parts = [
             f"[{self.done:>{len(str(len(self.plan)))}}/{len(self.plan)}]",
