@@ -11,8 +11,8 @@ class UnknownName(ValueError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'batch'?`, or only `.` if no known name is near.
 
-    Near is a name that differs by about one mistyped letter in four at most (left out, added, replaced, or swapped with its
-    neighbour), or that begins with what was typed, or the other way round. Case, dashes and underscores do not count.
+    Near is a name that differs by at most about one mistyped letter in four (left out, added, replaced, or swapped with
+    its neighbour), or that begins with what was typed, or the other way round. Case, dashes and underscores do not count.
 
     Example:
         >>> nearest("Lyaer", ["batch", "layer"]), nearest("fashion", ["mnist", "fashion-mnist"])

@@ -415,7 +415,8 @@ def main() -> int:
 
     print(f"minigrad {minigrad.__version__}, PyTorch {torch.__version__}, NumPy {np.__version__}, float32")
     print(
-        f"{platform.machine()}, {os.cpu_count()} CPUs; {threads} threads each; {blocks} blocks of {1000 * length:.0f} ms each\n"
+        f"{platform.machine()}, {os.cpu_count()} CPUs; {threads} threads each; "
+        f"{blocks} blocks of {1000 * length:.0f} ms each\n"
     )
     print(f"{'':<64}{'minigrad':>12}{'PyTorch':>12}   times faster (lowest … highest)")
 

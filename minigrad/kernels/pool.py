@@ -5,8 +5,8 @@ same here. An image has three axes (a 2-d one has depth 1). For a mean, window i
 first[i] up to, and without, end[i]. The arguments of the kernels are, for the depth, d0 (first), d1 (end), and dn, by
 which this axis divides the sum; h and w are height and width.
 
-A maximum is found in two ways. For a small image, one table holds all places of each window. For a large one that table
-would be many times the image, and there is a table for each axis.
+A maximum is found in two ways. For a small image, one table holds all places of each window. For a large image that
+table would be many times the image, so there is one table for each axis.
 
 All samples and channels are pooled separately, so they are one axis, "planes".
 """
