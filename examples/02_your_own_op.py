@@ -65,9 +65,9 @@ def ones_check(op):
     for i in np.ndindex(x.shape):
         step = np.zeros(x.shape)
         step[i] = nudge
-        up, down = op()(mg.tensor(x.data + step)), op()(mg.tensor(x.data - step))
+        up, down = op()(mg.tensor(x.array + step)), op()(mg.tensor(x.array - step))
         difference[i] = (up.sum() - down.sum()).item() / (2 * nudge)
-    return bool(np.allclose(gradient.data, difference, atol=1e-6))
+    return bool(np.allclose(gradient.array, difference, atol=1e-6))
 
 
 checks = {

@@ -63,7 +63,7 @@ tx, tgamma, tbeta = (mg.tensor(v, requires_grad=True) for v in (x, gamma, beta))
 
 def autograd():
     out = mg.nn.functional.batch_norm(tx, None, None, tgamma, tbeta, training=True, eps=eps)
-    return [g.data for g in mg.grad(out, [tx, tgamma, tbeta], mg.tensor(dy))]
+    return [g.array for g in mg.grad(out, [tx, tgamma, tbeta], mg.tensor(dy))]
 
 
 with mg.composed():

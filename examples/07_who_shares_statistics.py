@@ -45,7 +45,7 @@ norms = {
 def neighbours(norm, at=(N - 1, C - 1, 0)):
     x = mg.randn(N, C, S).double().requires_grad_()
     (gradient,) = mg.grad(norm(x)[at], x)
-    return np.abs(gradient.data) > 1e-9
+    return np.abs(gradient.array) > 1e-9
 
 
 figure = plt.figure(figsize=(11, 8.5))
@@ -74,8 +74,8 @@ print(f"{'norm':20}{'shares':>8}{'y(x+9) − y':>14}{'Σ dx':>12}{'y(9x) − y':
 for name, norm in norms.items():
     y = norm(x)
     (dx,) = mg.grad(y, x, v)
-    moved, scaled = (np.abs(norm(z).data - y.data).max() for z in (x + 9, 9 * x))
-    sums = abs(dx.data.sum()), abs((dx * x).data.sum())
+    moved, scaled = (np.abs(norm(z).array - y.array).max() for z in (x + 9, 9 * x))
+    sums = abs(dx.array.sum()), abs((dx * x).array.sum())
     print(f"{name:20}{neighbours(norm).sum():8}{moved:14.4f}{sums[0]:12.4f}{scaled:14.4f}{sums[1]:12.4f}")
 
 # %% [markdown]
@@ -95,5 +95,5 @@ identities = {
 }
 print(f"\n{'':56}{'largest gap':>14}")
 for claim, (left, right) in identities.items():
-    print(f"{claim:56}{np.abs((left - right).data).max():14.1e}")
+    print(f"{claim:56}{np.abs((left - right).array).max():14.1e}")
 print(f"\npicture: {out / '07_who_shares_statistics.png'}")

@@ -57,7 +57,7 @@ print(f"{'norm':8}{'seed':>6}{'test accuracy':>15}{'loss':>9}{'at 0.25':>9}{'at 
 for norm in NORMS:
     for seed in SEEDS:
         network = trained(norm, seed)
-        accuracy = (network(test_x).data.argmax(1) == test_y.data).mean()
+        accuracy = (network(test_x).array.argmax(1) == test_y.array).mean()
         line = mg.viz.landscape(network, loss, points=41, dimensions=1, seed=seed)
         lines[norm].append(line)
         rises = "".join(f"{line.rise(a):9.3g}" for a in (0, 0.25, 0.5, 1))

@@ -3,9 +3,12 @@
 from minigrad import interrupt  # isort: skip  (first: it listens to Ctrl-C while the rest is imported)
 
 import importlib
+import math
 from typing import TYPE_CHECKING, Any
 
-from minigrad import autograd, data, nn, ops, optim
+import numpy
+
+from minigrad import autograd, data, nn, ops, optim, utils
 from minigrad.autograd import (
     Function,
     Tensor,
@@ -13,12 +16,14 @@ from minigrad.autograd import (
     detect_anomaly,
     enable_grad,
     grad,
+    inference_mode,
     is_grad_enabled,
     no_grad,
     set_grad_enabled,
 )
 from minigrad.files import BadFile
 from minigrad.kernels.threads import get_num_threads, set_num_threads
+from minigrad.autograd.tensor import set_printoptions
 from minigrad.nn.saving import load, save
 from minigrad.ops.activation import log_softmax, relu, softmax
 from minigrad.ops.compare import (
@@ -27,6 +32,8 @@ from minigrad.ops.compare import (
     bitwise_not,
     bitwise_or,
     bitwise_xor,
+    clamp_max,
+    clamp_min,
     clip,
     eq,
     equal,
@@ -47,10 +54,18 @@ from minigrad.ops.compare import (
     minimum,
     nan_to_num,
     ne,
+    nonzero,
     where,
 )
 from minigrad.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from minigrad.ops.counting import bincount, histc, histogram, unique, unique_consecutive
 from minigrad.ops.creation import (
+    BoolTensor,
+    ByteTensor,
+    DoubleTensor,
+    FloatTensor,
+    IntTensor,
+    LongTensor,
     arange,
     as_tensor,
     bernoulli,
@@ -67,12 +82,16 @@ from minigrad.ops.creation import (
     is_floating_point,
     is_tensor,
     linspace,
+    logspace,
+    multinomial,
     normal,
+    numel,
     ones,
     ones_like,
     rand,
     rand_like,
     randint,
+    randint_like,
     randn,
     randn_like,
     randperm,
@@ -81,8 +100,20 @@ from minigrad.ops.creation import (
     zeros,
     zeros_like,
 )
+from minigrad.ops.device import (
+    accelerator,
+    backends,
+    cuda,
+    device,
+    get_default_device,
+    mps,
+    set_default_device,
+    xpu,
+)
 from minigrad.ops.elementwise import (
     add,
+    addcdiv,
+    addcmul,
     clone,
     div,
     expand,
@@ -110,10 +141,12 @@ from minigrad.ops.indexing import (
     index_add,
     index_select,
     masked_select,
+    scatter,
     scatter_add,
     take_along_dim,
 )
 from minigrad.ops.linalg import (
+    addmm,
     bmm,
     dot,
     einsum,
@@ -135,10 +168,19 @@ from minigrad.ops.power import (
     pow,
     square,
 )
-from minigrad.ops.random import get_rng_state, manual_seed, set_rng_state
+from minigrad.ops.random import (
+    Generator,
+    default_generator,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    seed,
+    set_rng_state,
+)
 from minigrad.ops.reduction import (
     all,
     any,
+    cdist,
     count_nonzero,
     logsumexp,
     mean,
@@ -160,6 +202,7 @@ from minigrad.ops.shape import (
     chunk,
     diag,
     diagonal,
+    diff,
     flatten,
     flip,
     hstack,
@@ -200,6 +243,7 @@ from minigrad.ops.unary import (
     log1p,
     log2,
     log10,
+    logit,
     reciprocal,
     round,
     rsqrt,
@@ -229,9 +273,13 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'minigrad' has no attribute {name!r}")
 
 
+pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
+finfo, iinfo = numpy.finfo, numpy.iinfo
+
 # Last, because from here on these names mean dtypes in this file, as `mg.bool` and `mg.float` do outside it.
 float, double, int, long, bool = float32, float64, int32, int64, ops.creation.boolean
 clamp, swapaxes, moveaxis = clip, transpose, movedim
 concat = concatenate = cat
 multiply, negative, absolute = mul, neg, abs
 broadcast_to = expand
+subtract, divide, true_divide = sub, div, div

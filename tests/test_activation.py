@@ -65,7 +65,7 @@ def test_any_layout_and_inputs_unmodified(name):
     strided = x.transpose(2, 0, 1)[:, ::2]
     before = strided.copy()
     with mg.no_grad():
-        np.testing.assert_array_equal(f(mg.Tensor(strided)).data, f(mg.Tensor(np.ascontiguousarray(strided))).data)
+        np.testing.assert_array_equal(f(mg.Tensor(strided)).array, f(mg.Tensor(np.ascontiguousarray(strided))).array)
         assert f(mg.tensor(0.5)).shape == () and f(mg.tensor(0.5)).dtype == np.float32
         assert f(mg.zeros(0, 3)).shape == (0, 3)
     np.testing.assert_array_equal(strided, before)
@@ -77,14 +77,14 @@ def test_gradient_of_a_broadcast_cotangent(name):
     ELEMENTWISE[name](x).sum().backward()  # the cotangent is one number, broadcast: it cannot be written to
     y = variable(POINTS)
     ELEMENTWISE[name](y).backward(mg.tensor(np.ones_like(POINTS)))
-    np.testing.assert_array_equal(x.grad.data, y.grad.data)
+    np.testing.assert_array_equal(x.grad.array, y.grad.array)
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_nan_is_not_masked(name):
     x = variable([np.nan, 1.0])
     y = ELEMENTWISE[name](x)
-    assert np.isnan(y.data[0]) and not np.isnan(y.data[1])
+    assert np.isnan(y.array[0]) and not np.isnan(y.array[1])
 
 
 def test_gradient_at_the_kinks():
@@ -110,15 +110,15 @@ def test_closed_gate_stops_an_infinite_gradient():
 
 def test_far_out_values():
     x = np.array([-1e4, -50.0, 50.0, 1e4])
-    np.testing.assert_allclose(F.softplus(mg.Tensor(x)).data, [0, math.exp(-50), 50, 1e4], rtol=1e-12)
-    np.testing.assert_allclose(F.logsigmoid(mg.Tensor(x)).data, [-1e4, -50, -math.exp(-50), 0], rtol=1e-12)
+    np.testing.assert_allclose(F.softplus(mg.Tensor(x)).array, [0, math.exp(-50), 50, 1e4], rtol=1e-12)
+    np.testing.assert_allclose(F.logsigmoid(mg.Tensor(x)).array, [-1e4, -50, -math.exp(-50), 0], rtol=1e-12)
     # Φ(−10) = 7.6199e-24 would be lost in 1 + erf.
     assert F.gelu(mg.tensor(np.array(-10.0))).item() == pytest.approx(-7.619853024160527e-23, rel=1e-12)
     for f in ELEMENTWISE.values():
         x = variable([-1e4, 1e4])
         y = f(x)
         y.backward(mg.tensor(np.ones(2)))
-        assert np.isfinite(y.data).all() and np.isfinite(x.grad.data).all()
+        assert np.isfinite(y.array).all() and np.isfinite(x.grad.array).all()
 
 
 def test_relu_of_integers():
@@ -152,7 +152,7 @@ def test_elu_is_exact_to_the_last_digits_everywhere(name, dtype):
     wide = x.astype(np.float64 if dtype is np.float32 else np.longdouble)
     scale, depth, rate = SCALE_DEPTH_RATE[name]
     exact = np.where(x > 0, scale * wide, depth * np.expm1(rate * np.minimum(wide, 0)))
-    y = ELUS[name](mg.Tensor(x)).data
+    y = ELUS[name](mg.Tensor(x)).array
     assert y.dtype == dtype
     error = np.abs(y - exact) / np.spacing(np.abs(exact).astype(dtype))
     # On a machine whose longdouble is a float64, the exact values are themselves off by a digit.
@@ -169,12 +169,12 @@ def test_elu_of_what_is_no_ordinary_number(dtype):
         _, depth, rate = SCALE_DEPTH_RATE[name]
         limit = dtype(depth)
         assert f(mg.tensor(np.array([-100.0], dtype))).item() == -limit
-        assert np.isnan(y.data[0]) and y.data[1] == np.inf and np.isinf(y.data).sum() == 1
-        assert y.data[2] == -limit == y.data[5]
-        np.testing.assert_array_equal(np.signbit(y.data[3:5]), [True, False])
-        assert y.data[7] < 0
-        assert np.isnan(t.grad.data[0]) and t.grad.data[2] == 0 == t.grad.data[5]
-        np.testing.assert_allclose(t.grad.data[[3, 4]], depth * rate, rtol=1e-6)
+        assert np.isnan(y.array[0]) and y.array[1] == np.inf and np.isinf(y.array).sum() == 1
+        assert y.array[2] == -limit == y.array[5]
+        np.testing.assert_array_equal(np.signbit(y.array[3:5]), [True, False])
+        assert y.array[7] < 0
+        assert np.isnan(t.grad.array[0]) and t.grad.array[2] == 0 == t.grad.array[5]
+        np.testing.assert_allclose(t.grad.array[[3, 4]], depth * rate, rtol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -198,14 +198,14 @@ def test_elu_derivatives_of_all_orders_agree(name):
     x = variable(POINTS)
     (plain,) = mg.grad(ELUS[name](x).sum(), [x])
     (first,) = mg.grad(ELUS[name](x).sum(), [x], create_graph=True)
-    np.testing.assert_allclose(plain.data, first.data, rtol=1e-15)
+    np.testing.assert_allclose(plain.array, first.array, rtol=1e-15)
     (second,) = mg.grad(first.sum(), [x], create_graph=True)
     (third,) = mg.grad(second.sum(), [x])
     scale, depth, rate = SCALE_DEPTH_RATE[name]
     tail = depth * np.exp(rate * np.minimum(POINTS, 0))
-    np.testing.assert_allclose(first.data, np.where(POINTS > 0, scale, rate * tail), rtol=1e-12)
-    np.testing.assert_allclose(second.data, np.where(POINTS > 0, 0, rate**2 * tail), rtol=1e-12)
-    np.testing.assert_allclose(third.data, np.where(POINTS > 0, 0, rate**3 * tail), rtol=1e-12)
+    np.testing.assert_allclose(first.array, np.where(POINTS > 0, scale, rate * tail), rtol=1e-12)
+    np.testing.assert_allclose(second.array, np.where(POINTS > 0, 0, rate**2 * tail), rtol=1e-12)
+    np.testing.assert_allclose(third.array, np.where(POINTS > 0, 0, rate**3 * tail), rtol=1e-12)
 
 
 def test_elu_with_a_negative_alpha():
@@ -213,18 +213,18 @@ def test_elu_with_a_negative_alpha():
     x = variable([-3.0, -1e4, 0.0, 2.0, 1e4])
     y = F.elu(x, -2)
     y.sum().backward()
-    np.testing.assert_allclose(y.data, [2 - 2 * math.exp(-3), 2, 0, 2, 1e4], rtol=1e-14)
-    np.testing.assert_allclose(x.grad.data, [-2 * math.exp(-3), 0, -2, 1, 1], rtol=1e-14)
+    np.testing.assert_allclose(y.array, [2 - 2 * math.exp(-3), 2, 0, 2, 1e4], rtol=1e-14)
+    np.testing.assert_allclose(x.grad.array, [-2 * math.exp(-3), 0, -2, 1, 1], rtol=1e-14)
     np.testing.assert_allclose(
-        F.celu(mg.tensor([-1.0, -200.0, 3.0]), -2.0).data, [2 - 2 * math.exp(0.5), -np.inf, 3], rtol=1e-6
+        F.celu(mg.tensor([-1.0, -200.0, 3.0]), -2.0).array, [2 - 2 * math.exp(0.5), -np.inf, 3], rtol=1e-6
     )
 
 
 @pytest.mark.parametrize("weight", [1, 3])
 def test_prelu(weight):
     x, w = random(2, 3, 4), random(weight, seed=1)
-    expected = np.where(x.data > 0, x.data, x.data * w.data.reshape(-1, 1))
-    np.testing.assert_array_equal(F.prelu(x, w).data, expected)
+    expected = np.where(x.array > 0, x.array, x.array * w.array.reshape(-1, 1))
+    np.testing.assert_array_equal(F.prelu(x, w).array, expected)
     assert mg.autograd.gradcheck(F.prelu, [x, w])
     assert mg.autograd.gradgradcheck(F.prelu, [x, w])
 
@@ -236,8 +236,8 @@ def test_prelu_errors():
 
 def test_glu():
     x = random(3, 6)
-    a, b = x.data[:, :3], x.data[:, 3:]
-    np.testing.assert_allclose(F.glu(x).data, a / (1 + np.exp(-b)), rtol=1e-14)
+    a, b = x.array[:, :3], x.array[:, 3:]
+    np.testing.assert_allclose(F.glu(x).array, a / (1 + np.exp(-b)), rtol=1e-14)
     assert mg.autograd.gradcheck(F.glu, x)
     assert mg.autograd.gradgradcheck(lambda x: F.glu(x, 1), x)
     with pytest.raises(ValueError, match="glu: axis 0 of input has length 3, and must be even"):
@@ -252,10 +252,10 @@ def test_glu():
 def test_along_axis(name, axis):
     x, f = random(3, 4, 2), ALONG_AXIS[name]
     sign = -1 if name == "softmin" else 1
-    e = np.exp(sign * x.data)
+    e = np.exp(sign * x.array)
     p = e / e.sum(axis, keepdims=True)
-    np.testing.assert_allclose(f(x, axis).data, np.log(p) if name == "log_softmax" else p, rtol=1e-13)
-    np.testing.assert_array_equal(f(x, dim=axis).data, f(x, axis).data)
+    np.testing.assert_allclose(f(x, axis).array, np.log(p) if name == "log_softmax" else p, rtol=1e-13)
+    np.testing.assert_array_equal(f(x, dim=axis).array, f(x, axis).array)
     assert mg.autograd.gradcheck(lambda x: f(x, axis), x)
     assert mg.autograd.gradgradcheck(lambda x: f(x, axis), x)
 
@@ -270,9 +270,9 @@ def test_composed_form_agrees_to_third_order(name):
         x = variable(data)
         y, found = f(x, 1), []
         for v in cotangents:
-            found.append(y.data)
+            found.append(y.array)
             (y,) = mg.grad(y, x, mg.tensor(v), create_graph=True)
-        return [*found, y.data]
+        return [*found, y.array]
 
     fused = derivatives()
     with mg.composed():
@@ -283,18 +283,18 @@ def test_composed_form_agrees_to_third_order(name):
 
 def test_softmax_of_large_and_masked_scores():
     x = mg.tensor([[1e30, 1e30, -1e30], [-math.inf, 0.0, 0.0]])
-    np.testing.assert_array_equal(F.softmax(x, 1).data, [[0.5, 0.5, 0], [0, 0.5, 0.5]])
-    np.testing.assert_allclose(F.log_softmax(mg.tensor([0.0, -200.0]), 0).data, [0, -200])
-    assert np.isnan(F.softmax(mg.tensor([-math.inf, -math.inf]), 0).data).all()
-    assert np.isnan(F.softmax(mg.tensor([1.0, math.nan]), 0).data).all()
+    np.testing.assert_array_equal(F.softmax(x, 1).array, [[0.5, 0.5, 0], [0, 0.5, 0.5]])
+    np.testing.assert_allclose(F.log_softmax(mg.tensor([0.0, -200.0]), 0).array, [0, -200])
+    assert np.isnan(F.softmax(mg.tensor([-math.inf, -math.inf]), 0).array).all()
+    assert np.isnan(F.softmax(mg.tensor([1.0, math.nan]), 0).array).all()
 
 
 def test_softmax_rows_are_close_to_float64():
     x = np.random.default_rng(0).standard_normal((5, 4000)).astype(np.float32) * 3
     e = np.exp(x.astype(np.float64) - x.max(1, keepdims=True))
     expected = e / e.sum(1, keepdims=True)
-    np.testing.assert_allclose(F.softmax(mg.tensor(x), 1).data, expected, rtol=2e-6)
-    np.testing.assert_allclose(F.log_softmax(mg.tensor(x), 1).data, np.log(expected), rtol=1e-6)
+    np.testing.assert_allclose(F.softmax(mg.tensor(x), 1).array, expected, rtol=2e-6)
+    np.testing.assert_allclose(F.log_softmax(mg.tensor(x), 1).array, np.log(expected), rtol=1e-6)
 
 
 def test_softmax_arguments():
@@ -341,5 +341,5 @@ def test_softmax_arguments():
 )
 def test_layer_is_its_function(layer, expected):
     x = mg.tensor(np.random.default_rng(0).standard_normal((3, 4)).astype(np.float32))
-    np.testing.assert_allclose(layer(x).data, expected(x).data, rtol=1e-6)
+    np.testing.assert_allclose(layer(x).array, expected(x).array, rtol=1e-6)
     assert type(layer).__name__ in repr(layer)

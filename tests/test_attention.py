@@ -42,14 +42,14 @@ def test_against_the_formula():
     e = np.exp(scores)
     expected = e / e.sum(-1, keepdims=True) @ v
     y = F.scaled_dot_product_attention(mg.tensor(q), mg.tensor(k), mg.tensor(v))
-    np.testing.assert_allclose(y.data, expected, rtol=1e-12)
+    np.testing.assert_allclose(y.array, expected, rtol=1e-12)
     e = e * MASK
     total = e.sum(-1, keepdims=True)
     expected = e / np.where(total == 0, 1, total) @ v
     for mask in (mg.tensor(MASK), mg.tensor(np.where(MASK, 0, -np.inf))):
         y = F.scaled_dot_product_attention(mg.tensor(q), mg.tensor(k), mg.tensor(v), attn_mask=mask)
-        np.testing.assert_allclose(y.data, expected, rtol=1e-12)
-        assert (y.data[:, 1] == 0).all()  # a query that may read nothing
+        np.testing.assert_allclose(y.array, expected, rtol=1e-12)
+        assert (y.array[:, 1] == 0).all()  # a query that may read nothing
 
 
 def test_what_is_masked_has_no_influence():
@@ -59,9 +59,9 @@ def test_what_is_masked_has_no_influence():
     changed = x.copy()
     changed[1, 3:] += 100
     x, changed = mg.tensor(x), mg.tensor(changed)
-    y, z = (attention(x, s, s, key_padding_mask=padding)[0].detach().data for s in (x, changed))
+    y, z = (attention(x, s, s, key_padding_mask=padding)[0].detach().array for s in (x, changed))
     np.testing.assert_allclose(y, z, rtol=1e-12)
-    z = attention(x, changed, changed)[0].detach().data
+    z = attention(x, changed, changed)[0].detach().array
     assert abs(y[1] - z[1]).max() > 0.01
 
 
@@ -71,11 +71,11 @@ def test_causal_attention_does_not_see_the_future():
     x = RNG.standard_normal((1, 6, 4))
     later = x.copy()
     later[0, 4:] += 1
-    y, z = (stack(mg.tensor(a), is_causal=True).detach().data for a in (x, later))
+    y, z = (stack(mg.tensor(a), is_causal=True).detach().array for a in (x, later))
     np.testing.assert_allclose(y[0, :4], z[0, :4], rtol=1e-12)
     assert abs(y[0, 4:] - z[0, 4:]).max() > 0.01
     causal = mg.tensor(np.triu(np.ones((6, 6), bool), 1))
-    np.testing.assert_allclose(stack(mg.tensor(x), mask=causal).detach().data, y, rtol=1e-12)
+    np.testing.assert_allclose(stack(mg.tensor(x), mask=causal).detach().array, y, rtol=1e-12)
 
 
 def test_self_attention_shortcut_equals_three_projections():
@@ -84,34 +84,34 @@ def test_self_attention_shortcut_equals_three_projections():
     joint = attention(x, x, x)
     apart = attention(x, x.clone(), x.clone())
     for a, b in zip(joint, apart, strict=True):
-        np.testing.assert_allclose(a.detach().data, b.detach().data, rtol=1e-12)
+        np.testing.assert_allclose(a.detach().array, b.detach().array, rtol=1e-12)
     v = mg.tensor(RNG.standard_normal(joint[0].shape))
     inputs = [x, *attention.parameters()]
     for a, b in zip(mg.grad(joint[0], inputs, v), mg.grad(apart[0], inputs, v), strict=True):
-        np.testing.assert_allclose(a.data, b.data, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(a.array, b.array, rtol=1e-9, atol=1e-12)
 
 
 def test_self_attention_does_not_know_positions_and_the_encoding_tells_them():
     layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0, dtype=mg.float64)
     x = RNG.standard_normal((6, 1, 4))
     order = RNG.permutation(6)
-    y, z = layer(mg.tensor(x)).detach().data, layer(mg.tensor(x[order])).detach().data
+    y, z = layer(mg.tensor(x)).detach().array, layer(mg.tensor(x[order])).detach().array
     np.testing.assert_allclose(y[order], z, rtol=1e-10)
     where = nn.PositionalEncoding(4)
-    y, z = (layer(where(mg.tensor(a))).detach().data for a in (x, x[order]))
+    y, z = (layer(where(mg.tensor(a))).detach().array for a in (x, x[order]))
     assert abs(y[order] - z).max() > 0.01
 
 
 def test_positional_encoding():
     where = nn.PositionalEncoding(5, max_len=20)
-    p = where(mg.zeros(20, 3, 5)).data
+    p = where(mg.zeros(20, 3, 5)).array
     assert (p[:, 0] == p[:, 1]).all()
     t = np.arange(20)
     slow, slower = t / 10**1.6, t / 10**3.2
     for i, expected in enumerate([np.sin(t), np.cos(t), np.sin(slow), np.cos(slow), np.sin(slower)]):
         np.testing.assert_allclose(p[:, 0, i], expected, atol=1e-6)
     first = nn.PositionalEncoding(5, batch_first=True)
-    np.testing.assert_array_equal(first(mg.zeros(3, 20, 5)).data.swapaxes(0, 1)[:, 0], p[:, 0])
+    np.testing.assert_array_equal(first(mg.zeros(3, 20, 5)).array.swapaxes(0, 1)[:, 0], p[:, 0])
     assert where(mg.zeros(7, 5)).shape == (7, 5) and where(mg.zeros(7, 5, dtype=mg.float64)).dtype == np.float64
     assert list(where.state_dict()) == []
     with pytest.raises(ValueError, match="21 positions"):
@@ -125,7 +125,7 @@ def test_norm_first_bypasses_the_norms():
         for name in ("self_attn.out_proj.weight", "linear2.weight", "linear2.bias"):
             nn.init.zeros_(layer.get_parameter(name))
         x = 10 * mg.randn(3, 2, 4)
-        assert np.allclose(layer(x).detach().data, x.data) == norm_first
+        assert np.allclose(layer(x).detach().array, x.array) == norm_first
 
 
 def test_another_norm_takes_the_place_of_layer_norm():
@@ -137,25 +137,25 @@ def test_encoder_layers_are_independent_copies():
     layer = nn.TransformerEncoderLayer(4, 2, 8)
     stack = nn.TransformerEncoder(layer, 3, norm=nn.LayerNorm(4))
     assert len(stack.layers) == 3 and len({id(p) for p in stack.parameters()}) == 3 * 12 + 2
-    assert (stack.layers[0].linear1.weight.data == stack.layers[2].linear1.weight.data).all()
+    assert (stack.layers[0].linear1.weight.array == stack.layers[2].linear1.weight.array).all()
 
 
 def test_dropout_in_training_only():
     mg.manual_seed(0)
     layer = nn.TransformerEncoderLayer(8, 2, 8, dropout=0.5)
     x = mg.randn(3, 2, 8)
-    assert (layer(x).detach().data != layer(x).detach().data).any()
+    assert (layer(x).detach().array != layer(x).detach().array).any()
     layer.eval()
-    assert (layer(x).detach().data == layer(x).detach().data).all()
+    assert (layer(x).detach().array == layer(x).detach().array).all()
 
 
 def test_initial_weights():
     mg.manual_seed(0)
     attention = nn.MultiheadAttention(64, 4, add_bias_kv=True)
-    assert (attention.in_proj_bias.data == 0).all() and (attention.out_proj.bias.data == 0).all()
+    assert (attention.in_proj_bias.array == 0).all() and (attention.out_proj.bias.array == 0).all()
     bound = math.sqrt(6 / (4 * 64))
-    assert 0.99 * bound < abs(attention.in_proj_weight.data).max() <= bound
-    assert abs(attention.out_proj.weight.data).max() <= 1 / 8
+    assert 0.99 * bound < abs(attention.in_proj_weight.array).max() <= bound
+    assert abs(attention.out_proj.weight.array).max() <= 1 / 8
     names = [n for n, _ in nn.MultiheadAttention(4, 2, kdim=3).named_parameters()]
     projections = ["q_proj_weight", "k_proj_weight", "v_proj_weight", "in_proj_bias"]
     assert names == [*projections, "out_proj.weight", "out_proj.bias"]
@@ -191,9 +191,11 @@ def test_errors():
 def test_utils():
     layer = nn.Linear(3, 2)
     vector = nn.utils.parameters_to_vector(layer.parameters())
-    np.testing.assert_array_equal(vector.detach().data, np.concatenate([layer.weight.data.ravel(), layer.bias.data]))
+    np.testing.assert_array_equal(
+        vector.detach().array, np.concatenate([layer.weight.array.ravel(), layer.bias.array])
+    )
     (vector * vector).sum().backward()
-    np.testing.assert_allclose(layer.bias.grad.data, 2 * layer.bias.data)
+    np.testing.assert_allclose(layer.bias.grad.array, 2 * layer.bias.array)
     nn.utils.vector_to_parameters(mg.arange(8).float(), layer.parameters())
     assert layer.weight.tolist() == [[0, 1, 2], [3, 4, 5]] and layer.bias.tolist() == [6, 7]
     with pytest.raises(ValueError, match="8 elements"):

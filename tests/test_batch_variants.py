@@ -396,7 +396,7 @@ def test_the_newest_batch_alone_counts_with_momentum_1(name):
         getattr(moved, average).fill_(1e20)
     moved(x)
     for average in names:
-        np.testing.assert_array_equal(getattr(moved, average).data, getattr(fresh, average).data)
+        np.testing.assert_array_equal(getattr(moved, average).array, getattr(fresh, average).array)
 
 
 @pytest.mark.parametrize("name", AVERAGED)
@@ -410,7 +410,7 @@ def test_an_infinite_average_stays_infinite(name):
         getattr(layer, average).fill_(np.inf)
     layer(mg.tensor(random(4, 2, 6).astype(np.float32)))
     for average in names:
-        np.testing.assert_array_equal(getattr(layer, average).data, np.inf)
+        np.testing.assert_array_equal(getattr(layer, average).array, np.inf)
 
 
 @pytest.mark.parametrize("name", ["batch_norm", "power", "switchable", "evo_b0"])
@@ -419,7 +419,7 @@ def test_a_square_beyond_float32_makes_an_infinite_average(name):
     make, names = AVERAGED[name]
     layer = make()
     layer(mg.tensor((1e20 * random(4, 2, 6)).astype(np.float32)))
-    np.testing.assert_array_equal(getattr(layer, names[-1]).data, np.inf)
+    np.testing.assert_array_equal(getattr(layer, names[-1]).array, np.inf)
 
 
 @pytest.mark.parametrize("scale", [1e-15, 1e-20, 1e-24])
@@ -429,25 +429,25 @@ def test_averages_of_squares_that_float32_cannot_hold(scale):
     wide = x.astype(np.float64)
     square, nu = mg.zeros(3), mg.zeros(3)
     F.power_norm(mg.tensor(x), square, nu, training=True, momentum=1.0)
-    np.testing.assert_allclose(square.data, (wide**2).mean((0, 2)), rtol=1e-4, atol=3e-45)
+    np.testing.assert_allclose(square.array, (wide**2).mean((0, 2)), rtol=1e-4, atol=3e-45)
     mean, variance = mg.zeros(3), mg.zeros(3)
     F.switchable_norm(mg.tensor(x), mg.ones(3), mg.ones(3), mean, variance, training=True, momentum=1.0)
-    np.testing.assert_allclose(variance.data, wide.var((0, 2), ddof=1), rtol=1e-4, atol=3e-45)
+    np.testing.assert_allclose(variance.array, wide.var((0, 2), ddof=1), rtol=1e-4, atol=3e-45)
     # Without ε, outputs do not depend on the scale.
     y = F.power_norm(mg.tensor(x), square, nu, training=True, warmup=True, eps=0.0)
-    np.testing.assert_allclose(y.data, wide / np.sqrt((wide**2).mean((0, 2), keepdims=True)), rtol=1e-6)
+    np.testing.assert_allclose(y.array, wide / np.sqrt((wide**2).mean((0, 2), keepdims=True)), rtol=1e-6)
     y, expected = (
         F.switchable_norm(t, mg.ones(3, dtype=t.dtype), mg.ones(3, dtype=t.dtype), training=True, eps=0.0)
         for t in (mg.tensor(x), mg.tensor(wide / scale))
     )
-    np.testing.assert_allclose(y.data, expected.data, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(y.array, expected.array, rtol=1e-5, atol=1e-6)
 
 
 def test_a_switchable_norm_of_equal_elements_is_zero_in_float64():
     """The weights add up to 1 but for rounding, and 1e12 times that is far from 0."""
     x = mg.tensor(np.full((2, 3, 4), 1e12 + 0.1))
     weights = mg.tensor(np.array([0.3, -1.0, 0.7]))
-    np.testing.assert_array_equal(F.switchable_norm(x, weights, weights, training=True).data, 0)
+    np.testing.assert_array_equal(F.switchable_norm(x, weights, weights, training=True).array, 0)
 
 
 def test_the_gradient_of_a_bias_keeps_its_digits_over_many_rows():
@@ -457,7 +457,7 @@ def test_the_gradient_of_a_bias_keeps_its_digits_over_many_rows():
     (found,) = mg.grad(y, bias, mg.tensor(g))
     exact = g.astype(np.float64).sum(0)
     assert found.dtype == np.float32
-    assert np.abs(found.data - exact).max() <= np.spacing(np.abs(exact).max().astype(np.float32))
+    assert np.abs(found.array - exact).max() <= np.spacing(np.abs(exact).max().astype(np.float32))
 
 
 def test_names_of_the_state():
@@ -552,7 +552,7 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(layout):
     function, shape = LARGE[layout]
     x = mg.tensor(random(*shape).astype(np.float32), requires_grad=True)
     v = mg.tensor(random(*shape, seed=1).astype(np.float32))
-    assert 2 * x.data.size >= jit.PARALLEL_FROM
+    assert 2 * x.array.size >= jit.PARALLEL_FROM
     found = []
     for n in (1, 2, 1, 64):
         with num_threads(n):

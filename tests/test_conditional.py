@@ -16,7 +16,7 @@ def random(*shape: int, seed: int = 0) -> Any:
 
 
 def close(a: Any, b: Any, tolerance: float = 1e-12) -> None:
-    np.testing.assert_allclose(a.data, b.data, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(a.array, b.array, rtol=tolerance, atol=tolerance)
 
 
 X = random(4, 3, 5)
@@ -33,9 +33,9 @@ def test_a_picture_in_its_own_style_is_itself(eps):
 
 def test_adain_takes_the_statistics_of_the_style_and_nothing_else():
     style = random(4, 3, 8, seed=1)
-    y = F.adaptive_instance_norm(X, style, eps=0.0).data
-    np.testing.assert_allclose(y.mean(2), style.data.mean(2), rtol=1e-12)
-    np.testing.assert_allclose(y.std(2), style.data.std(2), rtol=1e-12)
+    y = F.adaptive_instance_norm(X, style, eps=0.0).array
+    np.testing.assert_allclose(y.mean(2), style.array.mean(2), rtol=1e-12)
+    np.testing.assert_allclose(y.std(2), style.array.std(2), rtol=1e-12)
     close(F.adaptive_instance_norm(X, mg.flip(style, [2])), F.adaptive_instance_norm(X, style))
     close(F.adaptive_instance_norm(3 * X + 7, style, eps=0.0), F.adaptive_instance_norm(X, style, eps=0.0))
 
@@ -60,12 +60,12 @@ def test_running_averages_are_those_of_batch_norm():
     F.conditional_batch_norm(X, random(4, 3), random(4, 3), *ours, training=True, momentum=0.3)
     F.batch_norm(X, *plain, training=True, momentum=0.3)
     for a, b in zip(ours, plain, strict=True):
-        np.testing.assert_array_equal(a.data, b.data)
+        np.testing.assert_array_equal(a.array, b.array)
     spade = [mg.zeros(3).double(), mg.ones(3).double()]
     F.spade(X, random(4, 3, 5), random(4, 3, 5), *spade, training=True, norm="instance")
     own = [mg.zeros(3).double(), mg.ones(3).double()]
     F.instance_norm(X, *own)
-    np.testing.assert_array_equal(spade[1].data, own[1].data)
+    np.testing.assert_array_equal(spade[1].array, own[1].array)
     close(
         F.spade(X, mg.ones(4, 3, 5).double(), mg.zeros(4, 3, 5).double(), *own, norm="instance"),
         F.batch_norm(X, *own),
@@ -83,7 +83,7 @@ def test_third_derivatives_with_respect_to_both_pictures():
             outputs = list(mg.grad(outputs, variables, cotangents, create_graph=True))
             variables += cotangents
             variables = variables[:4]
-        return [g.data for g in outputs]
+        return [g.array for g in outputs]
 
     fused = third()
     with mg.composed():
@@ -105,11 +105,11 @@ def test_a_condition_that_depends_on_the_input():
 @pytest.mark.parametrize("scale", [1e-20, 1e20, 1e30])
 def test_styles_at_the_ends_of_float32(scale):
     """Squares of these are no float32 numbers."""
-    x, style = X.data.astype(np.float32), (scale * X.data[:, :, ::-1]).astype(np.float32)
-    y = F.adaptive_instance_norm(mg.tensor(x), mg.tensor(style), eps=0.0).data
+    x, style = X.array.astype(np.float32), (scale * X.array[:, :, ::-1]).astype(np.float32)
+    y = F.adaptive_instance_norm(mg.tensor(x), mg.tensor(style), eps=0.0).array
     assert y.dtype == np.float32
     wide = style.astype(np.float64)
-    x_hat = F.instance_norm(mg.tensor(x.astype(np.float64)), eps=0.0).data
+    x_hat = F.instance_norm(mg.tensor(x.astype(np.float64)), eps=0.0).array
     expected = x_hat * wide.std(2, keepdims=True) + wide.mean(2, keepdims=True)
     np.testing.assert_allclose(y, expected, rtol=0, atol=1e-6 * np.abs(expected).max())
 
@@ -118,15 +118,15 @@ def test_constant_channels():
     constant = mg.tensor(np.full((2, 1, 4), 3.3, np.float32), requires_grad=True)
     style = mg.tensor(np.array([[[1.0, 3.0]], [[5.0, 5.0]]], np.float32), requires_grad=True)
     y = F.adaptive_instance_norm(constant, style)
-    np.testing.assert_array_equal(y.data, [[[2.0] * 4], [[5.0] * 4]])  # β, which is the style's mean
+    np.testing.assert_array_equal(y.array, [[[2.0] * 4], [[5.0] * 4]])  # β, which is the style's mean
     for g in mg.grad(y, [constant, style], mg.randn(2, 1, 4)):
-        assert np.isfinite(g.data).all()
+        assert np.isfinite(g.array).all()
 
 
 def test_nan_in_a_style_spoils_its_own_channel():
-    style = X.data.copy()
+    style = X.array.copy()
     style[1, 2, 0] = np.nan
-    y = F.adaptive_instance_norm(X, mg.tensor(style)).data
+    y = F.adaptive_instance_norm(X, mg.tensor(style)).array
     assert np.isnan(y[1, 2]).all() and np.isnan(y).sum() == y.shape[2]
 
 
@@ -138,10 +138,10 @@ def test_adaptive_instance_norm_layer():
     assert list(norm.state_dict()) == ["linear.weight", "linear.bias"]
     assert norm.linear.bias.tolist() == [1.0] * 3 + [0.0] * 3
     style = random(4, 6)
-    gamma_beta = style.data @ norm.linear.weight.data.T + norm.linear.bias.data
-    x_hat = F.instance_norm(X, eps=0.1).data
+    gamma_beta = style.array @ norm.linear.weight.array.T + norm.linear.bias.array
+    x_hat = F.instance_norm(X, eps=0.1).array
     expected = x_hat * gamma_beta[:, :3, None] + gamma_beta[:, 3:, None]
-    np.testing.assert_allclose(norm(X, style).data, expected, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(norm(X, style).array, expected, rtol=1e-12, atol=1e-12)
     close(norm(X, 0 * style), F.instance_norm(X, eps=0.1))
     assert gradcheck(lambda x, w: norm(x, w), [X, style])
     assert gradgradcheck(lambda x, w: norm(x, w), [X, style])
@@ -162,25 +162,25 @@ def test_conditional_batch_norm_starts_as_batch_norm_and_learns_its_condition(ki
     assert list(norm.state_dict()) == keys
     close(norm(X, condition), F.batch_norm(X, training=True))
     for p in norm.parameters():
-        p.data[...] = random(*p.shape, seed=3).data
+        p.array[...] = random(*p.shape, seed=3).array
     y = norm(X, condition)
     assert norm.norm.num_batches_tracked.item() == 2
     if kind == "classes":
-        table = norm.embedding.weight.data[condition.data]
+        table = norm.embedding.weight.array[condition.array]
         gamma, beta = table[:, :3], table[:, 3:]
     else:
-        w1, b1, w2, b2 = (p.data for p in norm.mlp.parameters())
-        change = np.maximum(condition.data @ w1.T + b1, 0) @ w2.T + b2
-        gamma, beta = norm.weight.data + change[:, :3], norm.bias.data + change[:, 3:]
-    expected = F.batch_norm(X, training=True).data * gamma[..., None] + beta[..., None]
-    np.testing.assert_allclose(y.data, expected, rtol=1e-12, atol=1e-12)
+        w1, b1, w2, b2 = (p.array for p in norm.mlp.parameters())
+        change = np.maximum(condition.array @ w1.T + b1, 0) @ w2.T + b2
+        gamma, beta = norm.weight.array + change[:, :3], norm.bias.array + change[:, 3:]
+    expected = F.batch_norm(X, training=True).array * gamma[..., None] + beta[..., None]
+    np.testing.assert_allclose(y.array, expected, rtol=1e-12, atol=1e-12)
     y.backward(random(*y.shape, seed=4))
-    assert all(p.grad is not None and np.abs(p.grad.data).max() > 0 for p in norm.parameters())
+    assert all(p.grad is not None and np.abs(p.grad.array).max() > 0 for p in norm.parameters())
 
     norm.eval()
-    mean, var = norm.norm.running_mean.data, norm.norm.running_var.data
-    expected = (X.data - mean[:, None]) / np.sqrt(var[:, None] + 1e-5) * gamma[..., None] + beta[..., None]
-    np.testing.assert_allclose(norm(X, condition).data, expected, rtol=1e-12, atol=1e-12)
+    mean, var = norm.norm.running_mean.array, norm.norm.running_var.array
+    expected = (X.array - mean[:, None]) / np.sqrt(var[:, None] + 1e-5) * gamma[..., None] + beta[..., None]
+    np.testing.assert_allclose(norm(X, condition).array, expected, rtol=1e-12, atol=1e-12)
     assert gradcheck(lambda x: norm(x, condition), X)
     assert gradgradcheck(lambda x: norm(x, condition), X)
 
@@ -193,7 +193,7 @@ def test_conditional_batch_norm_without_averages_and_with_cumulative_ones():
     norm = nn.ConditionalBatchNorm2d(3, 2, track_running_stats=False).eval()
     x = mg.randn(4, 3, 2, 2)
     y = norm(x, mg.tensor([0, 1, 1, 0]))
-    np.testing.assert_array_equal(y.data, F.batch_norm(x, training=True).data)
+    np.testing.assert_array_equal(y.array, F.batch_norm(x, training=True).array)
     norm = nn.ConditionalBatchNorm3d(3, 2, momentum=None)
     for _ in range(2):
         norm(mg.randn(4, 3, 2, 2, 1), mg.tensor([0, 1, 1, 0]))
@@ -207,7 +207,7 @@ def test_spade_layer(kind):
     names = [f"{part}.{name}" for part in ("mlp_shared.0", "mlp_gamma", "mlp_beta") for name in ("weight", "bias")]
     assert [n for n in norm.state_dict() if n.startswith("mlp")] == names
     x, labels = random(2, 3, 4, 4), random(2, 2, 6, 8)
-    small = mg.tensor(labels.data[:, :, [0, 1, 3, 4]][..., [0, 2, 4, 6]])
+    small = mg.tensor(labels.array[:, :, [0, 1, 3, 4]][..., [0, 2, 4, 6]])
     hidden = F.relu(F.conv2d(small, norm.mlp_shared[0].weight, norm.mlp_shared[0].bias, padding=1))
     gamma = 1 + F.conv2d(hidden, norm.mlp_gamma.weight, norm.mlp_gamma.bias, padding=1)
     beta = F.conv2d(hidden, norm.mlp_beta.weight, norm.mlp_beta.bias, padding=1)
@@ -215,19 +215,19 @@ def test_spade_layer(kind):
     close(y, F.spade(x, gamma, beta, training=True, eps=0.1, norm=kind))
     assert gradcheck(lambda x, m: norm(x, m), [random(2, 3, 2, 2), random(2, 2, 4, 2)])
     norm.eval()
-    assert gradgradcheck(lambda x: norm(x, mg.tensor(labels.data[:, :, ::2, ::2])), [random(2, 3, 2, 2)])
+    assert gradgradcheck(lambda x: norm(x, mg.tensor(labels.array[:, :, ::2, ::2])), [random(2, 3, 2, 2)])
     for p in norm.parameters():
-        p.data[...] = 0  # then γ(m) = β(m) = 0, and the layer is the plain norm
+        p.array[...] = 0  # then γ(m) = β(m) = 0, and the layer is the plain norm
     close(norm(x, labels), norm.param_free_norm(x))
 
 
 def test_spade_keeps_a_map_that_normalization_would_wash_away():
     """Two samples that are even patches of sky and of sea: after normalization alone they look the same."""
     x = mg.tensor(np.stack([np.full((1, 2, 2), 3.0), np.full((1, 2, 2), -5.0)]))
-    assert not F.instance_norm(x).data.any()
+    assert not F.instance_norm(x).array.any()
     labels = mg.tensor(np.stack([np.ones((1, 2, 2)), np.zeros((1, 2, 2))]))
     norm = nn.SPADE(1, 1, hidden_features=2, norm="instance", dtype=np.float64)
-    y = norm(x, labels).data
+    y = norm(x, labels).array
     assert np.abs(y[0] - y[1]).max() > 1e-3
 
 
@@ -303,13 +303,13 @@ def test_errors_say_what_came_and_what_was_expected(message):
 def test_interpolate_repeats_and_skips_pixels():
     x = mg.tensor(np.arange(6.0).reshape(1, 1, 2, 3))
     twice = F.interpolate(x, scale_factor=2)
-    np.testing.assert_array_equal(twice.data[0, 0], np.kron(x.data[0, 0], np.ones((2, 2))))
-    np.testing.assert_array_equal(F.interpolate(twice, size=(2, 3)).data, x.data)
+    np.testing.assert_array_equal(twice.array[0, 0], np.kron(x.array[0, 0], np.ones((2, 2))))
+    np.testing.assert_array_equal(F.interpolate(twice, size=(2, 3)).array, x.array)
     assert F.interpolate(x, size=5).shape == (1, 1, 5, 5)
     assert F.interpolate(x, scale_factor=(1.5, 0.7)).shape == (1, 1, 3, 2)
     row = mg.tensor(np.arange(5.0).reshape(1, 1, 5))
-    assert F.interpolate(row, size=3).data.ravel().tolist() == [0, 1, 3]  # ⌊i · 5/3⌋
-    assert F.interpolate(row, size=3, mode="nearest-exact").data.ravel().tolist() == [0, 2, 4]  # ⌊(i + ½) · 5/3⌋
+    assert F.interpolate(row, size=3).array.ravel().tolist() == [0, 1, 3]  # ⌊i · 5/3⌋
+    assert F.interpolate(row, size=3, mode="nearest-exact").array.ravel().tolist() == [0, 2, 4]  # ⌊(i + ½) · 5/3⌋
 
 
 def test_interpolate_has_derivatives_and_leaves_its_input_alone():
@@ -317,6 +317,6 @@ def test_interpolate_has_derivatives_and_leaves_its_input_alone():
     assert gradcheck(lambda x: F.interpolate(x, (5, 3)), x)
     assert gradgradcheck(lambda x: F.interpolate(x, (5, 3)) ** 3, x)
     (g,) = mg.grad(F.interpolate(x, scale_factor=2).sum(), x)
-    np.testing.assert_array_equal(g.data, 4.0)
+    np.testing.assert_array_equal(g.array, 4.0)
     assert F.interpolate(mg.zeros(0, 3, 4), size=2).shape == (0, 3, 2)
     assert F.interpolate(mg.tensor([[[1, 2]]]), size=4).tolist() == [[[1, 1, 2, 2]]]

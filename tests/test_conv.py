@@ -67,15 +67,15 @@ def kernel(n):
 @ALL
 def test_the_definition(stride, padding, dilation, groups):
     x, w, b = randn(2, 4, 8, 7), randn(8, 4 // groups, 3, 2), randn(8)
-    expected = by_definition(x.data, w.data, b.data, stride, padding, dilation, groups)
-    assert F.conv2d(x, w, b, stride, padding, dilation, groups).data == pytest.approx(expected, abs=1e-12)
+    expected = by_definition(x.array, w.array, b.array, stride, padding, dilation, groups)
+    assert F.conv2d(x, w, b, stride, padding, dilation, groups).array == pytest.approx(expected, abs=1e-12)
 
 
 @AXES
 @ALL
 def test_first_and_second_derivatives(n, stride, padding, dilation, groups):
     x, w, b = randn(2, 4, *image(n)), randn(4, 4 // groups, *kernel(n)), randn(4)
-    small = [mg.Tensor(x.data[:1, :, :4], requires_grad=True) if n == 3 else x, w, b]
+    small = [mg.Tensor(x.array[:1, :, :4], requires_grad=True) if n == 3 else x, w, b]
     if n == 3 and (dilation > 1 or stride > 2):
         pytest.skip("large windows are checked with one and two axes")
 
@@ -85,7 +85,7 @@ def test_first_and_second_derivatives(n, stride, padding, dilation, groups):
     assert gradcheck(function, small)
     if n < 3 and (n == 1 or groups == 1):
         # One sample is enough, and finite differences of second derivatives are slow.
-        assert gradgradcheck(function, [mg.Tensor(x.data[:1], requires_grad=True), w, b])
+        assert gradgradcheck(function, [mg.Tensor(x.array[:1], requires_grad=True), w, b])
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_the_transpose_is_the_adjoint(n, stride, padding, dilation, groups):
         pytest.skip("no output_padding gives this image")
     back = conv_transpose(n)(y, w, None, stride, padding, extra, groups, dilation)
     assert back.shape == x.shape
-    assert (out.data * y.data).sum() == pytest.approx((x.data * back.data).sum(), rel=1e-12)
+    assert (out.array * y.array).sum() == pytest.approx((x.array * back.array).sum(), rel=1e-12)
 
 
 @AXES
@@ -167,7 +167,7 @@ def test_the_twin_at_first_and_second_order(n, stride, padding, dilation, groups
     assert all("Conv" not in repr(a.grad_fn) for a in simple)
     # What depends on x or w by a sum of zero terms may be None in one form and zero in the other.
     for a, b_ in zip(fused, simple, strict=True):
-        assert a.data == pytest.approx(b_.data, abs=1e-10)
+        assert a.array == pytest.approx(b_.array, abs=1e-10)
 
 
 def test_only_the_wanted_gradients():
@@ -178,7 +178,7 @@ def test_only_the_wanted_gradients():
     assert x.grad is None and w.grad.shape == w.shape
     b = randn(4)
     F.conv2d(x, w.detach(), b).sum().backward()
-    assert b.grad.data == pytest.approx(np.full(4, 2 * 3 * 3))
+    assert b.grad.array == pytest.approx(np.full(4, 2 * 3 * 3))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -205,16 +205,16 @@ def test_serial_and_parallel_form_agree(dtype, batch, channels, out, size, monke
 
 def test_float32_is_as_good_as_float32_can_be():
     x, w = RNG.standard_normal((2, 16, 9, 9)).astype("f"), RNG.standard_normal((8, 16, 3, 3)).astype("f")
-    exact = F.conv2d(mg.Tensor(x.astype("d")), mg.Tensor(w.astype("d")), padding=1).data
+    exact = F.conv2d(mg.Tensor(x.astype("d")), mg.Tensor(w.astype("d")), padding=1).array
     rounded = F.conv2d(mg.Tensor(x), mg.Tensor(w), padding=1)
     assert rounded.dtype == np.float32
-    assert np.abs(rounded.data - exact).max() < 1e-6 * np.abs(exact).max()
+    assert np.abs(rounded.array - exact).max() < 1e-6 * np.abs(exact).max()
 
 
 def test_nan_stays_where_the_window_sees_it():
     x = mg.ones(1, 2, 6, 6)
-    x.data[0, 0, 0, 5] = np.nan  # at the end of a row: the run goes on into the next one
-    y = F.conv2d(x, mg.ones(3, 2, 3, 3), padding=1).data
+    x.array[0, 0, 0, 5] = np.nan  # at the end of a row: the run goes on into the next one
+    y = F.conv2d(x, mg.ones(3, 2, 3, 3), padding=1).array
     expected = np.zeros((6, 6), bool)
     expected[:2, 4:] = True
     assert np.array_equal(np.isnan(y[0, 1]), expected)
@@ -224,24 +224,24 @@ def test_memory_that_is_not_contiguous():
     x, w = RNG.standard_normal((6, 5, 3, 2)), RNG.standard_normal((3, 3, 3, 4))
     turned = F.conv2d(mg.Tensor(x.T), mg.Tensor(w.T[:, :, ::-1]), padding=1)
     straight = F.conv2d(mg.Tensor(x.T.copy()), mg.Tensor(w.T[:, :, ::-1].copy()), padding=1)
-    assert np.array_equal(turned.data, straight.data)
+    assert np.array_equal(turned.array, straight.array)
     wt = randn(4, 3, 3, 3)
     y = F.conv2d(mg.Tensor(x.T), wt, padding=1)
     y.sum().backward()  # the cotangent is a broadcast 1, with strides of 0
     (expected,) = mg.grad(F.conv2d(mg.Tensor(x.T), wt, padding=1), wt, mg.Tensor(np.ones(y.shape)))
-    assert np.array_equal(wt.grad.data, expected.data)
+    assert np.array_equal(wt.grad.array, expected.array)
 
 
 def test_inputs_stay_as_they_are():
     x, w, b = randn(2, 3, 5, 5), randn(4, 3, 3, 3), randn(4)
-    before = [t.data.copy() for t in (x, w, b)]
+    before = [t.array.copy() for t in (x, w, b)]
     y = F.conv2d(x, w, b, stride=2, padding=1)
     v = RNG.standard_normal(y.shape)
     kept = v.copy()
     y.backward(mg.Tensor(v))
     assert np.array_equal(v, kept)
     for t, old in zip((x, w, b), before, strict=True):
-        assert np.array_equal(t.data, old)
+        assert np.array_equal(t.array, old)
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 5, 5), (2, 3, 5, 5)])
@@ -251,7 +251,7 @@ def test_empty(shape):
     assert y.shape == (shape[0], w.shape[0], 3, 3)
     y.sum().backward()
     assert x.grad.shape == x.shape and w.grad.shape == w.shape
-    assert not w.grad.data.any() and not x.grad.data.any()
+    assert not w.grad.array.any() and not x.grad.array.any()
 
 
 # -- messages ---------------------------------------------------------------------------------------------
@@ -317,7 +317,7 @@ def test_initial_weights(layer, fan_in):
     made = layer()
     bound = 1 / math.sqrt(fan_in)
     for parameter in (made.weight, made.bias):
-        values = np.abs(parameter.data)
+        values = np.abs(parameter.array)
         assert values.max() <= bound and values.max() > 0.8 * bound
         assert parameter.dtype == np.float32
 

@@ -100,8 +100,8 @@ def test_random_numbers_repeat_and_have_the_right_moments():
         assert a.tolist() == b.tolist()
     mg.manual_seed(0)
     x = mg.normal(mg.tensor([0.0, 10.0]), 2.0, (20000, 2))
-    np.testing.assert_allclose(x.mean(0).data, [0, 10], atol=0.05)
-    np.testing.assert_allclose(x.std(0).data, [2, 2], atol=0.05)
+    np.testing.assert_allclose(x.mean(0).array, [0, 10], atol=0.05)
+    np.testing.assert_allclose(x.std(0).array, [2, 2], atol=0.05)
     assert abs(mg.rand(20000).mean().item() - 0.5) < 0.01
     assert set(mg.randint(2, 5, (200,)).tolist()) == {2, 3, 4}
     assert sorted(mg.randperm(6).tolist()) == list(range(6))

@@ -343,17 +343,17 @@ def test_digits() -> None:
     x, y = data.train.tensors
     assert data.input_shape == (1, 8, 8) and data.num_classes == 10 and x.dtype == np.float32 and y.dtype == np.int64
     assert len(data.train) == 1438 and len(data.test) == 359
-    assert x.data.min() == 0 and x.data.max() == 1
-    together = np.concatenate([t.tensors[0].data.reshape(-1, 64) for t in data])
+    assert x.array.min() == 0 and x.array.max() == 1
+    together = np.concatenate([t.tensors[0].array.reshape(-1, 64) for t in data])
     from sklearn.datasets import load_digits
 
     original: Any = load_digits()
     assert sorted(map(bytes, (together * 16).astype(np.uint8))) == sorted(map(bytes, original.data.astype(np.uint8)))
     for c in range(10):  # stratified
         total = (original.target == c).sum()
-        assert (data.test.tensors[1].data == c).sum() == round(0.2 * total)
+        assert (data.test.tensors[1].array == c).sum() == round(0.2 * total)
     train, _ = mg.data.load("Digits")
-    np.testing.assert_array_equal(train.tensors[0].data, x.data)
+    np.testing.assert_array_equal(train.tensors[0].array, x.array)
     other, _ = mg.data.load("digits", seed=1, test_fraction=0.5)
     assert abs(len(other) - 898) <= 5
 
@@ -365,22 +365,22 @@ def test_points(name: str) -> None:
     assert len(train) + len(test) == 300 and data.input_shape == (2,) and data.train.tensors[0].dtype == np.float32
     assert set(train.tensors[1].tolist()) == set(test.tensors[1].tolist()) == set(range(data.num_classes))
     again, other = mg.data.load(name, n_samples=300, seed=1), mg.data.load(name, n_samples=300, seed=2)
-    np.testing.assert_array_equal(again.train.tensors[0].data, train.tensors[0].data)
-    assert not np.array_equal(other.train.tensors[0].data, train.tensors[0].data)
-    assert np.isfinite(train.tensors[0].data).all()
+    np.testing.assert_array_equal(again.train.tensors[0].array, train.tensors[0].array)
+    assert not np.array_equal(other.train.tensors[0].array, train.tensors[0].array)
+    assert np.isfinite(train.tensors[0].array).all()
 
 
 def test_points_without_noise_lie_on_their_curves() -> None:
     train, _ = mg.data.load("moons", noise=0.0)
-    x, y = (t.data for t in train.tensors)
+    x, y = (t.array for t in train.tensors)
     np.testing.assert_allclose(np.hypot(x[y == 0, 0], x[y == 0, 1]), 1, rtol=1e-6)
     np.testing.assert_allclose(np.hypot(x[y == 1, 0] - 1, x[y == 1, 1] - 0.5), 1, rtol=1e-6)
     train, _ = mg.data.load("spirals", noise=0.0, num_classes=2, turns=1.0)
-    x, y = (t.data for t in train.tensors)
+    x, y = (t.array for t in train.tensors)
     angle = np.arctan2(x[:, 1], x[:, 0]) - 2 * np.pi * (np.hypot(x[:, 0], x[:, 1]) + y / 2)
     np.testing.assert_allclose(np.cos(angle), 1, atol=1e-5)
     train, _ = mg.data.load("blobs", spread=0.0, num_features=5, num_classes=4)
-    assert len(np.unique(train.tensors[0].data, axis=0)) == 4 and train.tensors[0].shape[1] == 5
+    assert len(np.unique(train.tensors[0].array, axis=0)) == 4 and train.tensors[0].shape[1] == 5
 
 
 @pytest.mark.parametrize(
@@ -444,7 +444,7 @@ def test_mnist_from_a_folder(tmp_path: Path, name: str, packed: bool, inside: bo
     data = mg.data.load(name, data_dir=str(tmp_path))
     x, y = data.train.tensors
     pixels = np.frombuffer(mnist_files()["train-images-idx3-ubyte"][16:], np.uint8).reshape(7, 1, 28, 28)
-    np.testing.assert_array_equal(x.data, pixels.astype(np.float32) / 255)
+    np.testing.assert_array_equal(x.array, pixels.astype(np.float32) / 255)
     assert x.dtype == np.float32 and y.tolist() == list(range(7)) and y.dtype == np.int64
     assert len(data.test) == 3 and data.input_shape == (1, 28, 28) and data.num_classes == 10
 
@@ -639,10 +639,10 @@ def check_cifar(data: Any) -> None:
     arrays = cifar_arrays()
     x, y = data.train.tensors
     expected = np.concatenate([arrays[f"data_batch_{i}"][0] for i in range(1, 6)]).reshape(10, 3, 32, 32)
-    np.testing.assert_array_equal(x.data, expected.astype(np.float32) / 255)
+    np.testing.assert_array_equal(x.array, expected.astype(np.float32) / 255)
     assert y.tolist() == [int(v) for i in range(1, 6) for v in arrays[f"data_batch_{i}"][1]]
     assert x.dtype == np.float32 and y.dtype == np.int64 and len(data.test) == 2
-    np.testing.assert_array_equal(data.test.tensors[1].data, arrays["test_batch"][1])
+    np.testing.assert_array_equal(data.test.tensors[1].array, arrays["test_batch"][1])
     assert data.input_shape == (3, 32, 32) and data.classes[3] == "cat"
 
 
@@ -713,7 +713,7 @@ def test_every_flipped_bit_of_an_archive_is_noticed_or_changes_nothing(tmp_path:
         else:  # the date, say, was hit
             for a, b in zip(found, expected, strict=True):
                 for x, y in zip(a.tensors, b.tensors, strict=True):
-                    np.testing.assert_array_equal(x.data, y.data)
+                    np.testing.assert_array_equal(x.array, y.array)
     assert noticed > 8 * len(whole)
 
 

@@ -16,7 +16,7 @@ def seed():
 
 
 def test_drops_with_probability_p_and_scales_the_rest():
-    y = F.dropout(mg.ones(100, 200), p=0.3).data
+    y = F.dropout(mg.ones(100, 200), p=0.3).array
     assert y.dtype == np.float32
     assert set(np.unique(y)) == {np.float32(0), np.float32(1 / 0.7)}
     # 20,000 draws: the standard deviation of the share is 0.0032.
@@ -28,8 +28,8 @@ def test_gradient_goes_where_the_elements_went():
     y = F.dropout(x, 0.4)
     v = np.random.default_rng(1).standard_normal((5, 6))
     y.backward(mg.tensor(v))
-    noise = np.where(y.data == 0, 0, 1 / 0.6)
-    np.testing.assert_allclose(x.grad.data, v * noise, rtol=1e-7)
+    noise = np.where(y.array == 0, 0, 1 / 0.6)
+    np.testing.assert_allclose(x.grad.array, v * noise, rtol=1e-7)
 
 
 def _repeatable(f):
@@ -50,11 +50,11 @@ def test_derivatives(f):
 def test_seed_decides_whatever_the_dtype():
     x = np.ones((7, 5))
     mg.manual_seed(1)
-    a = F.dropout(mg.tensor(x)).data
+    a = F.dropout(mg.tensor(x)).array
     mg.manual_seed(1)
-    b = F.dropout(mg.tensor(x.astype(np.float32))).data
+    b = F.dropout(mg.tensor(x.astype(np.float32))).array
     np.testing.assert_array_equal(a, b)
-    assert (F.dropout(mg.tensor(x)).data != a).any()
+    assert (F.dropout(mg.tensor(x)).array != a).any()
 
 
 @pytest.mark.parametrize(
@@ -66,12 +66,12 @@ def test_nothing_happens_in_evaluation_or_with_p_zero(f):
     assert f(x, 0.5, False) is x
     assert f(x, 0.0, True) is x
     assert mg.get_rng_state() == state  # no number was drawn
-    assert (f(x, 1.0, True).data == 0).all()
+    assert (f(x, 1.0, True).array == 0).all()
 
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_channels_go_as_a_whole(name):
-    y = getattr(F, name)(mg.ones(*CHANNELS[name]), 0.25).data.reshape(40, 30, -1)
+    y = getattr(F, name)(mg.ones(*CHANNELS[name]), 0.25).array.reshape(40, 30, -1)
     assert (y == y[:, :, :1]).all()
     assert abs((y[:, :, 0] == 0).mean() - 0.25) < 0.07
     unbatched = CHANNELS[name][1:]
@@ -79,22 +79,22 @@ def test_channels_go_as_a_whole(name):
         with pytest.warns(UserWarning, match="dropout2d: input with three axes"):
             F.dropout2d(mg.ones(*unbatched), 0.5)
     else:
-        y = getattr(F, name)(mg.ones(*unbatched), 0.5).data.reshape(30, -1)
+        y = getattr(F, name)(mg.ones(*unbatched), 0.5).array.reshape(30, -1)
         assert (y == y[:, :1]).all() and 0 < (y == 0).mean() < 1
 
 
 def test_alpha_dropout_keeps_mean_and_variance():
     x = mg.randn(300, 300)
-    y = F.alpha_dropout(x, 0.3, True).data
+    y = F.alpha_dropout(x, 0.3, True).array
     assert abs(y.mean()) < 0.02 and abs(y.var() - 1) < 0.02
-    y = F.feature_alpha_dropout(mg.randn(300, 300, 2), 0.3, True).data
+    y = F.feature_alpha_dropout(mg.randn(300, 300, 2), 0.3, True).array
     assert abs(y.mean()) < 0.03 and abs(y.var() - 1) < 0.03
 
 
 def test_infinite_input_and_layouts():
     x = np.full((4, 6), 2.0).T[::2]
     before = x.copy()
-    y = F.dropout(mg.Tensor(x), 0.5).data
+    y = F.dropout(mg.Tensor(x), 0.5).array
     assert set(np.unique(y)) <= {0.0, 4.0}
     np.testing.assert_array_equal(x, before)
     assert F.dropout(mg.tensor(1.0), 0.5).shape == ()
@@ -118,6 +118,6 @@ def test_errors():
 def test_layers(layer):
     module = layer(0.5)
     x = mg.ones(20, 30, 2)
-    assert (module(x).data != 1).any()
+    assert (module(x).array != 1).any()
     assert module.eval()(x) is x
     assert "p=0.5" in repr(module)

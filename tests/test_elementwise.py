@@ -44,13 +44,13 @@ NUMPY = {
 
 @pytest.mark.parametrize("name", SMOOTH + ON_POSITIVE + INSIDE)
 def test_functions_of_one_number(name):
-    x = positive(2, 3) if name in ON_POSITIVE else tensor(np.tanh(normal(2, 3).data) * 0.9)
-    expected = NUMPY.get(name, getattr(np, name, None))(x.data)
-    np.testing.assert_allclose(getattr(mg, name)(x).data, expected, rtol=1e-14)
-    before = x.data.copy()
+    x = positive(2, 3) if name in ON_POSITIVE else tensor(np.tanh(normal(2, 3).array) * 0.9)
+    expected = NUMPY.get(name, getattr(np, name, None))(x.array)
+    np.testing.assert_allclose(getattr(mg, name)(x).array, expected, rtol=1e-14)
+    before = x.array.copy()
     assert gradcheck(getattr(mg, name), x)
     assert gradgradcheck(getattr(mg, name), x)
-    np.testing.assert_array_equal(x.data, before)
+    np.testing.assert_array_equal(x.array, before)
 
 
 @pytest.mark.parametrize("name", SMOOTH + ON_POSITIVE + INSIDE)
@@ -66,9 +66,9 @@ def test_shapes_and_dtypes_of_functions_of_one_number(name):
 def test_steps_have_slope_zero(name):
     x = tensor([-1.5, -0.2, 0.7, 2.5])
     y = getattr(x, name)()
-    np.testing.assert_array_equal(y.data, getattr(np, name)(x.data))
+    np.testing.assert_array_equal(y.array, getattr(np, name)(x.array))
     y.backward(mg.ones(4, dtype=mg.float64))
-    np.testing.assert_array_equal(x.grad.data, np.zeros(4))
+    np.testing.assert_array_equal(x.grad.array, np.zeros(4))
 
 
 def test_round_to_decimals():
@@ -79,7 +79,7 @@ def test_round_to_decimals():
 @pytest.mark.parametrize("shapes", [((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2, 2)), ((1, 1, 2), (2,))])
 def test_arithmetic_and_broadcasting(op, shapes):
     x, y = normal(*shapes[0]), positive(*shapes[1], seed=1)
-    np.testing.assert_array_equal(op(x, y).data, op(x.data, y.data))
+    np.testing.assert_array_equal(op(x, y).array, op(x.array, y.array))
     assert gradcheck(op, [x, y])
     assert gradgradcheck(op, [x, y])
 
@@ -125,15 +125,15 @@ def test_second_derivatives_of_powers_at_zero():
     x = tensor([0.0, 0.0, 0.0])
     y = tensor([0.0, 1.0, 2.0])
     (gx,) = mg.grad((x**y).sum(), x, create_graph=True)
-    np.testing.assert_array_equal(gx.data, [0, 1, 0])
+    np.testing.assert_array_equal(gx.array, [0, 1, 0])
     (gxx,) = mg.grad(gx.sum(), x)
-    np.testing.assert_array_equal(gxx.data, [0, 0, 2])
+    np.testing.assert_array_equal(gxx.array, [0, 0, 2])
 
 
 def test_remainder_and_floor_division():
     x, y = tensor([-3.5, 2.5, 7.2]), tensor([2.0, -2.0, 3.1])
-    np.testing.assert_array_equal((x % y).data, np.remainder(x.data, y.data))
-    np.testing.assert_array_equal((x // y).data, np.floor_divide(x.data, y.data))
+    np.testing.assert_array_equal((x % y).array, np.remainder(x.array, y.array))
+    np.testing.assert_array_equal((x // y).array, np.floor_divide(x.array, y.array))
     assert gradcheck(operator.mod, [x, y])
     assert (mg.arange(5) % 3).tolist() == [0, 1, 2, 0, 1]
     assert (7 // mg.tensor([2, 3])).tolist() == [3, 2]
@@ -205,9 +205,9 @@ def test_comparisons_have_no_gradient():
 def test_erf_is_exact_to_the_last_digits():
     x = np.linspace(-6, 6, 401)
     expected = np.array([math.erf(v) for v in x])
-    np.testing.assert_allclose(mg.erf(mg.tensor(x)).data, expected, rtol=4e-16)
+    np.testing.assert_allclose(mg.erf(mg.tensor(x)).array, expected, rtol=4e-16)
     expected = np.array([math.erfc(v) for v in x])
-    np.testing.assert_allclose(mg.erfc(mg.tensor(x)).data, expected, rtol=1e-14)
+    np.testing.assert_allclose(mg.erfc(mg.tensor(x)).array, expected, rtol=1e-14)
 
 
 @settings(max_examples=60, deadline=None)
@@ -217,7 +217,7 @@ def test_broadcasting_against_numpy(shapes, seed):
     a, b = (rng.standard_normal(s) for s in shapes.input_shapes)
     x, y = tensor(a), tensor(b)
     z = x * y + y
-    np.testing.assert_array_equal(z.data, a * b + b)
+    np.testing.assert_array_equal(z.array, a * b + b)
     assert z.shape == shapes.result_shape
     v = rng.standard_normal(z.shape)
     z.backward(tensor(v, False))
@@ -226,8 +226,8 @@ def test_broadcasting_against_numpy(shapes, seed):
         g = g.sum(axis=tuple(range(g.ndim - len(shape))))
         return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True).reshape(shape)
 
-    np.testing.assert_allclose(x.grad.data, back(v * b, a.shape), atol=1e-12)
-    np.testing.assert_allclose(y.grad.data, back(v * (a + 1), b.shape), atol=1e-12)
+    np.testing.assert_allclose(x.grad.array, back(v * b, a.shape), atol=1e-12)
+    np.testing.assert_allclose(y.grad.array, back(v * (a + 1), b.shape), atol=1e-12)
 
 
 def test_shapes_that_do_not_broadcast_are_named():

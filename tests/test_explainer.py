@@ -110,11 +110,11 @@ def test_the_stages_compute_the_operation(name):
     explanation = explain(name)
     v = explanation.variation()
     want = forward(name, explanation.setting)
-    got = v.walk[v.walk.output].data
+    got = v.walk[v.walk.output].array
     assert got.shape == np.shape(want)
     np.testing.assert_allclose(got, want, rtol=0, atol=1e-14)
     fused = explanation.operation.at_once(explanation.setting, *map(mg.tensor, explanation.setting.arrays.values()))
-    np.testing.assert_allclose(got, fused.data, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(got, fused.array, rtol=0, atol=1e-13)
 
 
 @each
@@ -196,7 +196,7 @@ def test_switches_of_a_standardizing_norm(name, on):
     y = standardized(
         name, x, s.arrays["gamma"], s.arrays["beta"], 0.0 if "eps" in on else 0.3, "unbiased" in on, s.groups
     )[0]
-    np.testing.assert_allclose(v.walk["y"].data, y, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(v.walk["y"].array, y, rtol=0, atol=1e-13)
     right = all(gap(w.staged, w.numeric) < 1e-7 for w in v.ways.values())
     assert right == (not {"mean", "variance"} & set(on)), "only a wrong gradient may differ from finite differences"
     verdict = " ".join(explanation.verdict(on))
@@ -208,12 +208,12 @@ def test_a_flat_group_lives_on_epsilon():
     v = explanation.variation({"flat"})
     s = v.setting
     assert np.ptp(s.x[:, 0]) == 0
-    assert v.walk["y"].data[:, 0] == pytest.approx(np.full(4, s.arrays["beta"][0]), abs=0)
+    assert v.walk["y"].array[:, 0] == pytest.approx(np.full(4, s.arrays["beta"][0]), abs=0)
     dy = s.seed[:, 0]
     want = s.arrays["gamma"][0] * (dy - dy.mean()) / np.sqrt(1e-5)
     np.testing.assert_allclose(v.ways["x"].staged[:, 0], want, rtol=1e-12)
     both = explanation.variation({"flat", "eps"})
-    assert np.isnan(both.walk["y"].data[:, 0]).all() and np.isfinite(both.walk["y"].data[:, 1]).all()
+    assert np.isnan(both.walk["y"].array[:, 0]).all() and np.isfinite(both.walk["y"].array[:, 1]).all()
     assert any("no gradient" in text for text in explanation.verdict({"flat", "eps"}))
 
 
@@ -271,7 +271,7 @@ def test_clipped_renorm_still_has_its_closed_form():
     x = np.array([[1.0, 2.0], [3.0, -1.0], [9.0, 0.5]])
     values = {"x": x, "running_mean": [-50.0, 0.2], "running_std": [1.0, 0.1]}
     explanation = explain("batch_renorm", values=values)
-    assert explanation.variation().walk["r"].data.ravel().tolist() == [3.0, 3.0]
+    assert explanation.variation().walk["r"].array.ravel().tolist() == [3.0, 3.0]
     for on in ((), {"flow"}, {"flow", "mean"}, {"flow", "variance"}):
         way = explanation.variation(on).ways["x"]
         assert gap(way.staged, way.closed) < 1e-13

@@ -87,7 +87,7 @@ def test_the_wrong_input_is_named():
 
 SECOND_ORDER_WRONG = {
     "detached": lambda g, x: 3 * x.detach() * x * g if isinstance(x, mg.Tensor) else right(g, x),
-    "constant": lambda g, x: 3 * g * mg.Tensor((x * x).data) if isinstance(x, mg.Tensor) else right(g, x),
+    "constant": lambda g, x: 3 * g * mg.Tensor((x * x).array) if isinstance(x, mg.Tensor) else right(g, x),
     "scaled by 1.001 where recorded": lambda g, x: (
         right(g, x) + (0.001 * (right(g, x) - right(g, x).detach()) if isinstance(g, mg.Tensor) else 0)
     ),

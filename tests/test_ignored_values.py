@@ -98,8 +98,8 @@ def test_a_query_that_may_read_nothing(kind):
     q = mg.tensor(q, requires_grad=True)
     y = F.scaled_dot_product_attention(q, mg.tensor(k), mg.tensor(v), attn_mask=mask)
     y.backward(mg.ones(3, 4))
-    assert not y.data[1].any() and not q.grad.data[1].any()
-    assert np.isfinite(y.data).all() and np.isfinite(q.grad.data).all()
+    assert not y.array[1].any() and not q.grad.array[1].any()
+    assert np.isfinite(y.array).all() and np.isfinite(q.grad.array).all()
 
 
 # -- steps, gates and extrema ---------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def test_the_deviation_of_equal_elements_has_no_second_derivative_either():
     x = mg.tensor([[2.0, 2.0, 2.0], [1.0, 2.0, 4.0]], requires_grad=True)
     (g,) = mg.grad(x.std(1).sum(), x, create_graph=True)
     (h,) = mg.grad((g * mg.tensor([1.0, 2.0, -1.0])).sum(), x)
-    assert not g.data[0].any() and not h.data[0].any() and h.data[1].any()
+    assert not g.array[0].any() and not h.array[0].any() and h.array[1].any()
 
 
 @pytest.mark.parametrize("size", [1e-25, 1e25])

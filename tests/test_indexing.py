@@ -22,16 +22,16 @@ def check_against_numpy(index, shape=SHAPE):
     rng = np.random.default_rng(0)
     x = normal(*shape)
     y = x[index]
-    plain = tuple(i.data if isinstance(i, mg.Tensor) else i for i in index) if isinstance(index, tuple) else index
-    plain = plain.data if isinstance(plain, mg.Tensor) else plain
-    np.testing.assert_array_equal(y.data, x.data[plain])
+    plain = tuple(i.array if isinstance(i, mg.Tensor) else i for i in index) if isinstance(index, tuple) else index
+    plain = plain.array if isinstance(plain, mg.Tensor) else plain
+    np.testing.assert_array_equal(y.array, x.array[plain])
     v = rng.standard_normal(y.shape)
     y.backward(mg.tensor(v))
-    expected = np.zeros(x.data.size)
-    places = np.arange(x.data.size).reshape(shape)[plain]
+    expected = np.zeros(x.array.size)
+    places = np.arange(x.array.size).reshape(shape)[plain]
     for place, value in zip(places.ravel(), v.ravel(), strict=True):
         expected[place] += value
-    np.testing.assert_allclose(x.grad.data, expected.reshape(shape), atol=1e-12)
+    np.testing.assert_allclose(x.grad.array, expected.reshape(shape), atol=1e-12)
 
 
 @settings(max_examples=80, deadline=None)
@@ -116,7 +116,7 @@ def test_gather_and_scatter_are_each_other_transposed():
 def test_take_along_dim_broadcasts():
     x = normal(3, 4)
     index = np.array([[2, 0]])
-    np.testing.assert_array_equal(x.take_along_dim(mg.tensor(index), 1).data, np.take_along_axis(x.data, index, 1))
+    np.testing.assert_array_equal(x.take_along_dim(mg.tensor(index), 1).array, np.take_along_axis(x.array, index, 1))
     assert gradcheck(lambda x: x.take_along_dim(mg.tensor(index), 1), x)
     assert x.take_along_dim(mg.tensor([5, 5])).shape == (2,)
 
@@ -126,15 +126,15 @@ def test_embedding(padding):
     table = normal(4, 3)
     index = mg.tensor([[1, 3, 1], [0, 1, 3]])
     y = F.embedding(index, table, padding)
-    np.testing.assert_array_equal(y.data, table.data[index.data])
+    np.testing.assert_array_equal(y.array, table.array[index.array])
     v = np.random.default_rng(1).standard_normal(y.shape)
     y.backward(mg.tensor(v))
     expected = np.zeros((4, 3))
-    for i, g in zip(index.data.ravel(), v.reshape(-1, 3), strict=True):
+    for i, g in zip(index.array.ravel(), v.reshape(-1, 3), strict=True):
         expected[i] += g
     if padding is not None:
         expected[padding] = 0
-    np.testing.assert_allclose(table.grad.data, expected, atol=1e-14)
+    np.testing.assert_allclose(table.grad.array, expected, atol=1e-14)
     if padding is None:
         assert gradgradcheck(lambda table: F.embedding(index, table) ** 2, table)
 
@@ -146,7 +146,7 @@ def test_many_rows_are_added_as_numpy_adds_them():
     F.embedding(mg.tensor(index), table).backward(mg.tensor(v))
     expected = np.zeros((50, 130))
     np.add.at(expected, index, v)
-    np.testing.assert_allclose(table.grad.data, expected, atol=1e-11)
+    np.testing.assert_allclose(table.grad.array, expected, atol=1e-11)
 
 
 def test_one_hot():
@@ -195,11 +195,11 @@ def test_a_number_beside_an_array_only_picks():
     """NumPy would take it for an array and move the axis of both to the front: (2, 3), not (3, 2)."""
     x = mg.tensor(np.arange(24.0).reshape(2, 3, 4))
     y = x[1, :, [2, 0]]
-    np.testing.assert_array_equal(y.data, x.data[1][:, [2, 0]])
+    np.testing.assert_array_equal(y.array, x.array[1][:, [2, 0]])
     x[1, :, [2, 0]] = y * 10
-    np.testing.assert_array_equal(x.data[1][:, [2, 0]], y.data * 10)
+    np.testing.assert_array_equal(x.array[1][:, [2, 0]], y.array * 10)
     x[mg.tensor(0)][:] = 5  # a 0-d tensor is a number: a view
-    assert (x.data[0] == 5).all()
+    assert (x.array[0] == 5).all()
 
 
 def test_dots_that_stand_for_no_axis_part_no_arrays():

@@ -39,12 +39,12 @@ def weight(*shape):
 def test_moments(fill, std, bound):
     w = weight(2 * N, N)
     assert fill(w) is w and w.requires_grad and w.grad_fn is None and w.version[0] == 1
-    assert abs(w.data.mean()) < 4 * std / math.sqrt(w.numel())
-    assert abs(w.data.std() / std - 1) < 0.015
+    assert abs(w.array.mean()) < 4 * std / math.sqrt(w.numel())
+    assert abs(w.array.std() / std - 1) < 0.015
     if bound is not None:
-        assert 0.999 * bound < abs(w.data).max() <= bound * (1 + 1e-6)
+        assert 0.999 * bound < abs(w.array).max() <= bound * (1 + 1e-6)
     else:
-        kurtosis = (w.data**4).mean() / (w.data**2).mean() ** 2  # 3 for a normal distribution, 1.8 for a uniform
+        kurtosis = (w.array**4).mean() / (w.array**2).mean() ** 2  # 3 for a normal distribution, 1.8 for a uniform
         assert abs(kurtosis - 3) < 0.15
 
 
@@ -55,7 +55,7 @@ def test_moments(fill, std, bound):
 def test_truncated_normal(mean, std, a, b):
     w = mg.zeros(N, N, dtype=mg.float64)
     init.trunc_normal_(w, mean, std, a, b)
-    assert w.data.min() >= a and w.data.max() <= b
+    assert w.array.min() >= a and w.array.max() <= b
     # Quadrature of the density, for the moments.
     low, high = max(a, mean - 12 * std), min(b, mean + 12 * std)
     x = np.linspace(low, high, 200_001)
@@ -63,8 +63,8 @@ def test_truncated_normal(mean, std, a, b):
     density /= density.sum()
     expected_mean = (x * density).sum()
     expected_std = math.sqrt((x**2 * density).sum() - expected_mean**2)
-    assert abs(w.data.mean() - expected_mean) < 4 * expected_std / N
-    assert abs(w.data.std() / expected_std - 1) < 0.025
+    assert abs(w.array.mean() - expected_mean) < 4 * expected_std / N
+    assert abs(w.array.std() / expected_std - 1) < 0.025
 
 
 def test_truncated_normal_refuses_an_empty_interval():
@@ -75,24 +75,24 @@ def test_truncated_normal_refuses_an_empty_interval():
 @pytest.mark.parametrize("shape", [(5, 5), (3, 7), (7, 3), (4, 3, 2, 2), (1, 4), (4, 1)])
 def test_orthogonal(shape):
     w = init.orthogonal_(mg.zeros(*shape, dtype=mg.float64), gain=1.5)
-    q = w.data.reshape(shape[0], -1) / 1.5
+    q = w.array.reshape(shape[0], -1) / 1.5
     gram = q @ q.T if q.shape[0] <= q.shape[1] else q.T @ q
     np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-12)
 
 
 def test_orthogonal_is_uniform_over_rotations():
     # Without the sign correction the first column's first element would be of one sign.
-    first = [init.orthogonal_(mg.zeros(3, 3)).data[0, 0] for _ in range(400)]
+    first = [init.orthogonal_(mg.zeros(3, 3)).array[0, 0] for _ in range(400)]
     assert abs(np.mean(first)) < 0.12 and abs(np.mean(np.square(first)) - 1 / 3) < 0.06
 
 
 def test_constants_eye_dirac_sparse():
-    assert (init.ones_(mg.zeros(3)).data == 1).all() and (init.zeros_(mg.ones(3)).data == 0).all()
-    assert (init.constant_(mg.ones(3), 0.3).data == np.float32(0.3)).all()
-    np.testing.assert_array_equal(init.eye_(mg.ones(2, 3)).data, np.eye(2, 3))
-    w = init.dirac_(mg.ones(4, 2, 3, 3), groups=2).data
+    assert (init.ones_(mg.zeros(3)).array == 1).all() and (init.zeros_(mg.ones(3)).array == 0).all()
+    assert (init.constant_(mg.ones(3), 0.3).array == np.float32(0.3)).all()
+    np.testing.assert_array_equal(init.eye_(mg.ones(2, 3)).array, np.eye(2, 3))
+    w = init.dirac_(mg.ones(4, 2, 3, 3), groups=2).array
     assert w.sum() == 4 and all(w[i, i % 2, 1, 1] == 1 for i in range(4))
-    s = init.sparse_(mg.ones(20, 6), sparsity=0.33, std=1).data
+    s = init.sparse_(mg.ones(20, 6), sparsity=0.33, std=1).array
     assert ((s == 0).sum(axis=0) == 7).all()
     for fill, shape in ((init.eye_, (2, 2, 2)), (init.dirac_, (2, 2)), (init.orthogonal_, (3,))):
         with pytest.raises(ValueError, match=fill.__name__):
@@ -126,7 +126,7 @@ def test_empty_tensors_are_fine(name):
 
 def test_seeds_repeat():
     mg.manual_seed(7)
-    a = nn.Linear(5, 5).weight.data.copy()
+    a = nn.Linear(5, 5).weight.array.copy()
     mg.manual_seed(7)
-    assert (nn.Linear(5, 5).weight.data == a).all()
-    assert (nn.Linear(5, 5).weight.data != a).any()
+    assert (nn.Linear(5, 5).weight.array == a).all()
+    assert (nn.Linear(5, 5).weight.array != a).any()

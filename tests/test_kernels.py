@@ -49,7 +49,7 @@ def test_serial_and_parallel_form_have_the_same_bits(name, monkeypatch):
             function, x = OPS[name]()
             y = function(x)
             y.backward(mg.tensor(np.random.default_rng(1).standard_normal(y.shape), dtype=mg.float32))
-        results.append((y.data, x.grad.data))
+        results.append((y.array, x.grad.array))
     for several in results[1:]:
         for one, other in zip(results[0], several, strict=True):
             np.testing.assert_array_equal(one, other)

@@ -29,25 +29,25 @@ def normal(*shape, seed=0):
 )
 def test_matmul(shapes):
     a, b = normal(*shapes[0]), normal(*shapes[1], seed=1)
-    np.testing.assert_allclose((a @ b).data, a.data @ b.data, atol=1e-14)
+    np.testing.assert_allclose((a @ b).array, a.array @ b.array, atol=1e-14)
     assert gradcheck(lambda a, b: a @ b, [a, b])
     assert gradgradcheck(lambda a, b: a @ b, [a, b])
 
 
 def test_matmul_of_transposed_and_of_arrays():
     a = normal(4, 3)
-    np.testing.assert_allclose((a.T @ a).data, a.data.T @ a.data)
-    assert isinstance(a.data.T @ a, mg.Tensor)
+    np.testing.assert_allclose((a.T @ a).array, a.array.T @ a.array)
+    assert isinstance(a.array.T @ a, mg.Tensor)
     assert gradgradcheck(lambda a: a.T @ a, a)
 
 
 def test_named_products():
     a, b, v = normal(2, 3), normal(3, 2), normal(3)
-    np.testing.assert_allclose(mg.mm(a, b).data, a.data @ b.data)
-    np.testing.assert_allclose(a.mv(v).data, a.data @ v.data)
-    np.testing.assert_allclose(mg.dot(v, v).item(), v.data @ v.data)
-    np.testing.assert_allclose(mg.outer(v, v).data, np.outer(v.data, v.data))
-    np.testing.assert_allclose(mg.trace(a).item(), np.trace(a.data))
+    np.testing.assert_allclose(mg.mm(a, b).array, a.array @ b.array)
+    np.testing.assert_allclose(a.mv(v).array, a.array @ v.array)
+    np.testing.assert_allclose(mg.dot(v, v).item(), v.array @ v.array)
+    np.testing.assert_allclose(mg.outer(v, v).array, np.outer(v.array, v.array))
+    np.testing.assert_allclose(mg.trace(a).item(), np.trace(a.array))
     assert gradgradcheck(mg.outer, [v, normal(2)])
     assert gradcheck(mg.trace, a)
 
@@ -55,8 +55,8 @@ def test_named_products():
 @pytest.mark.parametrize("equation", EINSUMS)
 def test_einsum(equation):
     operands = [normal(*shape, seed=i) for i, shape in enumerate(EINSUMS[equation])]
-    expected = np.einsum(equation, *[x.data for x in operands])
-    np.testing.assert_allclose(mg.einsum(equation, *operands).data, expected, atol=1e-13)
+    expected = np.einsum(equation, *[x.array for x in operands])
+    np.testing.assert_allclose(mg.einsum(equation, *operands).array, expected, atol=1e-13)
     assert gradcheck(lambda *xs: mg.einsum(equation, *xs), operands)
 
 
@@ -93,18 +93,18 @@ def test_tensordot():
     for dims in (1, 2, ([0], [2]), ([1, 0], [0, 2])):
         if dims == 1:
             np.testing.assert_allclose(
-                mg.tensordot(a, b.reshape(4, 6), 1).data, np.tensordot(a.data, b.data.reshape(4, 6), 1)
+                mg.tensordot(a, b.reshape(4, 6), 1).array, np.tensordot(a.array, b.array.reshape(4, 6), 1)
             )
         else:
-            np.testing.assert_allclose(mg.tensordot(a, b, dims).data, np.tensordot(a.data, b.data, dims))
+            np.testing.assert_allclose(mg.tensordot(a, b, dims).array, np.tensordot(a.array, b.array, dims))
     with pytest.raises(ValueError, match="tensordot: axes"):
         mg.tensordot(a, a, 1)
 
 
 def test_bilinear():
     x, y, w, b = normal(2, 2), normal(2, 3), normal(2, 2, 3), normal(2)
-    expected = np.einsum("ni,kij,nj->nk", x.data, w.data, y.data) + b.data
-    np.testing.assert_allclose(F.bilinear(x, y, w, b).data, expected)
+    expected = np.einsum("ni,kij,nj->nk", x.array, w.array, y.array) + b.array
+    np.testing.assert_allclose(F.bilinear(x, y, w, b).array, expected)
     assert gradgradcheck(F.bilinear, [x, y, w, b])
     with pytest.raises(ValueError, match="bilinear: inputs of shapes"):
         F.bilinear(y, x, w)

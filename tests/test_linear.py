@@ -17,7 +17,7 @@ def test_value_and_derivatives(shape, bias):
     x, w = _tensor(*shape), _tensor(5, 3, seed=1)
     b = _tensor(5, seed=2) if bias else None
     y = F.linear(x, w, b)
-    np.testing.assert_allclose(y.data, x.data @ w.data.T + (b.data if bias else 0), rtol=1e-14)
+    np.testing.assert_allclose(y.array, x.array @ w.array.T + (b.array if bias else 0), rtol=1e-14)
     inputs = [x, w, b] if bias else [x, w]
     assert mg.autograd.gradcheck(F.linear, inputs)
     assert mg.autograd.gradgradcheck(F.linear, inputs)
@@ -26,8 +26,8 @@ def test_value_and_derivatives(shape, bias):
 def test_few_rows_and_a_large_weight():
     x, w, b = _tensor(2, 9), _tensor(8, 9, seed=1), _tensor(8, seed=2)
     y = F.linear(x, w, b)
-    np.testing.assert_allclose(y.data, x.data @ w.data.T + b.data, rtol=1e-13)
-    assert y.data.flags.c_contiguous
+    np.testing.assert_allclose(y.array, x.array @ w.array.T + b.array, rtol=1e-13)
+    assert y.array.flags.c_contiguous
     assert mg.autograd.gradgradcheck(F.linear, [x, w, b])
 
 

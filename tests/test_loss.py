@@ -60,8 +60,8 @@ def test_derivatives(name, reduction):
 def test_shapes_layouts_dtypes(name):
     f = PAIRS[name]
     x, y = (t.detach() for t in pair(name, 4, 6))
-    strided = mg.Tensor(np.asfortranarray(x.data)), mg.Tensor(np.repeat(y.data, 2, axis=1)[:, ::2])
-    np.testing.assert_allclose(f(*strided, reduction="none").data, f(x, y, reduction="none").data, rtol=1e-15)
+    strided = mg.Tensor(np.asfortranarray(x.array)), mg.Tensor(np.repeat(y.array, 2, axis=1)[:, ::2])
+    np.testing.assert_allclose(f(*strided, reduction="none").array, f(x, y, reduction="none").array, rtol=1e-15)
     assert f(x, y).shape == () and f(x.float(), y.float()).dtype == np.float32
     assert f(x[0, 0], y[0, 0], reduction="none").shape == ()
     assert f(x[:0], y[:0], reduction="none").shape == (0, 6)
@@ -94,7 +94,7 @@ def test_broadcasting_target_warns():
     with pytest.warns(UserWarning, match=r"mse_loss: input has shape \(3, 1\), and target \(3,\).*\(3, 3\)") as seen:
         loss = F.mse_loss(x, y)
     assert seen[0].filename == __file__
-    np.testing.assert_allclose(loss.item(), ((x.data - y.data) ** 2).mean())
+    np.testing.assert_allclose(loss.item(), ((x.array - y.array) ** 2).mean())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         assert mg.autograd.gradcheck(F.mse_loss, [x, y])
@@ -107,7 +107,7 @@ def test_bce_is_finite_for_sure_and_wrong_answers():
     loss = F.binary_cross_entropy(x, mg.tensor(np.array([1.0, 0.0, 0.0, 1.0])), reduction="none")
     assert loss.tolist() == [100.0, 100.0, 0.0, 0.0]
     loss.sum().backward()
-    np.testing.assert_allclose(x.grad.data, [-1e12, 1e12, 0, 0])
+    np.testing.assert_allclose(x.grad.array, [-1e12, 1e12, 0, 0])
 
 
 def test_bce_wants_probabilities():
@@ -119,7 +119,7 @@ def test_bce_with_logits_is_bce_of_sigmoid_and_exact_far_out():
     x, y = random(3, 4), random(3, 4, seed=1, low=0.0)
     a = F.binary_cross_entropy_with_logits(x, y, reduction="none")
     b = F.binary_cross_entropy(F.sigmoid(x), y, reduction="none")
-    np.testing.assert_allclose(a.data, b.data, rtol=1e-12)
+    np.testing.assert_allclose(a.array, b.array, rtol=1e-12)
     far = F.binary_cross_entropy_with_logits(mg.tensor([1000.0, -1000.0]), mg.tensor([0.0, 0.0]), reduction="none")
     assert far.tolist() == [1000.0, 0.0]
 
@@ -127,9 +127,9 @@ def test_bce_with_logits_is_bce_of_sigmoid_and_exact_far_out():
 def test_pos_weight():
     x, y, p = random(3, 4), random(3, 4, seed=1, low=0.0), mg.Tensor(WEIGHT)
     loss = F.binary_cross_entropy_with_logits(x, y, pos_weight=p, reduction="none")
-    s = 1 / (1 + np.exp(-x.data))
-    expected = -WEIGHT * y.data * np.log(s) - (1 - y.data) * np.log(1 - s)
-    np.testing.assert_allclose(loss.data, expected, rtol=1e-12)
+    s = 1 / (1 + np.exp(-x.array))
+    expected = -WEIGHT * y.array * np.log(s) - (1 - y.array) * np.log(1 - s)
+    np.testing.assert_allclose(loss.array, expected, rtol=1e-12)
 
 
 def test_kl_div_batchmean_is_the_divergence():
@@ -152,7 +152,7 @@ def test_cross_entropy(reduction, weighted, smoothing):
     def loss(x):
         return F.cross_entropy(x, t, w, reduction=reduction, label_smoothing=smoothing)
 
-    log_p = log_softmax(x.data)
+    log_p = log_softmax(x.array)
     weights = WEIGHT if weighted else np.ones(4)
     counts = TARGET != -100
     q = (1 - smoothing) * np.eye(4)[np.where(counts, TARGET, 0)] + smoothing / 4
@@ -162,7 +162,7 @@ def test_cross_entropy(reduction, weighted, smoothing):
         "sum": losses.sum(),
         "mean": losses.sum() / weights[TARGET[counts]].sum(),
     }[reduction]
-    np.testing.assert_allclose(loss(x).data, expected, rtol=1e-12)
+    np.testing.assert_allclose(loss(x).array, expected, rtol=1e-12)
     assert mg.autograd.gradcheck(loss, x)
     assert mg.autograd.gradgradcheck(loss, x)
 
@@ -176,10 +176,10 @@ def test_fused_and_composed_agree_to_third_order(reduction):
     def derivatives():
         x = mg.tensor(data, requires_grad=True)
         y = F.cross_entropy(x, mg.Tensor(TARGET), mg.Tensor(WEIGHT), reduction=reduction)
-        found = [y.data]
+        found = [y.array]
         for v in (start, *directions):
             (y,) = mg.grad(y, x, mg.tensor(v), create_graph=True)
-            found.append(y.data)
+            found.append(y.array)
         return found
 
     fused = derivatives()
@@ -194,8 +194,8 @@ def test_cross_entropy_of_probabilities():
     q.requires_grad_()
     losses = F.cross_entropy(x, q, reduction="none")
     assert losses.shape == (2, 3)
-    np.testing.assert_allclose(losses.data, -(q.data * log_softmax(x.data)).sum(1), rtol=1e-12)
-    np.testing.assert_allclose(F.cross_entropy(x, q).item(), losses.data.mean(), rtol=1e-12)
+    np.testing.assert_allclose(losses.array, -(q.array * log_softmax(x.array)).sum(1), rtol=1e-12)
+    np.testing.assert_allclose(F.cross_entropy(x, q).item(), losses.array.mean(), rtol=1e-12)
     assert mg.autograd.gradcheck(F.cross_entropy, [x, q])
     hard = np.eye(4)[[1, 3]]
     numbers = F.cross_entropy(x[:, :, 0], mg.tensor([1, 3]), label_smoothing=0.2)
@@ -206,8 +206,8 @@ def test_cross_entropy_of_probabilities():
 def test_cross_entropy_of_images_and_single_samples():
     x, t = random(2, 4, 3, 2), np.random.default_rng(1).integers(0, 4, (2, 3, 2))
     losses = F.cross_entropy(x, mg.tensor(t), reduction="none")
-    expected = -np.take_along_axis(log_softmax(x.data), t[:, None], 1)[:, 0]
-    np.testing.assert_allclose(losses.data, expected, rtol=1e-12)
+    expected = -np.take_along_axis(log_softmax(x.array), t[:, None], 1)[:, 0]
+    np.testing.assert_allclose(losses.array, expected, rtol=1e-12)
     assert mg.autograd.gradcheck(lambda x: F.cross_entropy(x, mg.tensor(t)), x)
     one = F.cross_entropy(x[0, :, 0, 0], mg.tensor(t[0, 0, 0]))
     np.testing.assert_allclose(one.item(), expected[0, 0, 0], rtol=1e-12)
@@ -219,7 +219,7 @@ def test_cross_entropy_is_nll_of_log_softmax():
     for reduction in REDUCTIONS:
         a = F.cross_entropy(x, t, w, reduction=reduction)
         b = F.nll_loss(F.log_softmax(x, 1), t, w, reduction=reduction)
-        np.testing.assert_allclose(a.data, b.data, rtol=1e-12)
+        np.testing.assert_allclose(a.array, b.array, rtol=1e-12)
     assert mg.autograd.gradcheck(lambda x: F.nll_loss(x, t, w), x)
     assert mg.autograd.gradgradcheck(lambda x: F.nll_loss(x, t, w) * x.sum(), x)
 
@@ -239,7 +239,7 @@ def test_all_ignored_and_empty_batches(smoothing):
     loss = F.cross_entropy(x, t, label_smoothing=smoothing)
     assert math.isnan(loss.item())
     loss.backward()
-    assert (x.grad.data == 0).all()
+    assert (x.grad.array == 0).all()
     assert F.cross_entropy(x, t, reduction="sum", label_smoothing=smoothing).item() == 0
     empty = random(0, 4)
     assert math.isnan(F.cross_entropy(empty, t[:0], label_smoothing=smoothing).item())
@@ -252,17 +252,17 @@ def test_ignored_samples_may_be_anything():
     x = mg.tensor(data, requires_grad=True)
     loss = F.cross_entropy(x, mg.tensor([1, 7, 2]), ignore_index=7)
     loss.backward()
-    assert np.isfinite(loss.item()) and np.isfinite(x.grad.data).all() and (x.grad.data[1] == 0).all()
+    assert np.isfinite(loss.item()) and np.isfinite(x.grad.array).all() and (x.grad.array[1] == 0).all()
 
 
 def test_nan_and_layouts():
     x = random(6, 4)
     t = mg.Tensor(TARGET)
     expected = F.cross_entropy(x, t).item()
-    assert F.cross_entropy(mg.Tensor(np.asfortranarray(x.data)), t).item() == expected
+    assert F.cross_entropy(mg.Tensor(np.asfortranarray(x.array)), t).item() == expected
     assert F.cross_entropy(x, mg.Tensor(np.repeat(TARGET, 2)[::2].astype(np.int32))).item() == expected
     assert F.cross_entropy(x.float(), t).dtype == np.float32
-    bad = x.data.copy()
+    bad = x.array.copy()
     bad[0, 3] = np.nan
     assert math.isnan(F.cross_entropy(mg.Tensor(bad), t).item())
 
@@ -320,7 +320,7 @@ def test_layers_are_their_functions():
         (nn.CrossEntropyLoss(w, label_smoothing=0.1), F.cross_entropy(x, t, w, label_smoothing=0.1), (x, t)),
         (nn.KLDivLoss("batchmean", log_target=True), F.kl_div(x, y, "batchmean", True), (x, y)),
     ]:
-        np.testing.assert_array_equal(layer(*inputs).data, expected.data)
+        np.testing.assert_array_equal(layer(*inputs).array, expected.array)
         assert not list(layer.parameters())
     assert list(nn.CrossEntropyLoss(w).state_dict()) == ["weight"]
     assert list(nn.CrossEntropyLoss().state_dict()) == []

@@ -153,7 +153,7 @@ def test_no_grad_keeps_no_intermediate_result():
     x = leaf(3)
     with mg.no_grad():
         y = x * 2
-        reference = weakref.ref(y.data)
+        reference = weakref.ref(y.array)
         z = y.exp()
         del y
     assert reference() is None
@@ -163,7 +163,7 @@ def test_no_grad_keeps_no_intermediate_result():
 def test_what_no_rule_needs_is_freed_in_the_forward_pass():
     x = leaf(3)
     y = x + 1
-    reference = weakref.ref(y.data)
+    reference = weakref.ref(y.array)
     z = y + 1  # needs nothing
     del y
     assert reference() is None
@@ -174,7 +174,7 @@ def test_saved_values_are_freed_while_backward_runs():
     x = leaf(3)
     y = x * 2
     first = y.exp()
-    saved = weakref.ref(first.data)
+    saved = weakref.ref(first.array)
     seen = []
     y.register_hook(lambda g: seen.append(saved() is None))
     loss = (first * 3).sum()

@@ -60,7 +60,7 @@ def test_attributes_are_plain_and_replaceable():
     layer = nn.Linear(2, 2)
     assert layer.__dict__["weight"] is layer.weight
     layer.weight = nn.Parameter(mg.zeros(2, 2))
-    assert next(layer.parameters()).numpy is not None and layer.weight.data.sum() == 0
+    assert next(layer.parameters()).numpy is not None and layer.weight.array.sum() == 0
     layer.bias = None
     assert [n for n, _ in layer.named_parameters()] == ["weight"]
     with pytest.raises(TypeError, match="weight is a parameter"):
@@ -135,7 +135,7 @@ def test_train_eval_apply_zero_grad_requires_grad():
     assert order[-1] is model and order[0] is model[0] and len(order) == 6
     model(mg.ones(2, 3)).sum().backward()
     model.zero_grad(set_to_none=False)
-    assert all((p.grad.data == 0).all() for p in model.parameters())
+    assert all((p.grad.array == 0).all() for p in model.parameters())
     model.zero_grad()
     assert all(p.grad is None for p in model.parameters())
     model.requires_grad_(False)
@@ -151,8 +151,18 @@ def test_to_converts_floats_in_place():
     assert all(a is b for a, b in zip(before, model.parameters(), strict=True))
     assert model[1][0].count.dtype == np.int64 and model[1][0].scratch.dtype == np.float64
     assert model.to(mg.float32)(mg.ones(2, 3)).dtype == np.float32
-    with pytest.raises(TypeError, match="no devices"):
-        model.to("cuda")
+    assert model.to("cpu") is model and model.to("cpu", mg.float64)[0].weight.dtype == np.float64
+    assert model.to(device="cpu", dtype=mg.float32)[0].weight.dtype == np.float32
+    assert model.to(mg.ones(1, dtype=mg.float64))[0].weight.dtype == np.float64
+    assert model.type(mg.FloatTensor).cpu()[0].weight.dtype == np.float32
+    for move in (
+        lambda: model.to("cuda"),
+        lambda: model.to(device="cuda:1"),
+        model.cuda,
+        lambda: model.to("mps", 1.0),
+    ):
+        with pytest.raises(RuntimeError, match="computes on the CPU only"):
+            move()
     with pytest.raises(TypeError, match="float32 or float64"):
         model.to(mg.int64)
 
@@ -165,9 +175,9 @@ def test_copies_are_independent(clone):
     assert list(twin.state_dict()) == list(model.state_dict())
     for a, b in zip(model.parameters(), twin.parameters(), strict=True):
         assert type(b) is nn.Parameter and a.requires_grad == b.requires_grad
-        assert (a.data == b.data).all() and not np.shares_memory(a.data, b.data)
-    twin[2].weight.data += 1
-    assert not np.allclose(model(mg.ones(1, 3)).detach().data, twin(mg.ones(1, 3)).detach().data)
+        assert (a.array == b.array).all() and not np.shares_memory(a.array, b.array)
+    twin[2].weight.array += 1
+    assert not np.allclose(model(mg.ones(1, 3)).detach().array, twin(mg.ones(1, 3)).detach().array)
 
 
 # -- state dictionaries ----------------------------------------------------------------------------------
@@ -181,7 +191,7 @@ def test_load_state_dict_copies_in_place():
     assert result == ([], []) and result.missing_keys == []
     assert target[0].weight is parameter and parameter.version[0] > version
     for a, b in zip(source.parameters(), target.parameters(), strict=True):
-        assert (a.data == b.data).all() and not np.shares_memory(a.data, b.data)
+        assert (a.array == b.array).all() and not np.shares_memory(a.array, b.array)
 
 
 def test_load_state_dict_lists_all_problems_and_changes_nothing():
@@ -200,16 +210,16 @@ def test_load_state_dict_lists_all_problems_and_changes_nothing():
     with pytest.raises(RuntimeError, match=r"dtype of 1\.0\.count"):
         model.load_state_dict(bad)
     for key, value in model.state_dict().items():
-        assert (value.data == before[key].data).all()
+        assert (value.array == before[key].array).all()
     del bad["2.weight"], bad["1.0.count"]
     result = model.load_state_dict(bad, strict=False)
     assert result.missing_keys == ["0.bias", "1.0.count", "2.weight"] and result.unexpected_keys == ["extra"]
-    assert (model[0].weight.data == 0).all()
+    assert (model[0].weight.array == 0).all()
 
 
 def test_state_dict_shares_memory_and_keep_vars_gives_parameters():
     layer = nn.Linear(2, 2)
-    assert np.shares_memory(layer.state_dict()["weight"].data, layer.weight.data)
+    assert np.shares_memory(layer.state_dict()["weight"].array, layer.weight.array)
     assert not layer.state_dict()["weight"].requires_grad
     assert layer.state_dict(keep_vars=True)["weight"] is layer.weight
 
@@ -220,17 +230,17 @@ def test_state_dict_shares_memory_and_keep_vars_gives_parameters():
 def test_forward_hooks():
     layer = nn.Linear(2, 2)
     x = mg.ones(1, 2)
-    plain = layer(x).detach().data
+    plain = layer(x).detach().array
     seen = []
     pre = layer.register_forward_pre_hook(lambda m, args: seen.append("pre") or (args[0] * 2,))
-    post = layer.register_forward_hook(lambda m, args, y: seen.append(args[0].data[0, 0]) or -y)
+    post = layer.register_forward_hook(lambda m, args, y: seen.append(args[0].array[0, 0]) or -y)
     first = layer.register_forward_hook(lambda m, args, y: seen.append("first"), prepend=True)
     y = layer(x)
     assert seen == ["pre", "first", 2.0]
     for handle in (pre, post, first):
         handle.remove()
-    np.testing.assert_allclose(layer(x).detach().data, plain)
-    np.testing.assert_allclose(y.detach().data, -layer(x * 2).detach().data)
+    np.testing.assert_allclose(layer(x).detach().array, plain)
+    np.testing.assert_allclose(y.detach().array, -layer(x * 2).detach().array)
     with layer.register_forward_hook(lambda m, args, kwargs, y: seen.append(kwargs), with_kwargs=True):
         layer(x=x)
     assert seen[-1]["x"] is x
@@ -242,7 +252,7 @@ def test_full_backward_hook_sees_and_changes_gradients():
     seen = []
 
     def hook(module, grad_input, grad_output):
-        seen.append((module, grad_input[0].data.copy(), grad_output[0].data.copy()))
+        seen.append((module, grad_input[0].array.copy(), grad_output[0].array.copy()))
         return (grad_input[0] * 3,)
 
     handle = layer.register_full_backward_hook(hook)
@@ -251,8 +261,8 @@ def test_full_backward_hook_sees_and_changes_gradients():
     module, grad_input, grad_output = seen[0]
     assert module is layer
     np.testing.assert_allclose(grad_output, v)
-    np.testing.assert_allclose(grad_input, v @ layer.weight.detach().data)
-    np.testing.assert_allclose(x.grad.data, 3 * grad_input)
+    np.testing.assert_allclose(grad_input, v @ layer.weight.detach().array)
+    np.testing.assert_allclose(x.grad.array, 3 * grad_input)
     handle.remove()
     layer(x).sum().backward()
     assert len(seen) == 1
@@ -357,15 +367,15 @@ def test_linear_bilinear_embedding():
     rng = np.random.default_rng(0)
     x, z = rng.standard_normal((2, 5, 3)), rng.standard_normal((2, 5, 4))
     linear, bilinear = nn.Linear(3, 2, dtype=mg.float64), nn.Bilinear(3, 4, 2, dtype=mg.float64)
-    w, b = linear.weight.data, linear.bias.data
-    np.testing.assert_allclose(linear(mg.tensor(x)).detach().data, x @ w.T + b)
-    expected = np.einsum("...i,kij,...j->...k", x, bilinear.weight.data, z) + bilinear.bias.data
-    np.testing.assert_allclose(bilinear(mg.tensor(x), mg.tensor(z)).detach().data, expected)
+    w, b = linear.weight.array, linear.bias.array
+    np.testing.assert_allclose(linear(mg.tensor(x)).detach().array, x @ w.T + b)
+    expected = np.einsum("...i,kij,...j->...k", x, bilinear.weight.array, z) + bilinear.bias.array
+    np.testing.assert_allclose(bilinear(mg.tensor(x), mg.tensor(z)).detach().array, expected)
     with pytest.raises(ValueError, match="leading axes differ"):
         bilinear(mg.tensor(x[:1]), mg.tensor(z))
     with pytest.raises(ValueError, match="3 and 4 features"):
         bilinear(mg.tensor(z), mg.tensor(x))
-    parameters = [mg.tensor(p.data, requires_grad=True) for p in bilinear.parameters()]
+    parameters = [mg.tensor(p.array, requires_grad=True) for p in bilinear.parameters()]
 
     def run(x, z, weight, bias):
         twin = copy.copy(bilinear)
@@ -376,12 +386,12 @@ def test_linear_bilinear_embedding():
     assert mg.autograd.gradcheck(run, inputs) and mg.autograd.gradgradcheck(run, inputs)
 
     table = nn.Embedding(6, 3, padding_idx=-1)
-    assert table.padding_idx == 5 and (table.weight.data[5] == 0).all()
+    assert table.padding_idx == 5 and (table.weight.array[5] == 0).all()
     index = mg.tensor([[1, 5], [1, 0]])
     y = table(index)
-    np.testing.assert_array_equal(y.detach().data, table.weight.data[index.data])
+    np.testing.assert_array_equal(y.detach().array, table.weight.array[index.array])
     y.backward(mg.ones(2, 2, 3))
-    np.testing.assert_array_equal(table.weight.grad.data[:, 0], [1, 2, 0, 0, 0, 0])
+    np.testing.assert_array_equal(table.weight.grad.array[:, 0], [1, 2, 0, 0, 0, 0])
     with pytest.raises(ValueError, match="padding_idx"):
         nn.Embedding(3, 2, padding_idx=3)
     frozen = nn.Embedding.from_pretrained(mg.ones(2, 3))
@@ -392,8 +402,8 @@ def test_default_initialization_is_uniform_within_the_bound():
     mg.manual_seed(0)
     layer = nn.Linear(100, 300)
     for p in layer.parameters():
-        assert abs(p.data).max() <= 0.1 and abs(p.data).max() > 0.099
-        assert abs(p.data.std() - 0.1 / np.sqrt(3)) < 0.004
+        assert abs(p.array).max() <= 0.1 and abs(p.array).max() > 0.099
+        assert abs(p.array.std() - 0.1 / np.sqrt(3)) < 0.004
     assert nn.Linear(0, 3)(mg.zeros(2, 0)).shape == (2, 3)
 
 
@@ -424,7 +434,7 @@ def test_save_and_load(tmp_path):
     twin = net()
     twin.load_state_dict(back["model"])
     for a, b in zip(model.state_dict().values(), twin.state_dict().values(), strict=True):
-        assert (a.data == b.data).all() and a.dtype == b.dtype
+        assert (a.array == b.array).all() and a.dtype == b.dtype
     assert [p.name for p in tmp_path.iterdir()] == ["any.name"]
 
 
@@ -432,7 +442,7 @@ def test_a_state_dict_is_a_plain_npz(tmp_path):
     layer = nn.Linear(2, 3)
     mg.save(layer.state_dict(), tmp_path / "x.npz")
     with np.load(tmp_path / "x.npz") as arrays:
-        assert (arrays["weight"] == layer.weight.data).all()
+        assert (arrays["weight"] == layer.weight.array).all()
     np.savez(tmp_path / "y.npz", weight=np.zeros((3, 2)), bias=np.zeros(3))
     nn.Linear(2, 3).load_state_dict(mg.load(tmp_path / "y.npz"))
     mg.save(layer.state_dict(), tmp_path / "z.npz")

@@ -97,7 +97,7 @@ def derivatives(function: Any, inputs: list[Any], order: int) -> list[Any]:
         gradients = mg.grad(outputs, variables, cotangents, create_graph=True, allow_unused=True)
         variables += cotangents
         outputs = [g for g in gradients if g is not None and g.requires_grad]
-        found += [np.zeros(1) if g is None else g.data for g in gradients]
+        found += [np.zeros(1) if g is None else g.array for g in gradients]
     return found
 
 
@@ -123,10 +123,10 @@ def test_gradients_with_gamma_zero(name: str) -> None:
 @each_affine
 def test_fused_is_composed_up_to_the_third_order(name: str, affine: str) -> None:
     function, inputs = case(name, affine)
-    y = function(*inputs).data
+    y = function(*inputs).array
     fused = derivatives(function, inputs, 3)
     with mg.composed():
-        np.testing.assert_allclose(y, function(*inputs).data, rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(y, function(*inputs).array, rtol=1e-12, atol=1e-12)
         composed = derivatives(function, inputs, 3)
     assert len(fused) == len(composed)
     for a, b in zip(fused, composed, strict=True):
@@ -161,10 +161,10 @@ def test_unwanted_gradients_are_left_out(name: str) -> None:
     expected = mg.grad(function(x, w, b), [x, w, b], mg.tensor(random(*x.shape, seed=3)))
     for i, one in enumerate((x, w, b)):
         (g,) = mg.grad(function(x, w, b), [one], mg.tensor(random(*x.shape, seed=3)))
-        np.testing.assert_array_equal(g.data, expected[i].data)
+        np.testing.assert_array_equal(g.array, expected[i].array)
         others = [v if v is one else v.detach() for v in (x, w, b)]
         (g,) = mg.grad(function(*others), [one], mg.tensor(random(*x.shape, seed=3)))
-        np.testing.assert_array_equal(g.data, expected[i].data)
+        np.testing.assert_array_equal(g.array, expected[i].array)
 
 
 @each_norm
@@ -182,22 +182,22 @@ def test_gamma_that_depends_on_x(name: str) -> None:
 @each_norm
 def test_layout_of_memory_does_not_matter(name: str) -> None:
     function, (x, w, b) = case(name)
-    turned = variable(np.asfortranarray(x.data))
-    spread = variable(np.repeat(w.data, 2, axis=-1))
+    turned = variable(np.asfortranarray(x.array))
+    spread = variable(np.repeat(w.array, 2, axis=-1))
     v = np.asfortranarray(random(*x.shape, seed=3))
-    before = [a.copy() for a in (turned.data, spread.data, b.data, v)]
+    before = [a.copy() for a in (turned.array, spread.array, b.array, v)]
     y = function(turned, spread[..., ::2], b)
     gradients = mg.grad(y, [turned, spread, b], mg.tensor(v))
-    for a, kept in zip((turned.data, spread.data, b.data, v), before, strict=True):
+    for a, kept in zip((turned.array, spread.array, b.array, v), before, strict=True):
         np.testing.assert_array_equal(a, kept)
     expected = mg.grad(function(x, w, b), [x, w, b], mg.tensor(v.copy()))
-    np.testing.assert_array_equal(y.data, function(x, w, b).data)
-    np.testing.assert_array_equal(gradients[0].data, expected[0].data)
-    np.testing.assert_array_equal(gradients[1].data[..., ::2], expected[1].data)
-    np.testing.assert_array_equal(gradients[2].data, expected[2].data)
+    np.testing.assert_array_equal(y.array, function(x, w, b).array)
+    np.testing.assert_array_equal(gradients[0].array, expected[0].array)
+    np.testing.assert_array_equal(gradients[1].array[..., ::2], expected[1].array)
+    np.testing.assert_array_equal(gradients[2].array, expected[2].array)
     # A cotangent that was broadcast, as y.sum() sends it.
     np.testing.assert_allclose(
-        mg.grad(function(x, w, b).sum(), b)[0].data, np.full(b.shape, x.data.size / b.data.size)
+        mg.grad(function(x, w, b).sum(), b)[0].array, np.full(b.shape, x.array.size / b.array.size)
     )
 
 
@@ -239,7 +239,7 @@ def test_float32_far_from_zero(kind: str, offset: float) -> None:
     function, shape = KINDS[kind]
     x = (offset + random(*shape)).astype(np.float32)
     for array in (x, np.float32(offset) + np.sign(random(*shape)).astype(np.float32)):
-        y = function(mg.tensor(array), 1e-5).data
+        y = function(mg.tensor(array), 1e-5).array
         assert y.dtype == np.float32
         np.testing.assert_allclose(y, exact(kind, array), rtol=1e-6, atol=5e-7)
 
@@ -251,7 +251,7 @@ def test_float32_at_the_ends_of_its_range(kind: str, scale: float) -> None:
     function, shape = KINDS[kind]
     x = (scale * random(*shape)).astype(np.float32)
     eps = min(1e-5, 1e-3 * scale**2)
-    y = function(mg.tensor(x), eps).data
+    y = function(mg.tensor(x), eps).array
     np.testing.assert_allclose(y, exact(kind, x, eps), rtol=2e-6, atol=5e-7)
 
 
@@ -259,7 +259,7 @@ def test_float32_at_the_ends_of_its_range(kind: str, scale: float) -> None:
 def test_float64_far_from_zero(kind: str) -> None:
     function, shape = KINDS[kind]
     x = 1e12 + random(*shape)
-    np.testing.assert_allclose(function(mg.tensor(x), 1e-5).data, exact(kind, x), rtol=1e-10, atol=1e-11)
+    np.testing.assert_allclose(function(mg.tensor(x), 1e-5).array, exact(kind, x), rtol=1e-10, atol=1e-11)
 
 
 @each_kind
@@ -267,7 +267,7 @@ def test_float64_far_from_zero(kind: str) -> None:
 @pytest.mark.parametrize("value", [0.0, 0.1, -3.3, 1e6 + 1 / 3, 1e-30])
 def test_constant_groups_give_exactly_beta(kind: str, dtype: Any, value: float) -> None:
     function, shape = KINDS[kind]
-    y = function(mg.tensor(np.full(shape, value, dtype)), 1e-12).data
+    y = function(mg.tensor(np.full(shape, value, dtype)), 1e-12).array
     np.testing.assert_array_equal(y, 0)
 
 
@@ -306,13 +306,13 @@ def test_long_groups_are_within_a_few_units_in_the_last_place(kind: str, label: 
     dx = (v - v.mean(axes, keepdims=True, dtype=wide) - x_hat * (v * x_hat).mean(axes, keepdims=True)) * inv_std
     unit = np.spacing(np.maximum(np.abs(x_hat), np.sqrt((x_hat**2).mean())).astype(np.float32))
     # An element far away that is in the sample draws the origin after it, and all other squares are rounded alike.
-    assert (np.abs(y.data - x_hat) / unit).max() < (9 if label == "one element far away" else 5)
-    assert np.abs(g.data - dx).max() < 6 * np.spacing(np.abs(dx).max().astype(np.float32))
+    assert (np.abs(y.array - x_hat) / unit).max() < (9 if label == "one element far away" else 5)
+    assert np.abs(g.array - dx).max() < 6 * np.spacing(np.abs(dx).max().astype(np.float32))
 
 
 def test_the_cancellation_that_gave_others_a_negative_variance() -> None:
     x = np.array([[40000, 40001, 40002, 40003]], np.float32)
-    y = F.layer_norm(mg.tensor(x), 4).data
+    y = F.layer_norm(mg.tensor(x), 4).array
     np.testing.assert_allclose(y, exact("layer", x), rtol=1e-6)
 
 
@@ -323,10 +323,10 @@ def test_nan_and_infinity_spoil_their_group_and_no_other(kind: str, bad: float, 
     function, shape = KINDS[kind]
     for at in ((0,) * len(shape), (3, 4, 7)[: len(shape)]):
         x = random(*shape).astype(dtype)
-        expected = function(mg.tensor(x), 1e-5).data
+        expected = function(mg.tensor(x), 1e-5).array
         x[at] = bad
         with np.errstate(invalid="ignore"):
-            y = function(mg.tensor(x), 1e-5).data
+            y = function(mg.tensor(x), 1e-5).array
         spoilt = np.isnan(y)
         np.testing.assert_array_equal(y[~spoilt], expected[~spoilt])
         members = {"columns": 40, "batch": 160, "layer": 240, "group": 120, "instance": 40}[kind]
@@ -340,7 +340,7 @@ def test_nan_in_the_gradient_spoils_its_group_and_no_other(kind: str) -> None:
     v[(3, 4, 7)[: len(shape)]] = np.nan
     (g,) = mg.grad(function(x, 1e-5), x, mg.tensor(v))
     members = {"columns": 40, "batch": 160, "layer": 240, "group": 120, "instance": 40}[kind]
-    assert np.isnan(g.data).sum() == members
+    assert np.isnan(g.array).sum() == members
 
 
 def test_evaluation_passes_infinity_only_where_it_is() -> None:
@@ -349,9 +349,9 @@ def test_evaluation_passes_infinity_only_where_it_is() -> None:
         x[1, 1] = np.inf
         x = variable(x)
         y = F.batch_norm(x, mg.tensor(np.zeros(2)), mg.tensor(np.ones(2)), eps=0.0)
-        np.testing.assert_array_equal(y.data, x.data)
+        np.testing.assert_array_equal(y.array, x.array)
         (g,) = mg.grad(y, x, mg.tensor(np.ones(shape)))
-        np.testing.assert_array_equal(g.data, 1)
+        np.testing.assert_array_equal(g.array, 1)
 
 
 @each_kind
@@ -361,7 +361,7 @@ def test_float32_gradients_are_as_good_as_float64_rounded(kind: str) -> None:
     found = []
     for dtype in (np.float32, np.float64):
         t = variable(x.astype(dtype))
-        found.append(mg.grad(function(t, 1e-5), t, mg.tensor(v.astype(dtype)))[0].data)
+        found.append(mg.grad(function(t, 1e-5), t, mg.tensor(v.astype(dtype)))[0].array)
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=4 * np.finfo(np.float32).eps * np.abs(found[1]).max())
 
 
@@ -384,7 +384,7 @@ def test_gradients_of_any_size_meet_inputs_of_any_size(kind: str, scale: float, 
     for dtype in (np.float32, np.float64):
         t, w = variable(x.astype(dtype)), variable(np.linspace(1, 2, 6, dtype=dtype))
         y = WITH_GAMMA[kind](t, w, 1e-3 * scale**2)
-        found.append([g.data for g in mg.grad(y, [t, w], mg.tensor(v.astype(dtype).reshape(y.shape)))])
+        found.append([g.array for g in mg.grad(y, [t, w], mg.tensor(v.astype(dtype).reshape(y.shape)))])
     for a, b in zip(*found, strict=True):
         np.testing.assert_allclose(a, b, rtol=0, atol=2e-6 * np.abs(b).max() + 1e-44)
 
@@ -403,20 +403,20 @@ def test_the_bits_do_not_depend_on_the_number_of_threads(layout: str) -> None:
     function, shape, parameters = LARGE[layout]
     x, w, b = (variable(random(*s).astype(np.float32)) for s in (shape, (parameters,), (parameters,)))
     v = mg.tensor(random(*shape, seed=1).astype(np.float32))
-    assert 4 * x.data.size >= jit.PARALLEL_FROM
+    assert 4 * x.array.size >= jit.PARALLEL_FROM
     found = []
     for n in (2, 1, 64, 1):
         with num_threads(n):
             y = function(x, w, b)
-            found.append([y.data, *(g.data for g in mg.grad(y, [x, w, b], v))])
+            found.append([y.array, *(g.array for g in mg.grad(y, [x, w, b], v))])
     for other in found[1:]:
         for a, c in zip(found[0], other, strict=True):
             np.testing.assert_array_equal(a, c)
     # And they are right, at this size too: against float64, with the sums of 60,000 terms.
-    wide = [variable(t.data.astype(np.float64)) for t in (x, w, b)]
+    wide = [variable(t.array.astype(np.float64)) for t in (x, w, b)]
     with mg.composed():
         y = function(*wide)
-        expected = [y.data, *(g.data for g in mg.grad(y, wide, mg.tensor(v.data.astype(np.float64))))]
+        expected = [y.array, *(g.array for g in mg.grad(y, wide, mg.tensor(v.array.astype(np.float64))))]
     for a, c in zip(found[0], expected, strict=True):
         np.testing.assert_allclose(a, c, rtol=0, atol=1e-6 * np.abs(c).max())
 
@@ -440,8 +440,8 @@ def test_numbers_without_numba() -> None:
         ):
             t = [mg.tensor(a, requires_grad=True) for a in (x, w, b)]
             y = f(*t)
-            gradients = mg.grad(y, t, mg.tensor(v.data.reshape(-1)[: y.data.size].reshape(y.shape)))
-            results += [float(np.abs(a.data.astype(np.float64) * np.arange(a.data.size).reshape(a.shape)).sum())
+            gradients = mg.grad(y, t, mg.tensor(v.array.reshape(-1)[: y.array.size].reshape(y.shape)))
+            results += [float(np.abs(a.array.astype(np.float64) * np.arange(a.array.size).reshape(a.shape)).sum())
                         for a in (y, *gradients)]
         print(results)
     """
@@ -475,7 +475,7 @@ def test_a_beginning_unlike_the_rest_costs_no_accuracy(apply: Any, shape: Any, a
     x[: 1 if len(shape) == 3 else 16] += 1000
     exact = x.astype(np.float64)
     expected = (exact - exact.mean(axes, keepdims=True)) / np.sqrt(exact.var(axes, keepdims=True) + 1e-5)
-    np.testing.assert_allclose(apply(mg.tensor(x)).data, expected, rtol=0, atol=6e-7 * np.abs(expected).max())
+    np.testing.assert_allclose(apply(mg.tensor(x)).array, expected, rtol=0, atol=6e-7 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("eps", [1e-5, 1e3])
@@ -491,16 +491,16 @@ def test_empty_inputs(shape: tuple[int, ...]) -> None:
     if len(shape) == 3:
         layers.append(mg.nn.InstanceNorm1d(3, affine=True, track_running_stats=True))
     for layer in layers:
-        before = [buffer.data.copy() for buffer in layer.buffers()]
+        before = [buffer.array.copy() for buffer in layer.buffers()]
         x = variable(np.zeros(shape, np.float32))
         y = layer(x)
         assert y.shape == shape and y.dtype == np.float32
         y.sum().backward()
         assert x.grad.shape == shape
         for p in layer.parameters():
-            np.testing.assert_array_equal(p.grad.data, np.zeros(p.shape))
+            np.testing.assert_array_equal(p.grad.array, np.zeros(p.shape))
         for buffer, kept in zip(layer.buffers(), before, strict=True):
-            np.testing.assert_array_equal(buffer.data, kept)
+            np.testing.assert_array_equal(buffer.array, kept)
         assert layer.eval()(x).shape == shape
 
 
@@ -523,7 +523,7 @@ def test_second_derivatives_in_float32_hold_where_first_ones_do(kind: str) -> No
             (g,) = mg.grad(function(t, eps), t, w, create_graph=True)
             second = mg.grad(g, [t, w], mg.tensor(u.astype(dtype)))
             assert all(s.dtype == dtype for s in second)
-            found.append([s.data for s in second])
+            found.append([s.array for s in second])
         for a, b in zip(*found, strict=True):
             np.testing.assert_allclose(a, b, rtol=0, atol=1e-6 * np.abs(b).max() + 1e-38)
 
@@ -532,7 +532,7 @@ X = random(4, 6, 5)
 
 
 def close(a: Any, b: Any, tolerance: float = 1e-12) -> None:
-    a, b = (t.data if isinstance(t, mg.Tensor) else t for t in (a, b))
+    a, b = (t.array if isinstance(t, mg.Tensor) else t for t in (a, b))
     np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
@@ -573,12 +573,12 @@ def test_derivatives_do_not_touch_the_running_averages() -> None:
     layer = mg.nn.BatchNorm1d(6, dtype=np.float64)
     x = variable(X)
     y = layer(x)
-    after_forward = layer.running_mean.data.copy(), layer.running_var.data.copy()
+    after_forward = layer.running_mean.array.copy(), layer.running_var.array.copy()
     (g,) = mg.grad(y, x, mg.tensor(random(*X.shape)), create_graph=True)
     (gg,) = mg.grad(g, x, mg.tensor(random(*X.shape)), create_graph=True)
     gg.sum().backward()
-    np.testing.assert_array_equal(layer.running_mean.data, after_forward[0])
-    np.testing.assert_array_equal(layer.running_var.data, after_forward[1])
+    np.testing.assert_array_equal(layer.running_mean.array, after_forward[0])
+    np.testing.assert_array_equal(layer.running_var.array, after_forward[1])
     assert layer.num_batches_tracked.item() == 1
 
 
@@ -589,7 +589,7 @@ def test_evaluation_between_forward_and_backward_may_move_the_averages() -> None
     y = layer(x)
     layer.train()(mg.tensor(5 * X))
     dx, dgamma = mg.grad(y, [x, layer.weight], v, create_graph=True)
-    close(dx, v.data / np.sqrt(1 + 1e-5))
+    close(dx, v.array / np.sqrt(1 + 1e-5))
     layer(mg.tensor(7 * X))
     close(mg.grad(dgamma.sum(), v)[0], X / np.sqrt(1 + 1e-5))
 
@@ -599,10 +599,10 @@ def test_frozen_parameters_do_not_freeze_the_averages_and_eval_does() -> None:
     for p in layer.parameters():
         p.requires_grad_(False)
     layer(mg.tensor(X.astype(np.float32)))
-    moved = layer.running_mean.data.copy()
+    moved = layer.running_mean.array.copy()
     assert np.abs(moved).max() > 0
     layer.eval()(mg.tensor(X.astype(np.float32)))
-    np.testing.assert_array_equal(layer.running_mean.data, moved)
+    np.testing.assert_array_equal(layer.running_mean.array, moved)
 
 
 def test_a_failed_call_counts_no_batch() -> None:
@@ -733,4 +733,4 @@ def test_running_averages_that_cannot_be_written():
 
 def test_a_negative_running_variance_gives_nan_without_a_warning():
     y = F.batch_norm(mg.randn(4, 2), mg.zeros(2), mg.tensor([-1.0, 1.0]))
-    assert np.isnan(y.data[:, 0]).all() and np.isfinite(y.data[:, 1]).all()
+    assert np.isnan(y.array[:, 0]).all() and np.isfinite(y.array[:, 1]).all()

@@ -86,14 +86,14 @@ def divided(x: Any, gamma: Any) -> Any:
 
 def modifying(x: Any, gamma: Any) -> Any:
     y = rms(x, gamma)
-    x.data[0, 0] += 1e-3
+    x.array[0, 0] += 1e-3
     return y
 
 
 def by_memory(x: Any, gamma: Any) -> Any:
     """Reads the buffer rather than the elements."""
-    flat = mg.Tensor(np.ascontiguousarray(x.data.ravel(order="K").reshape(x.shape)))
-    return rms(x, gamma) + (flat - flat.data) + 0 * flat if x.data.flags.c_contiguous else rms(flat, gamma)
+    flat = mg.Tensor(np.ascontiguousarray(x.array.ravel(order="K").reshape(x.shape)))
+    return rms(x, gamma) + (flat - flat.array) + 0 * flat if x.array.flags.c_contiguous else rms(flat, gamma)
 
 
 def rounded(x: Any, gamma: Any) -> Any:

@@ -94,10 +94,10 @@ SCALE_FREE: dict[str, Any] = {
 def test_a_rescaled_sample_gives_the_same_and_the_gradient_is_orthogonal_to_it(name: str):
     function, x = SCALE_FREE[name], variable(random(3, 4))
     y = function(x)
-    np.testing.assert_allclose(function(7 * x).data, y.data, rtol=1e-12)
+    np.testing.assert_allclose(function(7 * x).array, y.array, rtol=1e-12)
     (g,) = mg.grad(y, x, mg.tensor(random(*y.shape, seed=1)))
-    assert np.abs(g.data).max() > 0.01
-    np.testing.assert_allclose((g.data * x.data).sum(1), 0, atol=1e-12)
+    assert np.abs(g.array).max() > 0.01
+    np.testing.assert_allclose((g.array * x.array).sum(1), 0, atol=1e-12)
 
 
 def test_partial_rms_norm_looks_at_the_first_elements():
@@ -126,9 +126,9 @@ def test_below_epsilon_a_unit_norm_is_a_division_by_epsilon(shape: tuple[int, ..
     for x in (np.zeros(shape), random(*shape) * 0.01):
         x = variable(x)
         y = F.normalize(x, eps=0.5)
-        np.testing.assert_allclose(y.data, x.data / 0.5)
+        np.testing.assert_allclose(y.array, x.array / 0.5)
         v = random(*shape)
-        np.testing.assert_allclose(mg.grad(y, x, mg.tensor(v))[0].data, v / 0.5)
+        np.testing.assert_allclose(mg.grad(y, x, mg.tensor(v))[0].array, v / 0.5)
         assert gradcheck(lambda x: F.normalize(x, eps=0.5), x)
         assert gradgradcheck(lambda x: F.normalize(x, eps=0.5), x)
 
@@ -137,7 +137,7 @@ def test_a_vector_exactly_epsilon_long_has_the_gradient_of_a_longer_one():
     x, v = variable([[3.0, 4.0]]), mg.tensor(random(1, 2))
     (at,) = mg.grad(F.normalize(x, eps=5.0), x, v)
     (above,) = mg.grad(F.normalize(x, eps=1.0), x, v)
-    np.testing.assert_allclose(at.data, above.data)
+    np.testing.assert_allclose(at.array, above.array)
 
 
 def test_without_epsilon_zero_has_no_direction():
@@ -161,24 +161,24 @@ def test_a_dead_channel_gets_the_gradient_of_the_added_input():
     x = variable(x)
     v = random(2, 3, 4, seed=1)
     (g,) = mg.grad(F.global_response_norm(x), x, mg.tensor(v), create_graph=True)
-    np.testing.assert_allclose(g.data[:, 1], v[:, 1])
+    np.testing.assert_allclose(g.array[:, 1], v[:, 1])
     (second,) = mg.grad(g, x, mg.tensor(random(2, 3, 4, seed=2)))
-    assert np.isfinite(second.data).all()
+    assert np.isfinite(second.array).all()
 
 
 def test_a_constant_group_is_zero_and_its_gradient_finite():
     x = variable(np.full((2, 4), 3.0))
     y = F.mean_variance_normalization(x, 1, eps=0.5)
-    assert not y.data.any()
+    assert not y.array.any()
     v = random(2, 4)
-    np.testing.assert_allclose(mg.grad(y, x, mg.tensor(v))[0].data, (v - v.mean(1, keepdims=True)) / 0.5)
+    np.testing.assert_allclose(mg.grad(y, x, mg.tensor(v))[0].array, (v - v.mean(1, keepdims=True)) / 0.5)
 
 
 @pytest.mark.parametrize("value", [0.1, -3.3, 1e6 + 1 / 3, 1e12 + 0.1])
 def test_equal_elements_have_no_deviation_in_float64_either(value: float):
     """Their mean, rounded, is not any of them; ε = 1e-9 would make 0.1 out of what is left of 1e6."""
     y = F.mean_variance_normalization(mg.tensor(np.full((2, 3, 7), value)), (0, 2))
-    np.testing.assert_array_equal(y.data, 0)
+    np.testing.assert_array_equal(y.array, 0)
 
 
 def test_a_number_of_numpy_is_a_number():
@@ -199,7 +199,7 @@ def test_a_channel_that_is_almost_dead_has_a_finite_gradient(scale: float):
     found = []
     for dtype in (np.float32, np.float64):
         t = mg.tensor(x.astype(dtype), requires_grad=True)
-        found.append(mg.grad(F.global_response_norm(t), t, mg.tensor(v.astype(dtype)))[0].data)
+        found.append(mg.grad(F.global_response_norm(t), t, mg.tensor(v.astype(dtype)))[0].array)
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-6)
 
 
@@ -230,7 +230,7 @@ def test_a_learned_epsilon_counts_by_its_magnitude():
     x = mg.tensor(random(2, 3, 4))
     plus, minus = variable(0.3), variable(-0.3)
     y, z = F.filter_response_norm(x, eps=plus), F.filter_response_norm(x, eps=minus)
-    np.testing.assert_array_equal(y.data, z.data)
+    np.testing.assert_array_equal(y.array, z.array)
     v = mg.tensor(random(2, 3, 4, seed=1))
     assert mg.grad(y, plus, v)[0].item() == -mg.grad(z, minus, v)[0].item() != 0
 
@@ -254,14 +254,14 @@ def test_gradients_of_p_norms_of_huge_and_tiny_numbers(p: float, axis: Any, scal
         y = F.normalize(t, p, axis, eps=0.0)
         assert y.dtype == dtype
         (g,) = mg.grad(y, t, mg.tensor(v.astype(dtype)))
-        found.append(g.data * dtype(scale))
+        found.append(g.array * dtype(scale))
     np.testing.assert_allclose(found[0], found[1], rtol=0, atol=1e-6 * np.abs(found[1]).max())
 
 
 @pytest.mark.parametrize("centered", [False, True])
 def test_vectors_without_elements_have_cosine_zero(centered: bool):
     y = F.cosine_linear(mg.zeros(2, 0), mg.zeros(3, 0), centered=centered)
-    np.testing.assert_array_equal(y.data, np.zeros((2, 3)))
+    np.testing.assert_array_equal(y.array, np.zeros((2, 3)))
 
 
 def test_plain_arrays_stay_float32_in_the_composed_form():
@@ -311,7 +311,7 @@ def test_one_thread_and_several_give_the_same_bits(name: str, monkeypatch: pytes
 
     def run() -> list[Any]:
         y = function(x)
-        return [y.data, mg.grad(y, x, mg.tensor(random(*y.shape).astype(np.float32)))[0].data]
+        return [y.array, mg.grad(y, x, mg.tensor(random(*y.shape).astype(np.float32)))[0].array]
 
     # The number of chunks over which γ's gradient is added up is a matter of the shape, and of this constant.
     monkeypatch.setattr(jit, "PARALLEL_FROM", 0)
@@ -395,11 +395,11 @@ def test_layers_have_state_and_train_and_are_the_same_in_evaluation(name: str):
         (y * mg.tensor(random(*y.shape).astype(dtype))).sum().backward()
         for p in layer.parameters():
             assert p.dtype == dtype
-            assert p.grad is not None and np.isfinite(p.grad.data).all() and p.grad.data.any()
-        np.testing.assert_array_equal(layer.eval()(x).data, y.data)
+            assert p.grad is not None and np.isfinite(p.grad.array).all() and p.grad.array.any()
+        np.testing.assert_array_equal(layer.eval()(x).array, y.array)
         other = make(dtype=dtype)
         other.load_state_dict(layer.state_dict())
-        np.testing.assert_array_equal(other(x).data, y.data)
+        np.testing.assert_array_equal(other(x).array, y.array)
 
 
 @pytest.mark.parametrize("name", [name for name, row in LAYERS.items() if row[2] and "CosineLinear" not in name])
@@ -415,21 +415,21 @@ def test_parameters_reset_to_what_they_started_from(name: str):
 
 def test_layers_start_as_their_papers_say():
     x = mg.tensor(random(4, 9))
-    np.testing.assert_allclose((mg.nn.ScaleNorm(9, dtype=np.float64)(x).data ** 2).mean(1), 1, rtol=1e-12)
+    np.testing.assert_allclose((mg.nn.ScaleNorm(9, dtype=np.float64)(x).array ** 2).mean(1), 1, rtol=1e-12)
     x = mg.tensor(random(4, 3, 2))
-    np.testing.assert_array_equal(mg.nn.GlobalResponseNorm(3, dtype=np.float64)(x).data, x.data)
+    np.testing.assert_array_equal(mg.nn.GlobalResponseNorm(3, dtype=np.float64)(x).array, x.array)
     frn = mg.nn.FilterResponseNorm(3, dtype=np.float64)(x)
-    np.testing.assert_allclose(frn.data, F.relu(F.filter_response_norm(x)).data)
+    np.testing.assert_allclose(frn.array, F.relu(F.filter_response_norm(x)).array)
     learned = mg.nn.FilterResponseNorm(3, tlu=False, learn_eps=True, dtype=np.float64)(x)
-    np.testing.assert_allclose(learned.data, F.filter_response_norm(x, eps=1e-6 + 1e-4).data)
+    np.testing.assert_allclose(learned.array, F.filter_response_norm(x, eps=1e-6 + 1e-4).array)
 
 
 def test_an_output_of_a_cosine_layer_does_not_depend_on_the_size_of_its_weights():
     layer, x = mg.nn.CosineLinear(4, 3, dtype=np.float64), mg.tensor(random(5, 4))
-    y = layer(x).data
+    y = layer(x).array
     assert np.abs(y).max() <= 1
     layer.weight.detach().mul_(100.0)
-    np.testing.assert_allclose(layer(x).data, y)
+    np.testing.assert_allclose(layer(x).array, y)
 
 
 # -- errors ------------------------------------------------------------------------------------------------

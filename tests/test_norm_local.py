@@ -81,7 +81,7 @@ def test_short_and_long_strips_of_space(shape: tuple[int, ...]):
                 y = F.local_response_norm(x, 4, 0.9)
         else:
             y = F.local_response_norm(x, 4, 0.9)
-        assert y.data.flags.c_contiguous
+        assert y.array.flags.c_contiguous
         (g,) = mg.grad(y, x, mg.tensor(random(*shape, seed=3).astype(x.dtype)))
         results.append((y, g))
     close(results[0][0], results[1][0], 1e-6)
@@ -157,10 +157,10 @@ def test_padding_by_zeros_is_another_mean_at_the_edge():
 def test_a_huge_first_element_spoils_no_window_but_its_own(dtype: Any):
     """Means about it would take the digits of all others: 1e25 + 1 is 1e25 in float64 as well."""
     x = random(2, 3, 12).astype(dtype)
-    expected = F.divisive_norm(mg.tensor(x), 3, channels=1).data
+    expected = F.divisive_norm(mg.tensor(x), 3, channels=1).array
     for value in (1e10, 1e25):
         x[0, 0, 0] = value
-        found = F.divisive_norm(mg.tensor(x), 3, channels=1).data
+        found = F.divisive_norm(mg.tensor(x), 3, channels=1).array
         np.testing.assert_array_equal(found[0, 1:], expected[0, 1:])
         np.testing.assert_array_equal(found[1], expected[1])
         np.testing.assert_allclose(found[0, 0, 3:], expected[0, 0, 3:], rtol=1e-6 if dtype == np.float32 else 1e-14)

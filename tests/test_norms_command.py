@@ -182,7 +182,7 @@ def running(norm: Any) -> Callable[[Any], Any]:
 
 def scaler(name: str) -> Callable[[Any], Any]:
     def transform(x: Any) -> Any:
-        flat = x.data.reshape(x.shape[:2])
+        flat = x.array.reshape(x.shape[:2])
         return mg.Tensor(np.asarray(getattr(mg.data, name)().fit(flat).transform(flat)).reshape(x.shape))
 
     return transform
@@ -253,7 +253,7 @@ def test_the_drawing_is_true(name: str):
     x[reference] = -5.0  # the smallest: afterwards another one is
     moved = x.copy()
     moved[reference] += 30.0
-    before, after = (DRAWN[name](mg.Tensor(array)).data for array in (x, moved))
+    before, after = (DRAWN[name](mg.Tensor(array)).array for array in (x, moved))
     changed = np.abs(after - before) > 1e-9
     for at in product(*map(range, shape)):
         shares = any(sharing.marked(*at) for sharing in entry.sharing) or at == reference
@@ -428,7 +428,7 @@ def test_a_method_trains_or_says_why_not(name: str, model: str):
     assert list(layers) == {"mlp": ["linear1", "linear2", "linear3"], "cnn": ["conv1", "conv2", "linear1"]}[model]
     for layer in layers.values():
         for weight in models.trained_weights(layer):
-            assert weight.grad is not None and np.isfinite(weight.grad.data).all()
+            assert weight.grad is not None and np.isfinite(weight.grad.array).all()
     network.eval()
     assert network(x[:1]).isfinite().all()
     assert f"--norm {name}" in norm.about(name)

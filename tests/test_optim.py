@@ -40,7 +40,7 @@ def give_gradients(params: list[mg.Tensor], step: int) -> None:
     """Noise and half the parameter, the same for the same step and values."""
     rng = np.random.default_rng(100 + step)
     for p in params:
-        p.grad = mg.Tensor((rng.normal(size=p.shape) + 0.5 * p.data).astype(p.dtype))
+        p.grad = mg.Tensor((rng.normal(size=p.shape) + 0.5 * p.array).astype(p.dtype))
 
 
 def run(params: list[mg.Tensor], optimizer: mg.optim.Optimizer, steps: range) -> None:
@@ -50,7 +50,7 @@ def run(params: list[mg.Tensor], optimizer: mg.optim.Optimizer, steps: range) ->
 
 
 def bits(params: list[mg.Tensor]) -> list[bytes]:
-    return [p.data.tobytes() for p in params]
+    return [p.array.tobytes() for p in params]
 
 
 # -- the formulas, in NumPy -------------------------------------------------------------------------------
@@ -60,15 +60,15 @@ def test_adamw_is_the_formula_of_the_paper() -> None:
     lr, beta1, beta2, eps, decay = 0.1, 0.7, 0.8, 0.05, 0.3
     (p,) = params = [mg.Tensor(np.array([1.0, -2.0, 3.0]), requires_grad=True)]
     optimizer = AdamW(params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=decay)
-    x, m, v = p.data.copy(), np.zeros(3), np.zeros(3)
+    x, m, v = p.array.copy(), np.zeros(3), np.zeros(3)
     for t in range(1, 30):
         give_gradients(params, t)
-        g = p.grad.data.copy()
+        g = p.grad.array.copy()
         m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2
         m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
         x = x - lr * decay * x - lr * m_hat / (np.sqrt(v_hat) + eps)
         optimizer.step()
-        np.testing.assert_allclose(p.data, x, rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(p.array, x, rtol=1e-13, atol=1e-14)
 
 
 def test_adam_decays_through_the_gradient_and_adamw_does_not() -> None:
@@ -134,22 +134,22 @@ def test_memory_layout_does_not_matter(name: str) -> None:
         for p, order in zip(params, ("C", "F", "F"), strict=True):
             p.grad = mg.Tensor(np.array(gradient + step, order=order))
         optimizer.step()
-    np.testing.assert_array_equal(fortran.data, plain.data)
-    np.testing.assert_array_equal(strided.data, plain.data)
-    assert fortran.data.flags.f_contiguous
-    assert strided.data.base is not None and (big[1::2] == 0).all() and (big[:, 1::2] == 0).all()
+    np.testing.assert_array_equal(fortran.array, plain.array)
+    np.testing.assert_array_equal(strided.array, plain.array)
+    assert fortran.array.flags.f_contiguous
+    assert strided.array.base is not None and (big[1::2] == 0).all() and (big[:, 1::2] == 0).all()
 
 
 @every_optimizer
 def test_updates_in_place_and_leaves_gradients_alone(name: str) -> None:
     params = parameters()
-    arrays, optimizer = [p.data for p in params], make(name, params)
+    arrays, optimizer = [p.array for p in params], make(name, params)
     give_gradients(params, 0)
-    gradients = [p.grad.data.copy() for p in params]
+    gradients = [p.grad.array.copy() for p in params]
     optimizer.step()
     for p, array, g in zip(params, arrays, gradients, strict=True):
-        assert p.data is array
-        np.testing.assert_array_equal(p.grad.data, g)
+        assert p.array is array
+        np.testing.assert_array_equal(p.grad.array, g)
 
 
 def test_gradients_that_repeat_one_number_or_have_another_dtype() -> None:
@@ -201,7 +201,7 @@ def test_nan_and_infinity_are_not_masked(name: str) -> None:
     optimizer.step()
     p.grad = mg.tensor([1.0, 1.0, 1.0])
     optimizer.step()
-    assert np.isnan(p.data).tolist() == [False, True, False]
+    assert np.isnan(p.array).tolist() == [False, True, False]
 
 
 def test_no_decay_leaves_an_infinite_parameter_infinite() -> None:
@@ -209,7 +209,7 @@ def test_no_decay_leaves_an_infinite_parameter_infinite() -> None:
         p = mg.tensor([math.inf, 1.0], requires_grad=True)
         p.grad = mg.tensor([1.0, 1.0])
         kind([p], lr=0.1, weight_decay=0.0).step()
-        assert p.data[0] == math.inf, kind
+        assert p.array[0] == math.inf, kind
 
 
 def test_centered_rmsprop_stays_finite_with_a_constant_gradient() -> None:
@@ -220,7 +220,7 @@ def test_centered_rmsprop_stays_finite_with_a_constant_gradient() -> None:
     for _ in range(100):
         p.grad = mg.Tensor(gradient.copy())
         optimizer.step()
-    assert np.isfinite(p.data).all()
+    assert np.isfinite(p.array).all()
 
 
 def test_serial_and_parallel_give_the_same_bits() -> None:
@@ -298,7 +298,7 @@ def test_continuing_from_a_saved_state_gives_the_same_bits(name: str, dtype: Any
     params = parameters(dtype)
     optimizer = make(name, params)
     run(params, optimizer, range(4))
-    saved, values = optimizer.state_dict(), [p.data.copy() for p in params]
+    saved, values = optimizer.state_dict(), [p.array.copy() for p in params]
     run(params, optimizer, range(4, 9))
 
     again = [mg.Tensor(v.copy(), requires_grad=True) for v in values]
@@ -320,7 +320,7 @@ def test_saved_state_survives_json() -> None:
     optimizer = Adam(params, lr=0.1, amsgrad=True)
     run(params, optimizer, range(3))
     as_text = json.dumps(optimizer.state_dict(), default=lambda tensor: tensor.tolist())
-    again = [mg.Tensor(p.data.copy(), requires_grad=True) for p in params]
+    again = [mg.Tensor(p.array.copy(), requires_grad=True) for p in params]
     resumed = Adam(again)
     resumed.load_state_dict(json.loads(as_text))
     run(params, optimizer, range(3, 6))
@@ -389,7 +389,7 @@ def test_options_that_only_pytorch_has_are_left_out() -> None:
 def convert(params: list[mg.Tensor], dtypes: list[Any]) -> None:
     """As `Module.to` does: other data, the same tensor."""
     for p, dtype in zip(params, dtypes, strict=True):
-        p.data = p.data.astype(dtype)
+        p.array = p.array.astype(dtype)
 
 
 def tensors(state: dict[str, Any]) -> list[Any]:
@@ -415,7 +415,7 @@ def test_state_follows_a_parameter_that_changes_its_dtype(name: str, conversion:
     run(params, optimizer, range(4))
     if when == "convert, save, load":
         convert(params, after)
-    saved, values = optimizer.state_dict(), [p.data.copy() for p in params]
+    saved, values = optimizer.state_dict(), [p.array.copy() for p in params]
     convert(params, after)
     run(params, optimizer, range(4, 9))
     for p, dtype in zip(params, after, strict=True):
@@ -438,20 +438,20 @@ def test_steps_after_a_conversion_are_those_of_the_new_dtype() -> None:
     """The formula in NumPy, to the last digits of float64."""
     (p,) = params = [mg.Tensor(np.array([1.0, -2.0, 3.0], F32), requires_grad=True)]
     optimizer = SGD(params, lr=0.125, momentum=0.9)
-    x, b = p.data.astype(F64), np.zeros(3)
+    x, b = p.array.astype(F64), np.zeros(3)
     for step in range(8):
         if step == 3:
             convert(params, [F64])
-            x, b = p.data.copy(), b.astype(F64)
+            x, b = p.array.copy(), b.astype(F64)
         give_gradients(params, step)
-        b = (p.dtype.type(0.9) * b + p.grad.data).astype(p.dtype)
+        b = (p.dtype.type(0.9) * b + p.grad.array).astype(p.dtype)
         x = (x - p.dtype.type(0.125) * b).astype(p.dtype)
         optimizer.step()
         if step >= 3:
-            np.testing.assert_allclose(p.data, x, rtol=1e-15 if step == 3 else 1e-14)
+            np.testing.assert_allclose(p.array, x, rtol=1e-15 if step == 3 else 1e-14)
         else:
-            x = p.data.copy()
-            b = optimizer.state[p]["momentum_buffer"].data.copy()
+            x = p.array.copy()
+            b = optimizer.state[p]["momentum_buffer"].array.copy()
 
 
 @every_optimizer
@@ -462,7 +462,7 @@ def test_a_run_that_saves_goes_on_like_one_that_loads(name: str) -> None:
     run(params, optimizer, range(3))
     convert(params, [F32] * 3)
     saved = optimizer.state_dict()
-    again = [mg.Tensor(p.data.copy(), requires_grad=True) for p in params]
+    again = [mg.Tensor(p.array.copy(), requires_grad=True) for p in params]
     resumed = make(name, again)
     resumed.load_state_dict(saved)
     for some, one in ((params, optimizer), (again, resumed)):
@@ -491,11 +491,11 @@ def test_a_parameter_whose_data_were_replaced(name: str) -> None:
     params = parameters()
     optimizer = make(name, params)
     run(params, optimizer, range(2))
-    params[0].data = np.zeros((30, 40), F32)
+    params[0].array = np.zeros((30, 40), F32)
     params[0].grad = mg.zeros(30, 40)
     with pytest.raises(ValueError, match=r"has shape \(3, 4\), and its parameter has shape \(30, 40\) now"):
         optimizer.step()
-    params[0].data = np.zeros((3, 4), np.int64)
+    params[0].array = np.zeros((3, 4), np.int64)
     params[0].grad = mg.zeros(3, 4)
     with pytest.raises(TypeError, match="a parameter is int64 now"):
         optimizer.step()
@@ -599,12 +599,12 @@ def test_options_of_groups() -> None:
     optimizer.add_param_group({"params": [c], "momentum": 0.5})
     assert [g["lr"] for g in optimizer.param_groups] == [0.1, 0.5, 0.1]
     assert [g["momentum"] for g in optimizer.param_groups] == [0, 0, 0.5]
-    before = [p.data.copy() for p in (a, b, c)]
+    before = [p.array.copy() for p in (a, b, c)]
     for p in (a, b, c):
         p.grad = mg.Tensor(np.ones(p.shape, np.float32))
     optimizer.step()
     for p, old, lr in zip((a, b, c), before, (0.1, 0.5, 0.1), strict=True):
-        np.testing.assert_allclose(old - p.data, lr, rtol=1e-5)
+        np.testing.assert_allclose(old - p.array, lr, rtol=1e-5)
     assert "momentum: 0.5" in repr(optimizer) and "12 values" in repr(optimizer)
 
 
@@ -645,10 +645,10 @@ def test_a_rate_that_is_a_tensor() -> None:
     lr = mg.tensor(0.5)
     optimizer = SGD(params, lr=lr)
     lr.fill_(0.25)
-    before = p.data.copy()
+    before = p.array.copy()
     p.grad = mg.ones(3, 4)
     optimizer.step()
-    np.testing.assert_array_equal(p.data, before - np.float32(0.25))
+    np.testing.assert_array_equal(p.array, before - np.float32(0.25))
     saved = optimizer.state_dict()
     lr.fill_(2.0)
     assert saved["param_groups"][0]["lr"].item() == 0.25
@@ -738,13 +738,13 @@ def test_weight_decay_leaves_norms_and_biases_out() -> None:
     names = {"first.bias", "norm.scale", "second.bias", "temperature"}
     assert {name for name, _ in others["params"]} == names and others["weight_decay"] == 0.0
     optimizer = AdamW(mg.optim.weight_decay_groups(model, 0.1), lr=0.5)
-    before = {name: p.data.copy() for name, p in model.named_parameters()}
+    before = {name: p.array.copy() for name, p in model.named_parameters()}
     for p in model.parameters():
         p.grad = mg.Tensor(np.zeros(p.shape, np.float32))
     optimizer.step()
     for name, p in model.named_parameters():
         factor = 0.95 if name == "first.weight" else 1.0
-        np.testing.assert_allclose(p.data, factor * before[name], rtol=1e-6)
+        np.testing.assert_allclose(p.array, factor * before[name], rtol=1e-6)
 
 
 def test_weight_decay_groups_that_would_be_empty_are_left_out() -> None:
@@ -771,8 +771,8 @@ def test_clipping_scales_all_gradients_together() -> None:
     unused = mg.Tensor(np.zeros(3), requires_grad=True)
     norm = mg.optim.clip_grad_norm_([a, unused, b], 1.0)
     assert norm.item() == 5.0 and norm.shape == () and unused.grad is None
-    np.testing.assert_allclose(a.grad.data, [0.6, 0.0], rtol=1e-6)
-    np.testing.assert_allclose(b.grad.data, [[0.8]], rtol=1e-6)
+    np.testing.assert_allclose(a.grad.array, [0.6, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(b.grad.array, [[0.8]], rtol=1e-6)
     assert a.grad.version[0] == 1
     assert mg.optim.get_total_norm([a.grad, b.grad]).item() == pytest.approx(1.0, abs=1e-6)
 
@@ -787,7 +787,7 @@ def test_large_float32_gradients_do_not_overflow() -> None:
     (p,) = with_gradients(np.array([3e30, 4e30], np.float32))
     norm = mg.optim.clip_grad_norm_(p, 1.0)
     assert norm.dtype == np.float32 and norm.item() == pytest.approx(5e30, rel=1e-6)
-    np.testing.assert_allclose(p.grad.data, [0.6, 0.8], rtol=1e-6)
+    np.testing.assert_allclose(p.grad.array, [0.6, 0.8], rtol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -796,9 +796,9 @@ def test_norm_that_is_not_finite(bad: float, norm_type: float) -> None:
     (p,) = with_gradients(np.array([1.0, bad, 2.0]))
     with pytest.raises(RuntimeError, match=str(bad)):
         mg.optim.clip_grad_norm_(p, 1.0, norm_type, error_if_nonfinite=True)
-    np.testing.assert_array_equal(p.grad.data, [1.0, bad, 2.0])
+    np.testing.assert_array_equal(p.grad.array, [1.0, bad, 2.0])
     assert not math.isfinite(mg.optim.clip_grad_norm_(p, 1.0, norm_type).item())
-    assert np.isnan(p.grad.data[1])
+    assert np.isnan(p.grad.array[1])
 
 
 def test_total_norm_of_nothing_and_of_strided_memory() -> None:
@@ -824,7 +824,7 @@ def test_norm_does_not_depend_on_the_number_of_threads() -> None:
 def test_clip_value() -> None:
     (p,) = with_gradients(np.array([-3.0, 0.5, math.nan, math.inf]))
     mg.optim.clip_grad_value_([p], 1.0)
-    np.testing.assert_array_equal(p.grad.data, [-1.0, 0.5, math.nan, 1.0])
+    np.testing.assert_array_equal(p.grad.array, [-1.0, 0.5, math.nan, 1.0])
     with pytest.raises(ValueError, match="clip_value"):
         mg.optim.clip_grad_value_(p, -1.0)
 

@@ -52,7 +52,7 @@ def test_first_and_second_derivatives(name):
     function, shape = OPERATIONS[name]
     x = distinct(*shape)
     assert gradcheck(function, x)
-    assert gradgradcheck(lambda x: function(x * x.exp()), mg.Tensor(distinct(*shape).data[:1], requires_grad=True))
+    assert gradgradcheck(lambda x: function(x * x.exp()), mg.Tensor(distinct(*shape).array[:1], requires_grad=True))
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
@@ -60,7 +60,7 @@ def test_first_and_second_derivatives(name):
 def test_the_definition(n, size, stride, padding):
     x = distinct(2, 2, *(6, 5, 7)[:n])
     pads = [(0, 0), (0, 0)] + [(padding, padding)] * n
-    around = np.pad(x.data, pads, constant_values=-np.inf), np.pad(x.data, pads)
+    around = np.pad(x.array, pads, constant_values=-np.inf), np.pad(x.array, pads)
     counts = [(length + 2 * padding - size) // stride + 1 for length in x.shape[2:]]
     maxima, means = np.empty((2, 2, *counts)), np.empty((2, 2, *counts))
     for at in itertools.product(*map(range, counts)):
@@ -71,11 +71,11 @@ def test_the_definition(n, size, stride, padding):
     max_pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[n - 1]
     avg_pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[n - 1]
     y, index = max_pool(x, size, stride, padding, return_indices=True)
-    assert np.array_equal(y.data, maxima)
-    flat = x.data.reshape(2, 2, -1)
-    assert np.array_equal(np.take_along_axis(flat, index.data.reshape(2, 2, -1), 2).reshape(y.shape), maxima)
+    assert np.array_equal(y.array, maxima)
+    flat = x.array.reshape(2, 2, -1)
+    assert np.array_equal(np.take_along_axis(flat, index.array.reshape(2, 2, -1), 2).reshape(y.shape), maxima)
     assert index.dtype == np.int64 and not index.requires_grad
-    assert avg_pool(x, size, stride, padding).data == pytest.approx(means, abs=1e-12)
+    assert avg_pool(x, size, stride, padding).array == pytest.approx(means, abs=1e-12)
 
 
 def test_of_equal_elements_the_first_gets_the_gradient():
@@ -83,19 +83,19 @@ def test_of_equal_elements_the_first_gets_the_gradient():
     F.max_pool2d(x, 2).backward(mg.Tensor(np.array([[[[1.0, 2.0], [3.0, 4.0]]]])))
     expected = np.zeros((4, 4))
     expected[::2, ::2] = [[1, 2], [3, 4]]
-    assert np.array_equal(x.grad.data[0, 0], expected)
+    assert np.array_equal(x.grad.array[0, 0], expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 4, 4), (1, 1, 5, 6)])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_nan_and_infinity(shape, stride):
     x = mg.Tensor(np.zeros(shape))
-    x.data[0, 0, 1, 1] = np.nan
-    x.data[0, 0, 2, 2] = np.inf
-    x.data[0, 0, 0, :] = -np.inf
+    x.array[0, 0, 1, 1] = np.nan
+    x.array[0, 0, 2, 2] = np.inf
+    x.array[0, 0, 0, :] = -np.inf
     y, index = F.max_pool2d(x, 2, stride, return_indices=True)
-    assert np.isnan(y.data[0, 0, 0, 0]) and index.data[0, 0, 0, 0] == shape[3] + 1
-    assert y.data[0, 0, 1, 1] == (np.inf if stride == 2 else np.nan) or np.isnan(y.data[0, 0, 1, 1])
+    assert np.isnan(y.array[0, 0, 0, 0]) and index.array[0, 0, 0, 0] == shape[3] + 1
+    assert y.array[0, 0, 1, 1] == (np.inf if stride == 2 else np.nan) or np.isnan(y.array[0, 0, 1, 1])
     assert F.max_pool2d(mg.Tensor(np.full((1, 1, 2, 2), -np.inf)), 2).item() == -np.inf
 
 
@@ -115,8 +115,8 @@ def test_dtype_memory_and_batches(name, dtype):
     assert y.dtype == dtype
     assert np.array_equal(x, kept)
     turned = np.ascontiguousarray(x.T).T
-    assert np.array_equal(function(mg.Tensor(turned)).data, y.data)
-    assert np.array_equal(function(mg.Tensor(x[0])).data, y.data[0])
+    assert np.array_equal(function(mg.Tensor(turned)).array, y.array)
+    assert np.array_equal(function(mg.Tensor(x[0])).array, y.array[0])
     empty = mg.Tensor(np.empty((0, *shape[1:]), dtype), requires_grad=True)
     z = function(empty)
     assert z.shape == (0, *y.shape[1:])
@@ -132,10 +132,10 @@ def test_a_large_batch_on_all_threads():
             v = RNG.standard_normal(whole.shape).astype("f")
             (g,) = mg.grad(whole, x, mg.Tensor(v))
         for i in (0, 39):
-            one = mg.Tensor(x.data[i : i + 1], requires_grad=True)
+            one = mg.Tensor(x.array[i : i + 1], requires_grad=True)
             part = function(one)
-            assert np.array_equal(part.data[0], whole.data[i])
-            assert np.array_equal(mg.grad(part, one, mg.Tensor(v[i : i + 1]))[0].data[0], g.data[i])
+            assert np.array_equal(part.array[0], whole.array[i])
+            assert np.array_equal(mg.grad(part, one, mg.Tensor(v[i : i + 1]))[0].array[0], g.array[i])
 
 
 LARGE = {  # the number of axes, the options of a window, and those that only a maximum has
@@ -163,7 +163,7 @@ def test_a_large_image_is_pooled_as_a_small_one(name, nan, monkeypatch):
         x = mg.tensor(values, requires_grad=True)
         y, places = function(x, **options, **more, return_indices=True)
         y.backward(mg.tensor(np.arange(y.numel()).reshape(y.shape).astype("f")))
-        found.append((y.data, places.data, x.grad.data))
+        found.append((y.array, places.array, x.grad.array))
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
     kernel, stride, padding, dilation = (
@@ -194,7 +194,7 @@ def test_adaptive_maxima_of_a_large_image(n, monkeypatch):
     found = []
     for small in (1 << 30, 0):
         monkeypatch.setattr(pool, "SMALL", small)
-        found.append([t.data for t in function(mg.tensor(values), (4, 5, 3)[:n], return_indices=True)])
+        found.append([t.array for t in function(mg.tensor(values), (4, 5, 3)[:n], return_indices=True)])
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -224,7 +224,7 @@ def test_a_long_signal_needs_no_table_of_all_elements_of_all_windows(name):
         blocks = sum(trace.count for trace in tracemalloc.take_snapshot().statistics("filename"))
     finally:
         tracemalloc.stop()
-    assert peak < 24 * x.data.nbytes
+    assert peak < 24 * x.array.nbytes
     assert blocks < 20_000  # no Python number for each window, either
 
 

@@ -29,9 +29,9 @@ def test_derivatives_and_values(name, options):
         "norm": lambda a, **k: np.sqrt((a * a).sum(**k)),
         "var": lambda a, **k: a.var(ddof=1, **k),
         "std": lambda a, **k: a.std(ddof=1, **k),
-    }.get(name, getattr(np, name, None))(x.data, axis=axis, keepdims=keep)
+    }.get(name, getattr(np, name, None))(x.array, axis=axis, keepdims=keep)
     function = getattr(mg, name)
-    np.testing.assert_allclose(function(x, **options).data, expected, rtol=1e-13)
+    np.testing.assert_allclose(function(x, **options).array, expected, rtol=1e-13)
     assert function(x, **options).shape == np.shape(expected)
     assert gradcheck(lambda x: function(x, **options), x)
     assert gradgradcheck(lambda x: function(x, **options) ** 2, x)
@@ -40,7 +40,7 @@ def test_derivatives_and_values(name, options):
 @pytest.mark.parametrize("correction", [0, 1, 2])
 def test_corrections(correction):
     x = normal(4, 3)
-    np.testing.assert_allclose(x.var(0, correction=correction).data, x.data.var(0, ddof=correction), rtol=1e-13)
+    np.testing.assert_allclose(x.var(0, correction=correction).array, x.array.var(0, ddof=correction), rtol=1e-13)
     assert gradgradcheck(lambda x: x.std(0, correction=correction), x)
     v, m = mg.var_mean(x, 0, correction=correction)
     assert (v.shape, m.shape) == ((3,), (3,))
@@ -88,8 +88,8 @@ def test_products_with_zeros_to_third_order(function):
 @pytest.mark.parametrize("axis", [0, 1, -1])
 def test_running_sums_and_products(axis):
     x = normal(3, 2, 4)
-    np.testing.assert_allclose(x.cumsum(axis).data, np.cumsum(x.data, axis))
-    np.testing.assert_allclose(x.cumprod(axis).data, np.cumprod(x.data, axis))
+    np.testing.assert_allclose(x.cumsum(axis).array, np.cumsum(x.array, axis))
+    np.testing.assert_allclose(x.cumprod(axis).array, np.cumprod(x.array, axis))
     assert gradcheck(lambda x: x.cumsum(axis), x)
     assert gradgradcheck(lambda x: x.cumsum(axis) ** 2, x)
     assert gradgradcheck(lambda x: x.cumprod(axis), x)
@@ -98,8 +98,8 @@ def test_running_sums_and_products(axis):
 @pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 3, float("inf"), float("-inf"), 0])
 def test_norms(p):
     x = normal(3, 4)
-    expected = np.array([np.linalg.norm(row, p) for row in x.data])
-    np.testing.assert_allclose(mg.norm(x, p, axis=1).data, expected, rtol=1e-13)
+    expected = np.array([np.linalg.norm(row, p) for row in x.array])
+    np.testing.assert_allclose(mg.norm(x, p, axis=1).array, expected, rtol=1e-13)
     assert gradcheck(lambda x: mg.norm(x, p, axis=1), x)
     if p:
         assert gradgradcheck(lambda x: mg.norm(x, p, axis=1) ** 2, x)
@@ -110,16 +110,16 @@ def test_the_norm_of_zero_has_gradient_zero(p):
     x = tensor([[0.0, 0.0], [3.0, 4.0]])
     mg.norm(x, p, axis=1).backward(mg.ones(2, dtype=mg.float64))
     assert x.grad[0].tolist() == [0, 0]
-    assert np.isfinite(x.grad.data).all()
+    assert np.isfinite(x.grad.array).all()
 
 
 def test_logsumexp_of_infinities():
     inf = np.inf
     x = tensor([[-inf, -inf], [1000.0, 1000.0], [-inf, 0.0]])
     y = mg.logsumexp(x, 1)
-    np.testing.assert_allclose(y.data, [-inf, 1000 + np.log(2), 0])
+    np.testing.assert_allclose(y.array, [-inf, 1000 + np.log(2), 0])
     (g,) = mg.grad(y.sum(), x)
-    np.testing.assert_allclose(g.data, [[0, 0], [0.5, 0.5], [0, 1]])
+    np.testing.assert_allclose(g.array, [[0, 0], [0.5, 0.5], [0, 1]])
     assert mg.logsumexp(mg.tensor([inf, 0.0]), 0).item() == inf
 
 
@@ -132,7 +132,7 @@ def test_ties_of_extrema():
         (lambda x: x.min(), [[0, 0, 0], [0, 0, 1]]),
     ):
         (g,) = mg.grad(function(x), x)
-        np.testing.assert_allclose(g.data, expected)
+        np.testing.assert_allclose(g.array, expected)
 
 
 def test_max_is_a_named_pair():
@@ -140,8 +140,8 @@ def test_max_is_a_named_pair():
     found = x.max(dim=1, keepdim=True)
     assert found.values.shape == found.indices.shape == (3, 1)
     values, indices = mg.min(x, 0)
-    np.testing.assert_array_equal(values.data, x.data.min(0))
-    np.testing.assert_array_equal(indices.data, x.data.argmin(0))
+    np.testing.assert_array_equal(values.array, x.array.min(0))
+    np.testing.assert_array_equal(indices.array, x.array.argmin(0))
     assert not indices.requires_grad
     assert mg.max(x, x + 1).shape == (3, 4)
 
@@ -176,7 +176,7 @@ def test_empty_tensors():
     assert mg.zeros(0).prod().item() == 1
     assert np.isnan(mg.zeros(0).mean().item())
     assert mg.zeros(0, 3).sum(1).shape == (0,)
-    assert np.isnan(mg.zeros(0, 3).var(0).data).all()
+    assert np.isnan(mg.zeros(0, 3).var(0).array).all()
     assert mg.zeros(0).logsumexp().item() == -np.inf
     with pytest.raises(ValueError, match=r"amax: no element to choose from over axis 0 of a tensor of shape \(0, 3\)"):
         mg.zeros(0, 3).amax(0)
@@ -245,11 +245,11 @@ def test_norm_with_a_negative_exponent_at_zero():
     """A single 0 makes it 0, and stays the smallest whatever the others do. (PyTorch says the same.)"""
     x = mg.tensor(np.array([[0.0, 1.0, -2.0], [3.0, 3.0, 1.5]]), requires_grad=True)
     y = mg.norm(x, -1, axis=1)
-    np.testing.assert_allclose(y.data, [0.0, 0.75])
+    np.testing.assert_allclose(y.array, [0.0, 0.75])
     (g,) = mg.grad(y, x, mg.ones(2, dtype=mg.float64), create_graph=True)
-    np.testing.assert_allclose(g.data, [[0.0, 0.0, 0.0], [0.0625, 0.0625, 0.25]])
+    np.testing.assert_allclose(g.array, [[0.0, 0.0, 0.0], [0.0625, 0.0625, 0.25]])
     (second,) = mg.grad(g.sum(), x)
-    assert np.isfinite(second.data).all()
+    assert np.isfinite(second.array).all()
 
 
 def test_norm_with_a_small_exponent_at_zero():
@@ -258,7 +258,7 @@ def test_norm_with_a_small_exponent_at_zero():
     assert y.item() == pytest.approx((3**0.5 + 2**0.5) ** 2)
     y.backward()
     root = y.item() ** 0.5
-    np.testing.assert_allclose(x.grad.data, [0, root / 3**0.5, -root / 2**0.5], rtol=1e-14)
+    np.testing.assert_allclose(x.grad.array, [0, root / 3**0.5, -root / 2**0.5], rtol=1e-14)
 
 
 def test_long_sums_of_float32_stay_exact():
@@ -266,13 +266,13 @@ def test_long_sums_of_float32_stay_exact():
     x = np.full((400_000, 2), 0.1, np.float32)
     for y in (mg.tensor(x).sum(0), mg.tensor(x).T.sum(1), mg.tensor(x).mean(0) * 400_000, mg.tensor(x).cumsum(0)[-1]):
         assert y.dtype == np.float32
-        np.testing.assert_allclose(y.data, 40_000, rtol=1e-6)
-    np.testing.assert_allclose(mg.tensor(x).norm(axis=0).data, 0.1 * 400_000**0.5, rtol=1e-6)
+        np.testing.assert_allclose(y.array, 40_000, rtol=1e-6)
+    np.testing.assert_allclose(mg.tensor(x).norm(axis=0).array, 0.1 * 400_000**0.5, rtol=1e-6)
     wave = mg.tensor(np.sin(np.arange(200_000)).repeat(2).reshape(-1, 2).astype(np.float32) + 50)
-    np.testing.assert_allclose(wave.var(0).data, 0.5, rtol=1e-4)
+    np.testing.assert_allclose(wave.var(0).array, 0.5, rtol=1e-4)
     bias = mg.zeros(2, requires_grad=True)
     (mg.tensor(x) * (bias + mg.ones(400_000, 1))).sum().backward()
-    np.testing.assert_allclose(bias.grad.data, 40_000, rtol=1e-6)
+    np.testing.assert_allclose(bias.grad.array, 40_000, rtol=1e-6)
 
 
 @pytest.mark.parametrize("axis", [0.5, (0, 0.5), "01"])

@@ -67,7 +67,7 @@ def test_fused_equals_composed_to_the_third_order(name, reverse):
         for _ in range(3):
             cotangents = [mg.tensor(rng.standard_normal(g.shape)) for g in level]
             level = mg.grad(level, inputs, cotangents, create_graph=True)
-            found.extend(g.detach().data for g in level)
+            found.extend(g.detach().array for g in level)
         return found
 
     fused = derivatives()
@@ -103,7 +103,7 @@ def test_steps():
             composed = function(*inputs)
         fused, composed = (r if isinstance(r, tuple) else (r,) for r in (fused, composed))
         for a, b in zip(fused, composed, strict=True):
-            np.testing.assert_allclose(a.detach().data, b.detach().data, rtol=1e-12)
+            np.testing.assert_allclose(a.detach().array, b.detach().array, rtol=1e-12)
 
 
 @pytest.mark.parametrize("cell, layer", [(nn.RNNCell, nn.RNN), (nn.LSTMCell, nn.LSTM), (nn.GRUCell, nn.GRU)])
@@ -119,11 +119,11 @@ def test_cells_are_steps_of_layers(cell, layer, norm):
     for t in range(T):
         here = cell(x[t], here)
         h = here[0] if isinstance(here, tuple) else here
-        np.testing.assert_allclose(outputs[t].detach().data, h.detach().data, rtol=1e-10)
+        np.testing.assert_allclose(outputs[t].detach().array, h.detach().array, rtol=1e-10)
     final = final if isinstance(final, tuple) else (final,)
     here = here if isinstance(here, tuple) else (here,)
     for a, b in zip(final, here, strict=True):
-        np.testing.assert_allclose(a[0].detach().data, b.detach().data, rtol=1e-10)
+        np.testing.assert_allclose(a[0].detach().array, b.detach().array, rtol=1e-10)
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
@@ -139,7 +139,7 @@ def test_norm_that_does_nothing_changes_nothing(kind):
         loss = sum((s * s).sum() for s in (y, *states))
         results.append([y, *states, *mg.grad(loss, [x, *module.parameters()])])
     for a, b in zip(*results, strict=True):
-        np.testing.assert_allclose(a.detach().data, b.detach().data, rtol=1e-10, atol=1e-12)
+        np.testing.assert_allclose(a.detach().array, b.detach().array, rtol=1e-10, atol=1e-12)
 
 
 def test_places_of_the_norms():
@@ -174,7 +174,7 @@ def test_layer_norm_tames_large_hidden_weights(kind):
             for name, p in module.named_parameters():
                 if name.startswith("weight"):
                     p.mul_(10)
-        outputs.append(module(x)[0].detach().data)
+        outputs.append(module(x)[0].detach().array)
     np.testing.assert_allclose(outputs[0], outputs[1], atol=0.01)
 
 
@@ -184,8 +184,8 @@ def test_batch_norm_inside():
     module(x)
     assert module.norm_ih_l0.num_batches_tracked.item() == 1 and module.norm_hh_l0.num_batches_tracked.item() == 4
     module.eval()
-    one = module(x[:, :1])[0].detach().data
-    np.testing.assert_allclose(module(x)[0].detach().data[:, :1], one, rtol=1e-5, atol=1e-6)
+    one = module(x[:, :1])[0].detach().array
+    np.testing.assert_allclose(module(x)[0].detach().array[:, :1], one, rtol=1e-5, atol=1e-6)
 
 
 def test_shapes_and_layouts():
@@ -193,28 +193,28 @@ def test_shapes_and_layouts():
     module = nn.LSTM(N, H, 2, bidirectional=True)
     y, (h, c) = module(x)
     assert y.shape == (T, B, 2 * H) and h.shape == c.shape == (4, B, H)
-    np.testing.assert_array_equal(h[2].detach().data, y[-1, :, :H].detach().data)
-    np.testing.assert_array_equal(h[3].detach().data, y[0, :, H:].detach().data)
+    np.testing.assert_array_equal(h[2].detach().array, y[-1, :, :H].detach().array)
+    np.testing.assert_array_equal(h[3].detach().array, y[0, :, H:].detach().array)
     module.batch_first = True
     np.testing.assert_allclose(
-        module(x.transpose(0, 1))[0].detach().data, y.transpose(0, 1).detach().data, rtol=1e-5, atol=1e-7
+        module(x.transpose(0, 1))[0].detach().array, y.transpose(0, 1).detach().array, rtol=1e-5, atol=1e-7
     )
     module.batch_first = False
     one, (h1, _) = module(x[:, 1])
     assert h1.shape == (4, H)
-    np.testing.assert_allclose(one.detach().data, y[:, 1].detach().data, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(one.detach().array, y[:, 1].detach().array, rtol=1e-5, atol=1e-6)
     assert nn.GRU(N, H)(mg.zeros(T, 0, N))[0].shape == (T, 0, H)
 
 
 def test_inputs_are_not_modified_and_outputs_are_guarded():
     module = nn.LSTM(N, H, dtype=mg.float64)
     x, h, c = leaf(T, B, N), leaf(1, B, H), leaf(1, B, H)
-    before = [t.data.copy() for t in (x, h, c, *module.parameters())]
+    before = [t.array.copy() for t in (x, h, c, *module.parameters())]
     y, _ = module(x, (h, c))
     v = RNG.standard_normal(y.shape)
     y.backward(mg.tensor(v.copy()), retain_graph=True)
     for t, old in zip((x, h, c, *module.parameters()), before, strict=True):
-        assert (t.data == old).all()
+        assert (t.array == old).all()
     with mg.no_grad():
         y.add_(1)
     with pytest.raises(RuntimeError, match="changed in place"):
@@ -260,16 +260,16 @@ def test_repr_and_copies():
     twin, other = copy.deepcopy(module), pickle.loads(pickle.dumps(module))
     x = mg.randn(B, T, N)
     for m in (twin, other):
-        np.testing.assert_array_equal(m(x)[0].detach().data, module(x)[0].detach().data)
+        np.testing.assert_array_equal(m(x)[0].detach().array, module(x)[0].detach().array)
 
 
 def test_dropout_works_between_layers_in_training_only():
     mg.manual_seed(0)
     module = nn.GRU(N, 50, num_layers=2, dropout=0.5)
     x = mg.randn(4, 2, N)
-    assert (module(x)[0].detach().data != module(x)[0].detach().data).any()
+    assert (module(x)[0].detach().array != module(x)[0].detach().array).any()
     module.eval()
-    assert (module(x)[0].detach().data == module(x)[0].detach().data).all()
+    assert (module(x)[0].detach().array == module(x)[0].detach().array).all()
 
 
 @pytest.mark.parametrize("norm", [None, nn.LayerNorm])

@@ -36,6 +36,13 @@ def random(*shape: int, seed: int = 0) -> mg.Tensor:
     return mg.Tensor(np.random.default_rng(seed + sum(shape)).standard_normal(shape), requires_grad=True)
 
 
+def assigned_twice(x: Any, v: Any) -> Any:
+    """Of three values for two places, the second one is overwritten by the third."""
+    y = x * 1
+    y[[0, 2, 2], 1] = v
+    return y * y
+
+
 FUNCTIONS: dict[str, tuple[Any, list[mg.Tensor]]] = {
     "matmul": (lambda a, b: a @ b, [random(3, 3), random(3, 3, seed=1)]),
     "multiply": (lambda a, b: a * b, [random(3, 2), random(2, seed=1)]),
@@ -46,6 +53,11 @@ FUNCTIONS: dict[str, tuple[Any, list[mg.Tensor]]] = {
     "softmax": (lambda x: F.softmax(x, 1), [random(3, 4)]),
     "log_softmax": (lambda x: F.log_softmax(x, 1), [random(3, 4)]),
     "index": (lambda x: x[[0, 2, 0]], [random(3, 2)]),
+    "assignment": (assigned_twice, [random(3, 2), random(3)]),
+    "scatter": (
+        lambda x, v: x.scatter(0, mg.tensor([[1, 1, 0]]).T, v.reshape(3, 1)),
+        [random(3, 2), random(3)],
+    ),
     "embedding": (lambda w: F.embedding(mg.tensor([0, 2, 0]), w), [random(3, 2)]),
     "cross_entropy": (lambda x: F.cross_entropy(x, mg.tensor([0, 2, 1])), [random(3, 4)]),
     "batch_norm": (
@@ -299,6 +311,29 @@ ROWS = [
         softmax_sums_to_one,
     ),
     Row("an index that comes twice counts once", forward("PutItem", assigned), partial(first_order, "index")),
+    Row(
+        "what x[i] = v overwrites keeps its gradient",
+        method(op("SetItem"), "backward", lambda original, self, g: (g, original(self, g)[1])),
+        partial(first_order, "assignment"),
+    ),
+    Row(
+        "the value of x[i] = v gets half its gradient",
+        gradient("SetItem", 1, lambda g: g / 2),
+        partial(first_order, "assignment"),
+    ),
+    *[
+        Row(
+            f"{name}: values that were overwritten get a gradient",
+            lambda patch: patch.setattr(op("SetItem"), "_winners", lambda self, *shapes: None),
+            partial(first_order, name),
+        )
+        for name in ("assignment", "scatter")
+    ],
+    Row(
+        "a truncated quotient is rounded down",
+        forward("TruncDivide", lambda original, self, x, y: np.floor_divide(x, y)),
+        partial(parity, "div_trunc"),
+    ),
     Row("a word that comes twice counts once", forward("EmbeddingGrad", assigned), partial(first_order, "embedding")),
     Row(
         "dropout does not rescale",

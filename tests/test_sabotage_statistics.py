@@ -89,7 +89,7 @@ def wrong_axis(original: Any) -> Any:
         scale = norm.in_evaluation()[1]
         original(layer, norm)
         if isinstance(layer, nn.ConvTranspose2d):
-            layer.weight.data[...] *= scale.mean() / scale[: layer.weight.shape[1]].reshape(1, -1, *(1,) * layer.n)
+            layer.weight.array[...] *= scale.mean() / scale[: layer.weight.shape[1]].reshape(1, -1, *(1,) * layer.n)
 
     return fold
 

@@ -112,7 +112,7 @@ def test_fitting_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     images = random(9, 2, 5)
     for scaler in (MinMaxScaler(axis=None), Whitening("zca", eps=1.0), Whitening("pca", 3)):
         z = scaler.fit_transform(images)  # in five parts
-        np.testing.assert_allclose(scaler.transform(mg.tensor(images)).data, z, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(scaler.transform(mg.tensor(images)).array, z, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("n_components", [None, 2, 0.7])
@@ -277,11 +277,11 @@ def test_gradients_flow_through_tensors(scaler: Any) -> None:
     x = mg.tensor(random(4, 3, seed=1) + 5, requires_grad=True)
     z = scaler.transform(x)
     assert isinstance(z, mg.Tensor) and z.dtype == np.float64
-    np.testing.assert_allclose(z.data, scaler.transform(x.data), rtol=1e-14)
+    np.testing.assert_allclose(z.array, scaler.transform(x.array), rtol=1e-14)
     for function in (scaler.transform, scaler.inverse_transform):
         assert gradcheck(function, x)
     assert gradgradcheck(lambda x: scaler(x * x), x)
-    assert scaler.transform(mg.tensor(x.data.astype(np.float32))).dtype == np.float32
+    assert scaler.transform(mg.tensor(x.array.astype(np.float32))).dtype == np.float32
     assert scaler.transform(mg.tensor([[1, 2, 3]])).dtype == np.float32
 
 

@@ -59,24 +59,24 @@ FUNCTIONS = {
 def test_values_and_derivatives(name):
     function, oracle = FUNCTIONS[name]
     x = normal(2, 3, 4)
-    before = x.data.copy()
-    np.testing.assert_array_equal(function(x).data, oracle(x.data))
+    before = x.array.copy()
+    np.testing.assert_array_equal(function(x).array, oracle(x.array))
     assert gradcheck(function, x)
     assert gradgradcheck(lambda x: function(x) ** 2, x)
-    np.testing.assert_array_equal(x.data, before)
+    np.testing.assert_array_equal(x.array, before)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_inputs_with_gaps_in_memory(name):
     function, oracle = FUNCTIONS[name]
     x = mg.from_numpy(np.arange(192.0).reshape(4, 6, 8)[::2, ::2, ::2])
-    np.testing.assert_array_equal(function(x).data, oracle(x.data))
+    np.testing.assert_array_equal(function(x).array, oracle(x.array))
 
 
 def test_views_share_memory_and_version():
     x = mg.zeros(2, 3)
     for y in (x.reshape(3, 2), x.T, x[0], x[0, 0], x.flip(0), x.unsqueeze(0), x.split(1)[0], x.diagonal()):
-        assert np.shares_memory(x.data, y.data)
+        assert np.shares_memory(x.array, y.array)
         assert y.version is x.version
 
 

@@ -70,7 +70,7 @@ class TheSame(mg.Function):
         return x
 
     def backward(self, g: Any) -> Any:
-        return g * mg.ones_like(mg.as_tensor(self.saved[0])).data
+        return g * mg.ones_like(mg.as_tensor(self.saved[0])).array
 
 
 class Total(mg.Function):
@@ -118,7 +118,7 @@ def graph(op: mg.Function, x: mg.Tensor, y: Any) -> dict[str, Any]:
         "saved": len(op._saved or ()),
         "recorded": op.order >= 0,
         "results": [(t.requires_grad, t.grad_fn is op, t.output_index, t.version is x.version) for t in outputs],
-        "own arrays": [t.data is not x.data for t in outputs],
+        "own arrays": [t.array is not x.array for t in outputs],
     }
 
 
@@ -141,7 +141,7 @@ def test_both_ways_leave_the_same_graph(op: type[mg.Function], leaf: bool) -> No
         outputs = y if isinstance(y, tuple) else (y,)
         (first,) = mg.grad(outputs, start, [mg.tensor(np.resize(v, t.shape)) for t in outputs], create_graph=True)
         second = mg.grad(first * mg.sin(start), start, mg.tensor(v))
-        derivatives.append([first.data, second[0].data])
+        derivatives.append([first.array, second[0].array])
     assert found[0] == found[1]
     if derivatives:
         np.testing.assert_array_equal(*derivatives)

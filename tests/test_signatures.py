@@ -23,7 +23,7 @@ ABSENT = {
 }  # fmt: skip
 
 # Given by keyword everywhere, so that its place does not matter.
-BY_KEYWORD = {"dtype"}
+BY_KEYWORD = {"dtype", "device", "generator", "requires_grad"}
 
 # The same thing under another name: ours → PyTorch's. Operands are x and y, of products a and b; axes may be named
 # `axis` or `dim` in every call.
@@ -49,7 +49,10 @@ DIFFERENT = {
     "bernoulli": "takes a number and a shape as well as a tensor of probabilities",
     "normal": "takes numbers and a shape as well as tensors",
     "einsum": "the equation has a name",
-    "enable_grad": "is a function here, and takes no function: decorate with @mg.enable_grad()",
+    "randint_like": "(low=0, high) cannot be written in Python",
+    "scatter": "takes src or value, and reduce, in one function",
+    "true_divide": "is div",
+    "no_grad": "is a function here, and takes the function that it decorates if there are no brackets",
     "load": "reads plain files without pickle, which needs no options",
     "set_rng_state": "the state is NumPy's",
     "var": "takes both of PyTorch's forms, (dim, unbiased, keepdim) and (dim, *, correction, keepdim)",
@@ -62,10 +65,8 @@ DIFFERENT = {
 # name → arguments of PyTorch's that ours lacks
 _TABLE_OPTIONS = {"max_norm", "norm_type", "scale_grad_by_freq", "_weight", "_freeze"}
 MISSING: dict[str, set[str]] = {
-    "add": {"alpha"},
-    "sub": {"alpha"},
     "index_add": {"alpha"},
-    "div": {"rounding_mode"},
+    "cdist": {"compute_mode"},
     "repeat_interleave": {"output_size"},
     "nn.Embedding": _TABLE_OPTIONS,
     "nn.functional.embedding": _TABLE_OPTIONS,

@@ -103,7 +103,7 @@ def test_by_default_nothing_is_compiled_for_several_threads():
 import minigrad as mg, numpy as np
 from minigrad.kernels import activation, norm, jit
 x = mg.ones(600, 300, requires_grad=True)
-assert x.data.size > jit.PARALLEL_FROM
+assert x.array.size > jit.PARALLEL_FROM
 mg.nn.functional.batch_norm(mg.relu(x), training=True).sum().backward()
 print(sum(len(k.parallel.signatures) for m in (activation, norm) for k in vars(m).values() if hasattr(k, "parallel")))
 """

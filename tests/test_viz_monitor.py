@@ -116,10 +116,10 @@ def by_hand(model: Any, x: Any, y: Any) -> dict[str, Any]:
     gradients = mg.grad(F.cross_entropy(outputs[-1], y), [*outputs[2:], *model.parameters()])
     names = [str(i) for i in range(1, len(model))]
     return {
-        "activations": dict(zip(names, [o.data for o in outputs[2:]], strict=True)),
-        "gradients": dict(zip(names, [g.data for g in gradients[: len(names)]], strict=True)),
+        "activations": dict(zip(names, [o.array for o in outputs[2:]], strict=True)),
+        "gradients": dict(zip(names, [g.array for g in gradients[: len(names)]], strict=True)),
         "parameter_gradients": {
-            name: g.data for (name, _), g in zip(model.named_parameters(), gradients[len(names) :], strict=True)
+            name: g.array for (name, _), g in zip(model.named_parameters(), gradients[len(names) :], strict=True)
         },
     }
 
@@ -154,7 +154,7 @@ def test_training_is_the_same_to_the_bit_and_the_hooks_go_away():
     with mg.viz.monitor(watched) as watch:
         assert train(watched, 5) == losses
     for a, b in zip(plain.parameters(), watched.parameters(), strict=True):
-        assert np.array_equal(a.data, b.data)
+        assert np.array_equal(a.array, b.array)
     assert all(not m._hooks or not (m._hooks.pre or m._hooks.post or m._hooks.backward) for m in watched.modules())
     assert not any(hooks for p in watched.parameters() for hooks in (p.hooks or {}).values())
     train(watched, 2)
@@ -200,12 +200,12 @@ def test_a_layer_that_is_called_twice_in_a_step():
         (model(x) ** 2).sum().backward()
     assert watch.layers == ["layer", "rnn"]
     for kind, parts in [("activations", [once, twice]), ("gradients", [g_once, g_twice])]:
-        values = np.stack([p.data for p in parts]).astype(np.float64)
+        values = np.stack([p.array for p in parts]).astype(np.float64)
         found = watch.statistics(kind, "layer")
         np.testing.assert_allclose([found["mean"][0], found["std"][0]], [values.mean(), values.std()], rtol=1e-5)
         got, edges = watch.histogram(kind, "layer", 0)
         assert np.array_equal(got, counts(values, edges))
-    np.testing.assert_allclose(watch.statistics("activations", "rnn")["max"], output.data.max())
+    np.testing.assert_allclose(watch.statistics("activations", "rnn")["max"], output.array.max())
 
 
 def test_evaluation_is_not_looked_at_unless_asked():
@@ -364,7 +364,7 @@ def test_the_colours_of_histograms_are_shares():
         np.testing.assert_allclose(shares[:, step], np.diff(below), atol=1e-12)
         assert shares[:, step].sum() > 0.97
     median = panels[0].lines[1].get_ydata()
-    middle = [np.median(models["none"][0](x.reshape(8, 6)).data) for x, _ in batches(6)]
+    middle = [np.median(models["none"][0](x.reshape(8, 6)).array) for x, _ in batches(6)]
     width = np.ptp(rows) / 20
     np.testing.assert_allclose(median, middle, atol=width)
     weights = mg.viz.histograms(watches, "parameter_gradients")
@@ -402,7 +402,7 @@ def test_a_copy_of_the_model_is_not_watched():
     gradient = model[0].weight.grad
     assert gradient is not None
     (norm,) = watch.statistics("parameter_gradients", "0.weight")["norm"]
-    np.testing.assert_allclose(norm, np.linalg.norm(gradient.data), rtol=1e-6)
+    np.testing.assert_allclose(norm, np.linalg.norm(gradient.array), rtol=1e-6)
 
 
 def test_layers_that_are_not_there_are_named():

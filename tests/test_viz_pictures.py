@@ -34,7 +34,7 @@ def samples(n: int = 12, features: int = 3) -> tuple[mg.Tensor, mg.Tensor]:
 
 def state(model: nn.Module) -> list[Any]:
     """Everything that a picture must leave as it is."""
-    tensors = [t.data.copy() for t in (*model.parameters(), *model.buffers())]
+    tensors = [t.array.copy() for t in (*model.parameters(), *model.buffers())]
     return [*tensors, [m.training for m in model.modules()], str(mg.get_rng_state())]
 
 
@@ -112,7 +112,7 @@ def test_directions_have_the_length_of_each_filter():
             assert list(d) == [name for name, _ in model.named_parameters()]
             for name in ("0.weight", "3.weight"):
                 axes = tuple(range(1, d[name].ndim))
-                lengths = np.sqrt((model.get_parameter(name).data.astype(float) ** 2).sum(axes))
+                lengths = np.sqrt((model.get_parameter(name).array.astype(float) ** 2).sum(axes))
                 np.testing.assert_allclose(np.sqrt((d[name] ** 2).sum(axes)), lengths, rtol=1e-6)
             # γ has three axes here, and is no weight all the same.
             moved = [bool(d[name].any()) for name in ("0.bias", "1.weight", "3.bias")]
@@ -138,7 +138,7 @@ def test_a_landscape_measures_what_it_says():
     np.testing.assert_allclose(land.a, np.linspace(-1.5, 1.5, 7))
     for i, a in enumerate(land.a):
         for j, b in enumerate(land.a):
-            expected = ((model.weight.data + a * d + b * e) ** 2).sum() + 1
+            expected = ((model.weight.array + a * d + b * e) ** 2).sum() + 1
             np.testing.assert_allclose(land.losses[i, j], expected, rtol=1e-12)
     line = mg.viz.landscape(model, bowl, points=7, span=1.5, seed=5, dimensions=1)
     np.testing.assert_array_equal(line.losses, land.losses[:, 3])
@@ -195,7 +195,7 @@ def test_batch_statistics_do_not_see_the_scale_of_weights():
         return mg.viz.landscape(model, lambda m: F.cross_entropy(m(x), y), points=5).losses
 
     once = measure()
-    model[0].weight.data[...] *= 2
+    model[0].weight.array[...] *= 2
     np.testing.assert_allclose(measure(), once, rtol=1e-5)
 
 
@@ -298,7 +298,7 @@ def test_contours_lie_where_the_loss_has_their_level():
     checked = 0
     for level, path in zip(lines.levels, lines.get_paths(), strict=True):
         for a, b in path.vertices:
-            loss = ((model.weight.data + a * d + b * e) ** 2).sum() + 1
+            loss = ((model.weight.array + a * d + b * e) ** 2).sum() + 1
             assert abs(loss - level) < 0.02 * level
             checked += 1
     assert checked > 100
@@ -367,7 +367,7 @@ def test_the_colours_are_the_models_decisions(theme, classes):
     x, _ = samples(30, 2)
     model(x)
     with mg.no_grad():
-        y = mg.tensor(model.eval()(x).data.argmax(1))
+        y = mg.tensor(model.eval()(x).array.argmax(1))
     model.train()
     before = state(model)
     figure = mg.viz.decision_boundary(model, x, y, points=21, theme=theme)
@@ -381,7 +381,7 @@ def test_the_colours_are_the_models_decisions(theme, classes):
         [[(left + (i + 0.5) * width, bottom + (j + 0.5) * height) for i in range(21)] for j in range(21)], np.float32
     )
     model.eval()
-    decisions = model(mg.tensor(places.reshape(-1, 2))).data.argmax(1).reshape(21, 21)
+    decisions = model(mg.tensor(places.reshape(-1, 2))).array.argmax(1).reshape(21, 21)
     assert len(np.unique(decisions)) == classes
     assert np.array_equal(classes_drawn(image, theme, classes), decisions)
     assert axes.get_title(loc="left") == "100 % right"
@@ -389,10 +389,10 @@ def test_the_colours_are_the_models_decisions(theme, classes):
     lines = [c for c in axes.collections if hasattr(c, "levels")]
     for line in lines:
         for path in line.get_paths():
-            scores = np.sort(model(mg.tensor(path.vertices.astype(np.float32))).softmax(1).data, axis=1)
+            scores = np.sort(model(mg.tensor(path.vertices.astype(np.float32))).softmax(1).array, axis=1)
             assert (scores[:, -1] - scores[:, -2]).max() < 0.1
     dots = np.concatenate([c.get_offsets() for c in axes.collections if not hasattr(c, "levels")])
-    assert lines and np.array_equal(np.sort(dots, axis=0), np.sort(x.data, axis=0))
+    assert lines and np.array_equal(np.sort(dots, axis=0), np.sort(x.array, axis=0))
 
 
 class Score(nn.Module):
@@ -423,7 +423,7 @@ def test_a_movie_has_a_frame_for_each_snapshot(tmp_path):
     movie = mg.viz.BoundaryMovie(models, x, y, points=15)
     for i in range(4):
         movie.snap(f"step {i}")
-        models["none"].weight.data[...] += 0.3
+        models["none"].weight.array[...] += 0.3
     movie.save(tmp_path / "movie.gif", fps=5, hold=1)
     assert [p.name for p in tmp_path.iterdir()] == ["movie.gif"]
     with Image.open(tmp_path / "movie.gif") as film:
@@ -483,13 +483,13 @@ def test_filters_are_drawn_as_they_are():
     mg.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 5, 3), nn.ReLU(), nn.Conv2d(5, 4, 2), nn.Conv1d(2, 3, 5))
     drawn = cut(mg.viz.filters(model), 3, 3)
-    assert len(drawn) == 5 and all(np.allclose(t, model[0].weight.data[i, 0]) for i, t in enumerate(drawn))
+    assert len(drawn) == 5 and all(np.allclose(t, model[0].weight.array[i, 0]) for i, t in enumerate(drawn))
     drawn = cut(mg.viz.filters(model, "2"), 2, 2)
-    assert len(drawn) == 20 and np.allclose(drawn[7], model[2].weight.data[1, 2])
+    assert len(drawn) == 20 and np.allclose(drawn[7], model[2].weight.array[1, 2])
     drawn = cut(mg.viz.filters(model, "3"), 1, 5)
-    assert len(drawn) == 6 and np.allclose(drawn[3], model[3].weight.data[1, 1][None])
+    assert len(drawn) == 6 and np.allclose(drawn[3], model[3].weight.array[1, 1][None])
     image = mg.viz.filters(model).axes[0].images[0]
-    scale = np.abs(model[0].weight.data).max()
+    scale = np.abs(model[0].weight.array).max()
     np.testing.assert_allclose(image.get_clim(), (-scale, scale))
     assert len(cut(mg.viz.filters(model, "2", limit=3), 2, 2)) == 9
     with pytest.raises(ValueError, match="limit=0 must be"):
@@ -506,7 +506,7 @@ def test_filters_of_a_grouped_transposed_layer_stay_in_their_groups():
     conv = nn.ConvTranspose2d(4, 6, 3, groups=2)  # its weight is (4, 3, 3, 3): each output looks at two inputs
     figure = mg.viz.filters(conv)
     assert "6 filters over 2 channels" in figure.get_suptitle()
-    np.testing.assert_allclose(cut(figure, 3, 3)[2 * 4 + 1], conv.weight.data[3, 1], rtol=1e-6)
+    np.testing.assert_allclose(cut(figure, 3, 3)[2 * 4 + 1], conv.weight.array[3, 1], rtol=1e-6)
 
 
 def test_a_layer_of_feature_maps_may_be_named_alone():
@@ -514,7 +514,7 @@ def test_a_layer_of_feature_maps_may_be_named_alone():
     model, x = nn.Sequential(*[nn.Conv2d(1, 1, 1) for _ in range(12)]), mg.randn(1, 1, 4, 4)
     drawn = tiles(mg.viz.feature_maps(model, x, layers="11"))
     assert len(drawn) == 2
-    np.testing.assert_allclose(drawn[1], model(x).data[0, 0], rtol=1e-5)
+    np.testing.assert_allclose(drawn[1], model(x).array[0, 0], rtol=1e-5)
     with pytest.raises(ValueError, match="limit=0 must be"):
         mg.viz.feature_maps(model, x, limit=0)
     with pytest.raises(TypeError, match="must be a Module"):
@@ -543,11 +543,11 @@ def test_filters_of_colour_pictures_have_colours_and_transposed_ones_are_turned(
     mg.manual_seed(0)
     conv = nn.Conv2d(3, 2, 4)
     drawn = cut(mg.viz.filters(conv), 4, 4)
-    w = conv.weight.data
+    w = conv.weight.array
     assert len(drawn) == 2
     np.testing.assert_allclose(drawn[1], 0.5 + w[1].transpose(1, 2, 0) / (2 * np.abs(w).max()), rtol=1e-5)
     turned = nn.ConvTranspose2d(2, 5, 3)  # its weight is (in, out, ...)
-    np.testing.assert_allclose(cut(mg.viz.filters(turned), 3, 3)[1], turned.weight.data[1, 0], rtol=1e-6)
+    np.testing.assert_allclose(cut(mg.viz.filters(turned), 3, 3)[1], turned.weight.array[1, 0], rtol=1e-6)
 
 
 def test_feature_maps_are_the_layers_outputs():
@@ -560,7 +560,7 @@ def test_feature_maps_are_the_layers_outputs():
     assert same(state(model), before) and all(not m._hooks or not m._hooks.post for m in model.modules())
     drawn = tiles(figure)
     outputs = [x, model.eval()[0](x), model[:3](x)]
-    expected = [channel for y in outputs for channel in y.data[1]]
+    expected = [channel for y in outputs for channel in y.array[1]]
     assert len(drawn) == len(expected) == 7
     for tile, channel in zip(drawn, expected, strict=True):
         np.testing.assert_allclose(tile, channel, rtol=1e-6)
@@ -610,10 +610,10 @@ def test_running_statistics_are_drawn_against_the_true_ones():
     ]:  # fmt: skip
         dots = axes.lines[1]
         np.testing.assert_allclose(dots.get_xdata(), true, rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(dots.get_ydata(), running.data)
+        np.testing.assert_allclose(dots.get_ydata(), running.array)
         (x0, x1), (y0, y1) = axes.lines[0].get_data()
         assert (x0, x1) == (y0, y1)
-    gap = (model[0].running_mean.data - x.mean(0)) / x.std(0, ddof=1)
+    gap = (model[0].running_mean.array - x.mean(0)) / x.std(0, ddof=1)
     assert mean.get_title(loc="left") == f"0: off by {np.sqrt((gap**2).mean()):.2g} σ"
 
 

@@ -73,7 +73,7 @@ def test_where_v_is_zero():
     """Its length is taken for 1: nothing is NaN, and both derivatives are those of w = g · v/1."""
     for composed in (False, True):
         v, g, c = random(2, 3), random(2, 1), random(2, 3, seed=2)
-        v.data[0] = 0
+        v.array[0] = 0
         with mg.composed() if composed else mg.enable_grad():
             w = F.weight_norm(v, g)
             dv, dg = mg.grad(w, [v, g], c, create_graph=True)

@@ -66,8 +66,10 @@ def test_derivatives_of_roots(root: str, matrix: str) -> None:
     a = variable(MATRICES[matrix])
     function = ROOTS[root]
     if root != "newton_schulz":
-        w, eps = function(a).data, 0.2 if "ε" in root else 0.0
-        np.testing.assert_allclose(w @ w @ (a.data + eps * np.eye(3)), np.broadcast_to(np.eye(3), w.shape), atol=1e-12)
+        w, eps = function(a).array, 0.2 if "ε" in root else 0.0
+        np.testing.assert_allclose(
+            w @ w @ (a.array + eps * np.eye(3)), np.broadcast_to(np.eye(3), w.shape), atol=1e-12
+        )
     assert gradcheck(function, a)
     assert gradgradcheck(function, a)
 
@@ -85,8 +87,8 @@ def test_third_derivative_of_the_inverse_root(matrix: str) -> None:
 
 def test_lyapunov() -> None:
     a, b = variable(positive(2, 3, 3)), variable(random(2, 3, 3))
-    x = solve_lyapunov(a, b).data
-    np.testing.assert_allclose(a.data @ x + x @ a.data, b.data, atol=1e-13)
+    x = solve_lyapunov(a, b).array
+    np.testing.assert_allclose(a.array @ x + x @ a.array, b.array, atol=1e-13)
     assert gradcheck(solve_lyapunov, [a, b])
     assert gradgradcheck(solve_lyapunov, [a, b])
     with pytest.raises(ValueError, match="one shape"):
@@ -166,8 +168,8 @@ def test_rotations_pass_through(name: str) -> None:
 def test_gradient_is_orthogonal_to_shift_and_scale(name: str) -> None:
     x = variable(correlated(20, 3))
     (g,) = mg.grad(METHODS[name](x), x, mg.tensor(random(20, 3, seed=5)))
-    np.testing.assert_allclose(g.data.sum(0), 0, atol=1e-12)
-    np.testing.assert_allclose((g.data * x.data).sum(), 0, atol=1e-11)
+    np.testing.assert_allclose(g.array.sum(0), 0, atol=1e-12)
+    np.testing.assert_allclose((g.array * x.array).sum(), 0, atol=1e-11)
 
 
 # -- derivatives where they are hard -----------------------------------------------------------------------
@@ -221,10 +223,10 @@ def test_nothing_is_modified(name: str, shape: tuple[int, ...]) -> None:
     before = x.copy(), v.copy()
     t = variable(x)
     y = METHODS[name](t, eps=0.1)
-    first, second = (mg.grad(y, t, mg.Tensor(v), retain_graph=True)[0].data for _ in range(2))
+    first, second = (mg.grad(y, t, mg.Tensor(v), retain_graph=True)[0].array for _ in range(2))
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(v, before[1])
-    np.testing.assert_array_equal(t.data, before[0])
+    np.testing.assert_array_equal(t.array, before[0])
 
 
 @each_method
@@ -277,13 +279,13 @@ def test_running_averages(name: str, composed: bool, momentum: float | None) -> 
         new_mean, new_matrix = statistics(x, 2)
         mean = (1 - weight) * mean + weight * new_mean
         matrix = (1 - weight) * matrix + weight * new_matrix
-        np.testing.assert_allclose(norm.running_mean.data, mean, rtol=1e-12)
-        np.testing.assert_allclose(norm.running_matrix.data, matrix, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(norm.running_mean.array, mean, rtol=1e-12)
+        np.testing.assert_allclose(norm.running_matrix.array, matrix, rtol=1e-9, atol=1e-12)
         assert norm.num_batches_tracked.item() == step
     x = random(1, 4, 2)
     norm.eval()
     expected = np.einsum("gij,ngjs->ngis", matrix, (x - mean[:, None]).reshape(1, 2, 2, 2)).reshape(x.shape)
-    np.testing.assert_allclose(norm(mg.tensor(x)).data, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(norm(mg.tensor(x)).array, expected, rtol=1e-9, atol=1e-12)
     assert norm.num_batches_tracked.item() == 5
     assert gradcheck(norm, variable(x))
     assert gradgradcheck(norm, variable(x))
@@ -302,14 +304,14 @@ def test_module(name: str) -> None:
     norm(x)
     other = cls(4, num_groups=2)
     other.load_state_dict(norm.state_dict())
-    np.testing.assert_array_equal(other.eval()(x).data, norm.eval()(x).data)
+    np.testing.assert_array_equal(other.eval()(x).array, norm.eval()(x).array)
     norm.reset_parameters()
     for key, value in norm.state_dict().items():
         np.testing.assert_array_equal(value.numpy(), before[key])
     assert norm.double().eval()(x.double()).dtype == np.float64
     untracked = cls(4, affine=False, track_running_stats=False)
     assert not untracked.state_dict()
-    np.testing.assert_array_equal(untracked(x).data, untracked.eval()(x).data)
+    np.testing.assert_array_equal(untracked(x).array, untracked.eval()(x).array)
     assert cls(4, bias=False).bias is None
     assert "4, num_groups=2, eps=1e-05, momentum=0.1" in repr(cls(4, 2))
     for shape in ((3, 4), (3, 4, 5), (2, 4, 3, 3), (2, 4, 2, 2, 2)):

@@ -75,14 +75,14 @@ def test_fifty_layers_of_selu_keep_mean_0_and_variance_1(fill):
         fill(layer.weight)
         layers.append(layer)
         x, other = F.selu(layer(x)), F.relu(layer(other))
-        assert abs(x.data.mean()) < 0.1 and 0.7 < x.data.var() < 1.4
-    assert other.data.var() < 1e-12  # what relu makes of the same layers
+        assert abs(x.array.mean()) < 0.1 and 0.7 < x.array.var() < 1.4
+    assert other.array.var() < 1e-12  # what relu makes of the same layers
     # The gradient's variance grows by E[selu'(z)²] with each layer, which is 1.07: no matter, in 50 layers.
     scale, alpha = constants()
     growth = float((np.where(Z > 0, scale, scale * alpha * np.exp(np.minimum(Z, 0))) ** 2 * DENSITY).sum())
     assert growth == pytest.approx(1.07, abs=0.01)
     (g,) = mg.grad(x, start, mg.tensor(random(256, 200, seed=1).astype(np.float32)))
-    assert 0.5 < g.data.std() / growth**25 < 2
+    assert 0.5 < g.array.std() / growth**25 < 2
 
 
 # -- Fixup ---------------------------------------------------------------------------------------------------
@@ -106,14 +106,14 @@ def test_fixup_is_the_papers(m):
     mg.manual_seed(1)
     first = mg.zeros(16, 8)
     init.kaiming_normal_(first, nonlinearity="relu")
-    np.testing.assert_array_equal(model[0].weight.data, first.data)
+    np.testing.assert_array_equal(model[0].weight.array, first.array)
     for block in model[1:6]:
         for layer in block.layers[:-1]:
-            he = init.kaiming_normal_(mg.zeros(16, 16), nonlinearity="relu").data
-            np.testing.assert_allclose(layer.weight.data, he * 5 ** (-1 / (2 * m - 2)), rtol=1e-6)
-        assert not block.layers[-1].weight.data.any()
+            he = init.kaiming_normal_(mg.zeros(16, 16), nonlinearity="relu").array
+            np.testing.assert_allclose(layer.weight.array, he * 5 ** (-1 / (2 * m - 2)), rtol=1e-6)
+        assert not block.layers[-1].weight.array.any()
         assert block.scale.tolist() == [1.0] and not any(b.item() for b in (*block.before, *block.after))
-    assert not model[6].weight.data.any() and not model[0].bias.data.any()
+    assert not model[6].weight.array.any() and not model[0].bias.array.any()
 
 
 def test_a_fixup_block_is_the_papers():
@@ -124,20 +124,20 @@ def test_a_fixup_block_is_the_papers():
         shortcut=nn.Conv2d(2, 4, 1, bias=False),
     )
     for i, p in enumerate(block.parameters()):
-        p.data[...] = random(*p.shape, seed=i)
+        p.array[...] = random(*p.shape, seed=i)
     before, after = ([b.item() for b in biases] for biases in (block.before, block.after))
     x = mg.tensor(random(2, 2, 4, 4).astype(np.float32))
     first, second = block.layers
     h = F.relu(first(x + before[0]) + after[0])
     h = second(h + before[1]) * block.scale.item() + after[1]
     expected = F.relu(h + block.shortcut(x + before[0]))
-    np.testing.assert_allclose(block(x).data, expected.data, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(block(x).array, expected.array, rtol=1e-5, atol=1e-5)
     block(x).backward(mg.randn(2, 4, 4, 4))
     assert all(p.grad is not None for p in block.parameters())
     names = ["layers.0.weight", "layers.1.weight", "shortcut.weight", "before.0", "before.1", "after.0", "after.1"]
     assert sorted(block.state_dict()) == sorted([*names, "scale"])
     init.fixup_(nn.Sequential(block, nn.Linear(4, 2)))
-    np.testing.assert_allclose(block(x).data, F.relu(block.shortcut(x)).data)
+    np.testing.assert_allclose(block(x).array, F.relu(block.shortcut(x)).array)
     doubled = nn.FixupBlock(nn.Linear(3, 3, bias=False)).double()
     assert doubled(mg.zeros(2, 3).double()).dtype == np.float64
 
@@ -177,9 +177,9 @@ def test_the_first_steps_of_fixup_do_not_depend_on_depth():
         mg.manual_seed(0)
         model = init.fixup_(residual(blocks, width=32))
         losses(model, 4, lr=0.02)
-        before = model(x).data
+        before = model(x).array
         losses(model, 1, lr=0.02)
-        moved[blocks] = float(np.sqrt(np.mean((model(x).data - before) ** 2)))
+        moved[blocks] = float(np.sqrt(np.mean((model(x).array - before) ** 2)))
     assert max(moved.values()) < 3 * min(moved.values()), moved
 
 
@@ -192,7 +192,7 @@ def test_fixup_names_what_is_missing():
         nn.FixupBlock()
     model = residual(2)
     init.fixup_(model, classifier=model[0])
-    assert not model[0].weight.data.any() and model[-1].weight.data.any()
+    assert not model[0].weight.array.any() and model[-1].weight.array.any()
 
 
 def test_a_shortcut_is_no_classifier():
@@ -206,9 +206,9 @@ def test_a_shortcut_is_no_classifier():
             self.block = nn.FixupBlock(nn.Linear(4, 4), nn.Linear(4, 4), shortcut=linear)
 
     model = init.fixup_(Net())
-    assert linear.weight.data.any() and not model.head.weight.data.any()
+    assert linear.weight.array.any() and not model.head.weight.array.any()
     init.fixup_(model.block)
-    assert linear.weight.data.any()
+    assert linear.weight.array.any()
 
 
 def test_fixup_starts_parametrized_layers():
@@ -224,7 +224,7 @@ def test_fixup_starts_parametrized_layers():
     mg.manual_seed(3)
     expected = init.fixup_(twin).state_dict()
     for name, values in model.state_dict().items():
-        np.testing.assert_allclose(values.data, expected[name].data, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(values.array, expected[name].array, rtol=1e-6, err_msg=name)
 
 
 def test_fixup_asks_any_module_for_its_branch():
@@ -240,8 +240,8 @@ def test_fixup_asks_any_module_for_its_branch():
             return x + self.two(F.relu(self.one(x)))
 
     model = init.fixup_(nn.Sequential(Block(), Block(), nn.Linear(4, 2)), mode="fan_out")
-    assert model[0].one.weight.data.any() and not model[0].one.bias.data.any()
-    assert not model[0].two.weight.data.any() and not model[2].weight.data.any()
+    assert model[0].one.weight.array.any() and not model[0].one.bias.array.any()
+    assert not model[0].two.weight.array.any() and not model[2].weight.array.any()
 
 
 # -- adaptive gradient clipping ----------------------------------------------------------------------------
@@ -268,40 +268,40 @@ def clipped(w: Any, g: Any, clipping: float, eps: float) -> Any:
 @pytest.mark.parametrize("grad", [1e-4, 0.02, 10.0, 1e25, 1e-25])
 def test_adaptive_clipping_is_the_papers(shape, grad):
     p = parameter(*shape, grad=grad)
-    expected = clipped(p.data, p.grad.data, 0.03, 0.5)
+    expected = clipped(p.array, p.grad.array, 0.03, 0.5)
     mg.optim.adaptive_clip_grad_(p, 0.03, eps=0.5)
     assert p.grad.dtype == np.float32
-    np.testing.assert_allclose(p.grad.data, expected, rtol=1e-6)
+    np.testing.assert_allclose(p.grad.array, expected, rtol=1e-6)
 
 
 def test_the_bound_holds_for_each_unit_and_small_gradients_stay():
     p = parameter(200, 30, grad=0.06)
-    before = p.grad.data.copy()
+    before = p.grad.array.copy()
     mg.optim.adaptive_clip_grad_(p)
-    bound = 0.01 * np.maximum(np.linalg.norm(p.data.astype(np.float64), axis=1), 1e-3)
-    norms = np.linalg.norm(p.grad.data.astype(np.float64), axis=1)
+    bound = 0.01 * np.maximum(np.linalg.norm(p.array.astype(np.float64), axis=1), 1e-3)
+    norms = np.linalg.norm(p.grad.array.astype(np.float64), axis=1)
     assert (norms <= bound * (1 + 1e-6)).all()
     p.grad = mg.tensor(before * (np.arange(200) % 2 * 0.01).astype(np.float32)[:, None])
-    before = p.grad.data.copy()
+    before = p.grad.array.copy()
     version = p.grad.version[0]
     mg.optim.adaptive_clip_grad_(p)
-    np.testing.assert_array_equal(p.grad.data, before)
+    np.testing.assert_array_equal(p.grad.array, before)
     assert p.grad.version[0] == version
 
 
 def test_weights_that_are_zero_can_still_move():
     p = parameter(3, 4, weight=0.0)
     mg.optim.adaptive_clip_grad_(p, 0.1, eps=0.5)
-    np.testing.assert_allclose(np.linalg.norm(p.grad.data, axis=1), 0.05, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(p.grad.array, axis=1), 0.05, rtol=1e-6)
 
 
 def test_a_bias_is_one_unit_and_a_filter_is_one():
     bias, conv = parameter(6), parameter(4, 3, 2, 2)
     ratio = []
     for p in (bias, conv):
-        before = p.grad.data.copy()
+        before = p.grad.array.copy()
         mg.optim.adaptive_clip_grad_(p)
-        ratio.append(p.grad.data / before)
+        ratio.append(p.grad.array / before)
     assert np.ptp(ratio[0]) < 1e-7
     assert np.ptp(ratio[1].reshape(4, -1), axis=1).max() < 1e-7 < np.ptp(ratio[1])
 
@@ -312,21 +312,21 @@ def test_the_last_layer_may_be_excluded_and_parameters_without_gradient_are_left
         p.grad = mg.tensor(100 * np.ones(p.shape, np.float32))
     model[1].weight.grad = mg.tensor(100 * np.ones((2, 4), np.float32))
     mg.optim.adaptive_clip_grad_(model.parameters(), exclude=model[1].parameters())
-    assert (model[1].weight.grad.data == 100).all() and model[1].bias.grad is None
-    assert (model[0].weight.grad.data < 1).all()
+    assert (model[1].weight.grad.array == 100).all() and model[1].bias.grad is None
+    assert (model[0].weight.grad.array < 1).all()
     mg.optim.adaptive_clip_grad_(model.parameters(), exclude=model[0].weight)
-    assert (model[1].weight.grad.data < 1).all()
+    assert (model[1].weight.grad.array < 1).all()
 
 
 def test_what_is_not_finite_shows_in_its_unit():
     p = parameter(4, 3, grad=10.0)
-    p.grad.data[1, 2], p.grad.data[2, 0] = np.nan, np.inf
+    p.grad.array[1, 2], p.grad.array[2, 0] = np.nan, np.inf
     mg.optim.adaptive_clip_grad_(p)
-    assert np.isnan(p.grad.data).any(1).tolist() == [False, True, True, False]
+    assert np.isnan(p.grad.array).any(1).tolist() == [False, True, True, False]
     p = parameter(4, 3)
-    p.grad.data[...] = 0
+    p.grad.array[...] = 0
     mg.optim.adaptive_clip_grad_(p)
-    assert not p.grad.data.any()
+    assert not p.grad.array.any()
     empty = parameter(0, 3)
     mg.optim.adaptive_clip_grad_(empty)
     for bad in ({"clipping": 0.0}, {"eps": -1.0}):
@@ -336,10 +336,10 @@ def test_what_is_not_finite_shows_in_its_unit():
 
 def test_a_gradient_in_another_layout_is_clipped_too():
     p = parameter(5, 7, grad=10.0)
-    expected = clipped(p.data, p.grad.data, 0.01, 1e-3)
-    p.grad = mg.tensor(np.asfortranarray(p.grad.data))
+    expected = clipped(p.array, p.grad.array, 0.01, 1e-3)
+    p.grad = mg.tensor(np.asfortranarray(p.grad.array))
     mg.optim.adaptive_clip_grad_([p])
-    np.testing.assert_allclose(p.grad.data, expected, rtol=1e-6)
+    np.testing.assert_allclose(p.grad.array, expected, rtol=1e-6)
 
 
 def test_adaptive_clipping_saves_a_step_that_would_explode():

@@ -103,7 +103,7 @@ def _run(
     given: set[int] = set()  # arrays that the user holds already: his gradients, and each .grad handed out
     for i, (output, gradient) in enumerate(zip(outputs, gradients, strict=True)):
         gradient = _starting_gradient(output, gradient, i, caller)
-        gradient = gradient if create_graph else gradient.data
+        gradient = gradient if create_graph else gradient.array
         given.add(id(raw(gradient)))
         node = output.grad_fn or output
         _send(pending, node, len(node.outputs), output.output_index, gradient)
@@ -179,26 +179,26 @@ def _starting_gradient(output: Tensor, gradient: Any, i: int, caller: str) -> Te
             f"{caller}: the tensor (shape {output.shape}) does not require a gradient and has no graph. Was it "
             "computed inside no_grad(), detached, or made of tensors without requires_grad=True?"
         )
-    if output.data.dtype.kind != "f":
+    if output.array.dtype.kind != "f":
         raise TypeError(
             f"{caller}: the tensor is {output.dtype}, and only floats have a gradient. An op below it made integers "
             "of floats"
         )
     if gradient is None:
-        if output.data.size != 1:
+        if output.array.size != 1:
             raise RuntimeError(
                 f"{caller}: without a gradient to start from, the output must have one element, and it has shape "
                 f"{output.shape}. Pass a tensor of that shape, or reduce the output first (.sum(), .mean())."
             )
-        return Tensor._of(np.array(1, output.data.dtype).reshape(output.data.shape))
+        return Tensor._of(np.array(1, output.array.dtype).reshape(output.array.shape))
     if not isinstance(gradient, Tensor):
         gradient = Tensor(np.asarray(gradient))
-    if gradient.data.shape != output.data.shape:
+    if gradient.array.shape != output.array.shape:
         raise RuntimeError(f"{caller}: the gradient has shape {gradient.shape}, and the tensor {output.shape}")
-    if gradient.data.dtype != output.data.dtype:
+    if gradient.array.dtype != output.array.dtype:
         if gradient.requires_grad:
             raise RuntimeError(f"{caller}: the gradient is {gradient.dtype}, and the tensor {output.dtype}")
-        gradient = Tensor._of(gradient.data.astype(output.dtype))
+        gradient = Tensor._of(gradient.array.astype(output.dtype))
     return gradient
 
 
@@ -323,10 +323,10 @@ def _accumulate(leaf: Tensor, g: Any, create_graph: bool, given: set[int]) -> No
             f"(a {type(leaf.grad).__name__}), to which its gradient cannot be added. Set .grad to None, or to a "
             "tensor of the same shape"
         )
-    elif create_graph or leaf.grad.requires_grad or not leaf.grad.data.flags.writeable:
+    elif create_graph or leaf.grad.requires_grad or not leaf.grad.array.flags.writeable:
         leaf.grad = leaf.grad + g
     else:
-        leaf.grad.data += g
+        leaf.grad.array += g
         leaf.grad.version[0] += 1
 
 
@@ -335,8 +335,8 @@ def _as_result(g: Any, given: set[int]) -> Any:
     if g is None:
         return None
     if isinstance(g, Tensor):  # the pass is being recorded: the copy must be, too
-        g = g.clone() if g.data.base is not None or id(g.data) in given else g
-        given.add(id(g.data))
+        g = g.clone() if g.array.base is not None or id(g.array) in given else g
+        given.add(id(g.array))
         return g
     if type(g) is not np.ndarray:
         g = np.asarray(g)

@@ -161,7 +161,7 @@ class Function:
             # One tensor, and soon one new array: most ops. What comes after this block would do the same, and would
             # take a third longer.
             (x,) = inputs
-            array, tracked = x.data, x.requires_grad
+            array, tracked = x.array, x.requires_grad
             edge = (x, 0) if x.grad_fn is None else (x.grad_fn, x.output_index)
             try:
                 out = self.forward(array)
@@ -169,8 +169,11 @@ class Function:
                 raise _explain(error, self, [array]) from error
             if type(out) is _ndarray and out is not array and not modes.anomaly:
                 result = _new(Tensor)
-                result.data = out
-                result.version = x.version if self.is_view else [0]
+                result.array = out
+                if self.is_view:
+                    result.version, result._base = x.version, x._base_of_views()
+                else:
+                    result.version = [0]
                 if tracked and self.differentiable and modes.grad:
                     saved: tuple[Any, ...] | None = self._saved
                     if saved and (len(saved) != 1 or not (saved[0] is array or saved[0] is out)):
@@ -199,7 +202,7 @@ class Function:
                     if x.requires_grad:
                         tracked = True
                         edge = (x, 0) if x.grad_fn is None else (x.grad_fn, x.output_index)
-                    x = x.data
+                    x = x.array
                 arrays.append(x)
                 edges.append(edge)
             try:
@@ -217,8 +220,10 @@ class Function:
         if type(out) is not _ndarray:
             out = self._as_array(out)
         result = _new(Tensor)
-        result.data = out
-        result.version = inputs[0].version if self.is_view else [0]
+        result.array = out
+        result.version = [0]
+        if self.is_view:
+            _share(result, inputs[0])
         for array in arrays:
             if array is out:
                 _set_apart(result, arrays, inputs)
@@ -236,14 +241,14 @@ class Function:
         results = tuple([Tensor._of(out if type(out) is _ndarray else self._as_array(out)) for out in outs])
         for result in results:
             if self.is_view:
-                result.version = inputs[0].version
-            if any(result.data is array for array in arrays):
+                _share(result, inputs[0])
+            if any(result.array is array for array in arrays):
                 _set_apart(result, arrays, inputs)
         if tracked:
-            outputs = tuple([(r.data.shape, r.data.dtype) for r in results])
+            outputs = tuple([(r.array.shape, r.array.dtype) for r in results])
             self._record(inputs, arrays, edges, results, outputs)
             for i, result in enumerate(results):
-                if result.data.dtype.kind == "f":  # indices that come along have no gradient
+                if result.array.dtype.kind == "f":  # indices that come along have no gradient
                     result.grad_fn = self
                     result.output_index = i
                     result.requires_grad = True
@@ -289,7 +294,7 @@ class Function:
                 sources.append(source)
                 owner = inputs[source]
                 source += 1
-            elif results and array is results[0].data:  # or the output, alone
+            elif results and array is results[0].array:  # or the output, alone
                 sources.append(~0)
                 owner = results[0]
             else:
@@ -308,7 +313,7 @@ class Function:
             if candidate is array:
                 return i, inputs[i]
         for i, result in enumerate(results):
-            if result.data is array:
+            if result.array is array:
                 return ~i, result
         raise self._cannot_save(array)
 
@@ -328,7 +333,7 @@ class Function:
         """
         edge = self.edges[source] if source >= 0 else (self, ~source)
         if edge is not None and isinstance(edge[0], Tensor):  # a leaf
-            if edge[0].data is not array:
+            if edge[0].array is not array:
                 raise RuntimeError(
                     f"{self.name}: the .data of a leaf was set to another array after the forward pass, so its "
                     "gradient cannot be differentiated: the values that it comes from are no longer those of the leaf"
@@ -362,10 +367,15 @@ class Function:
 
 def _set_apart(result: Tensor, arrays: list[Any], inputs: tuple[Any, ...]) -> None:
     """Two tensors never share one array object: saved values are told apart by identity. But they share a counter."""
-    owner = next(x for x, array in zip(inputs, arrays, strict=True) if array is result.data)
-    result.data = result.data.view()
+    owner = next(x for x, array in zip(inputs, arrays, strict=True) if array is result.array)
+    result.array = result.array.view()
     if isinstance(owner, Tensor):
-        result.version = owner.version
+        _share(result, owner)
+
+
+def _share(view: Tensor, owner: Tensor) -> None:
+    """They share memory: then they count its changes together."""
+    view.version, view._base = owner.version, owner._base_of_views()
 
 
 class AnomalyError(RuntimeError):

@@ -77,8 +77,8 @@ def gradcheck(
     try:
         for i, g in zip(checked, analytic, strict=True):
             difference = _Difference(function, inputs, i, cotangents)
-            point = inputs[i].data
-            _compare(np.zeros_like(point) if g is None else g.data, difference, point, i, eps, atol, rtol)
+            point = inputs[i].array
+            _compare(np.zeros_like(point) if g is None else g.array, difference, point, i, eps, atol, rtol)
     except GradcheckError:
         if raise_exception:
             raise
@@ -167,11 +167,11 @@ class _Difference:
         moved, own = Tensor(x, requires_grad=True), self.inputs[self.i]
         arguments = [moved if argument is own else argument for argument in self.inputs]  # it may be there twice
         with enable_grad():
-            return [y.data for y in _float_outputs(self.function(*arguments))]
+            return [y.array for y in _float_outputs(self.function(*arguments))]
 
     def __call__(self, j: tuple[int, ...], h: float) -> tuple[float, float]:
         """The difference, and the size of its rounding error."""
-        up, down = self.inputs[self.i].data.copy(), self.inputs[self.i].data.copy()
+        up, down = self.inputs[self.i].array.copy(), self.inputs[self.i].array.copy()
         up[j] += h
         down[j] -= h
         ups, downs = self.outputs(up), self.outputs(down)
@@ -190,7 +190,7 @@ class _Difference:
         off the first term, and so on. Of all steps and orders the one counts whose neighbours agree best. But where
         they agree well enough, the smaller step counts: over large ones, sin x looks smooth in another way.
         """
-        h = max(1.0, abs(float(self.inputs[self.i].data[j]))) / 16
+        h = max(1.0, abs(float(self.inputs[self.i].array[j]))) / 16
         best, least = float("nan"), float("inf")
         before: list[float] = []
         for _ in range(STEPS):

@@ -83,14 +83,37 @@ class _Switch(ContextDecorator):
         setattr(modes, self._mode, self._before.pop())
 
 
-def no_grad() -> _Switch:
-    """Within it, ops are computed and not recorded: no graph, no memory kept for a backward pass."""
-    return _Switch("grad", False)
+def no_grad(orig_func: Any = None) -> Any:
+    """Within it, ops are computed and not recorded: no graph, no memory kept for a backward pass.
+
+    As a decorator, `@mg.no_grad()`, or without the brackets.
+    """
+    return _switch("grad", False, orig_func)
 
 
-def enable_grad() -> _Switch:
-    """Within it, ops are recorded again, also inside a `no_grad`."""
-    return _Switch("grad", True)
+def enable_grad(orig_func: Any = None) -> Any:
+    """Within it, ops are recorded again, also inside a `no_grad`. As a decorator, with or without brackets."""
+    return _switch("grad", True, orig_func)
+
+
+def inference_mode(mode: Any = True) -> Any:
+    """As `no_grad`; with `mode=False` nothing changes. As a decorator, with or without brackets.
+
+    Differences from PyTorch: its results may be used in a graph later.
+    """
+    if callable(mode):
+        return no_grad(mode)
+    return _Switch("grad", False) if mode else _Switch("grad", modes.grad)
+
+
+def _switch(mode: str, value: Any, function: Any) -> Any:
+    """The switch; or, if it is written as a decorator without brackets, the function in that mode."""
+    if function is not None and not callable(function):
+        raise TypeError(
+            f"{'enable' if value else 'no'}_grad: takes a function to decorate, or nothing, not {function!r}"
+        )
+    switch = _Switch(mode, value)
+    return switch if function is None else switch(function)
 
 
 class _SetGrad(_Switch):

@@ -73,7 +73,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     if name in WRITES or any(True for _ in _tensors([kwargs.get("out")])):
         raise TypeError(
             f"numpy.{name}: a tensor cannot be written by NumPy, because autograd would not notice. Write it with "
-            "x[...] = values or x.copy_(values), or write its array, x.data"
+            "x[...] = values or x.copy_(values), or write its array, x.array"
         )
     if name not in HARMLESS and any(tensor.requires_grad for tensor in tensors):
         raise RuntimeError(
@@ -111,7 +111,7 @@ def _tensors(values: Any) -> Iterable[Tensor]:
 def _arrays(values: Any) -> Any:
     """The same with the array of each tensor in its place."""
     if isinstance(values, Tensor):
-        return values.data
+        return values.array
     if isinstance(values, dict):
         return {key: _arrays(value) for key, value in values.items()}
     if type(values) in (list, tuple):

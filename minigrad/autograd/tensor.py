@@ -28,15 +28,14 @@ class Tensor(_Methods):
     without copying it.
 
     Attributes:
-        data: the NumPy array.
+        array: the NumPy array itself.
+        data: a tensor that shares the memory and knows nothing of the graph: changing it is not recorded.
         requires_grad: should a gradient be computed for it, or through it?
         grad: after `backward()`, the gradient (a Tensor of the same shape and dtype), or None. Only leaves
             (tensors that no recorded op made) get one, and those that called `retain_grad()`.
         grad_fn: the `Function` that made it; None for a leaf.
         output_index: which of that function's outputs it is.
         version: a one-element list that counts the in-place changes; tensors that share memory share it.
-
-    Differences from PyTorch: `.data` is the NumPy array itself, not a Tensor.
     """
 
     grad: "Tensor | None" = None
@@ -45,6 +44,8 @@ class Tensor(_Methods):
     requires_grad: bool = False
     hooks: "dict[int, list[Callable[[Tensor], Any]]] | None" = None
     _retains_grad: bool = False
+    _base: "Callable[[], Tensor | None] | None" = None
+    """Of a view: a weak reference to the tensor that it is a view of. `_unrecorded` for `x.data`."""
 
     # What the engine reads of a leaf, where a graph ends: it depends on nothing and is older than any op.
     edges = ()
@@ -53,18 +54,18 @@ class Tensor(_Methods):
     @property
     def outputs(self) -> "tuple[tuple[tuple[int, ...], np.dtype[Any]], ...]":
         """Shape and dtype, as a `Function` tells them of each of its outputs."""
-        return ((self.data.shape, self.data.dtype),)
-
-    __array_ufunc__ = None  # array + tensor: let NumPy leave it to our __radd__
+        return ((self.array.shape, self.array.dtype),)
 
     def __init__(self, data: Any, requires_grad: bool = False):
         # Shared memory, shared counter: a change in place must not escape those who saved the other tensor.
         self.version: list[int] = data.version if isinstance(data, Tensor) else [0]
-        array = np.asarray(raw(data))
+        array = np.asarray(data, np.float32) if isinstance(data, list | tuple) else np.asarray(raw(data))
         check_dtype(array.dtype, "Tensor")
         if not array.dtype.isnative:  # another machine's order of bytes, which kernels cannot read
             array = array.astype(array.dtype.newbyteorder("="))
-        self.data: np.ndarray[Any, Any] = array.view()
+        self.array: np.ndarray[Any, Any] = array.view()
+        if isinstance(data, Tensor):
+            self._base = data._base_of_views()
         if requires_grad:
             self.requires_grad_()
 
@@ -72,7 +73,7 @@ class Tensor(_Methods):
     def _of(cls, array: "np.ndarray[Any, Any]") -> "Tensor":
         """Wrap an array that an op made. No checks: this runs once for every op."""
         tensor = _new(Tensor)
-        tensor.data = array
+        tensor.array = array
         tensor.version = [0]
         return tensor
 
@@ -80,19 +81,21 @@ class Tensor(_Methods):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.data.shape
+        return self.array.shape
 
     @property
     def dtype(self) -> "np.dtype[Any]":
-        return self.data.dtype
+        return self.array.dtype
 
     @property
     def ndim(self) -> int:
-        return self.data.ndim
+        return self.array.ndim
 
     def dim(self) -> int:
         """The number of axes, as `ndim`."""
-        return self.data.ndim
+        return self.array.ndim
+
+    ndimension = dim
 
     def size(self, axis: int | None = None) -> Any:
         """The shape, or the length of one axis (as in PyTorch; NumPy's `size` is `numel()` here)."""
@@ -100,7 +103,31 @@ class Tensor(_Methods):
 
     def numel(self) -> int:
         """The number of elements."""
-        return self.data.size
+        return self.array.size
+
+    nelement = numel
+
+    def element_size(self) -> int:
+        """The number of bytes of one element."""
+        return self.array.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """The number of bytes of all elements."""
+        return self.array.nbytes
+
+    def stride(self, axis: int | None = None) -> Any:
+        """How many elements further in memory the next one along each axis lies, or along one axis."""
+        steps = tuple([n // self.array.itemsize for n in self.array.strides])
+        return steps if axis is None else steps[axis]
+
+    def is_contiguous(self) -> bool:
+        """Do the elements lie in memory in the order of their indices?"""
+        return self.array.flags.c_contiguous
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        return self.array.__array_interface__["data"][0]
 
     def __len__(self) -> int:
         if not self.shape:
@@ -113,12 +140,12 @@ class Tensor(_Methods):
         return (self[i] for i in range(self.shape[0]))
 
     def __bool__(self) -> bool:
-        if self.data.size != 1:
+        if self.array.size != 1:
             raise ValueError(
-                f"the truth value of a tensor with {self.data.size} elements (shape {self.shape}) is ambiguous: "
+                f"the truth value of a tensor with {self.array.size} elements (shape {self.shape}) is ambiguous: "
                 "use .any() or .all()"
             )
-        return bool(self.data.item())
+        return bool(self.array.item())
 
     def __float__(self) -> float:
         return float(self.item())
@@ -127,22 +154,22 @@ class Tensor(_Methods):
         return int(self.item())
 
     def __index__(self) -> int:
-        if self.data.dtype.kind not in "iu" or self.data.size != 1:
+        if self.array.dtype.kind not in "iu" or self.array.size != 1:
             raise TypeError(f"only an integer tensor with one element can be an index, not {self.dtype}{self.shape}")
-        return int(self.data.item())
+        return int(self.array.item())
 
     # Tensors are told apart by identity. (`==` compares elements, so Python would take hashing away.)
     __hash__ = object.__hash__
 
     def __contains__(self, value: Any) -> bool:
-        value = value.data if isinstance(value, Tensor) else value
-        return bool((self.data == value).any())
+        value = value.array if isinstance(value, Tensor) else value
+        return bool((self.array == value).any())
 
     def __format__(self, spec: str) -> str:
-        return format(self.data.item(), spec) if spec and self.data.size == 1 else str(self)
+        return format(self.array.item(), spec) if spec and self.array.size == 1 else str(self)
 
     def __repr__(self) -> str:
-        text = np.array2string(self.data, separator=", ", prefix="tensor(", precision=4, threshold=200)
+        text = np.array2string(self.array, separator=", ", prefix="tensor(", **_print)
         extras = [] if self.dtype in (np.float32, np.int64, np.bool_) else [f"dtype={self.dtype}"]
         if self.grad_fn is not None:
             extras.append(f"grad_fn={self.grad_fn}")
@@ -150,15 +177,19 @@ class Tensor(_Methods):
             extras.append("requires_grad=True")
         return f"tensor({', '.join([text, *extras])})"
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies are made of: a deep copy of a view is no view."""
+        return {name: value for name, value in self.__dict__.items() if name != "_base"}
+
     # -- ways out of the graph -----------------------------------------------------------------------
 
-    def numpy(self) -> "np.ndarray[Any, Any]":
-        """The array itself, sharing memory. Of a tensor that needs a gradient: `t.detach().numpy()`."""
-        if self.requires_grad:
+    def numpy(self, *, force: bool = False) -> "np.ndarray[Any, Any]":
+        """The array itself, sharing memory. Of a tensor that needs a gradient: `t.detach().numpy()`, or force=True."""
+        if self.requires_grad and not force:
             raise RuntimeError(
                 "numpy() on a tensor that requires a gradient would lose track of it: call t.detach().numpy()"
             )
-        return self.data
+        return self.array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> "np.ndarray[Any, Any]":
         """What NumPy asks for in `np.asarray(t)`. Of a tensor that needs a gradient: `t.detach()`."""
@@ -167,7 +198,7 @@ class Tensor(_Methods):
                 "a tensor that requires a gradient cannot become a NumPy array, because the gradient would be lost: "
                 "compute with minigrad's functions (minigrad.stack for a list of tensors), or call t.detach() first"
             )
-        return np.array(self.data, dtype=dtype, copy=copy)
+        return np.array(self.array, dtype=dtype, copy=copy)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """What NumPy's functions come to when they are given a Tensor: `np.mean(t)`, `np.stack([t, u])`."""
@@ -177,19 +208,81 @@ class Tensor(_Methods):
 
     def item(self) -> Any:
         """The only element, as a Python number."""
-        if self.data.size != 1:
+        if self.array.size != 1:
             raise ValueError(f"item() needs a tensor with exactly one element, and this one has shape {self.shape}")
-        return self.data.item()
+        return self.array.item()
 
     def tolist(self) -> Any:
         """Nested Python lists (a number, if 0-d)."""
-        return self.data.tolist()
+        return self.array.tolist()
 
     def detach(self) -> "Tensor":
         """The same memory, outside the graph: no gradient flows through it. Changes in place are shared."""
-        tensor = Tensor._of(self.data.view())
+        tensor = Tensor._of(self.array.view())
         tensor.version = self.version
+        tensor._base = self._base_of_views()
         return tensor
+
+    @property
+    def data(self) -> "Tensor":
+        """A tensor with the same memory that knows nothing of the graph.
+
+        A change of it changes this tensor, and nothing notices: it is not recorded, and rules that still need the
+        old values use the new ones. That is what an update step wants, `p.data -= lr * p.grad`, and what
+        `with mg.no_grad():` does with a check. Set it to another tensor or array to exchange the values altogether.
+
+        Example:
+            >>> import minigrad as mg
+            >>> p = mg.tensor([1.0, 2.0], requires_grad=True)
+            >>> (p * p).sum().backward()
+            >>> p.data -= 0.25 * p.grad
+            >>> p
+            tensor([0.5, 1. ], requires_grad=True)
+        """
+        tensor = Tensor._of(self.array.view())
+        tensor._base = _unrecorded
+        return tensor
+
+    @data.setter
+    def data(self, values: Any) -> None:
+        array = np.asarray(raw(values))
+        check_dtype(array.dtype, "data")
+        if self.requires_grad and array.dtype.kind != "f":
+            raise TypeError(
+                f"data: this tensor requires a gradient, and {array.dtype} has none; convert it: x.float()"
+            )
+        # After `p.data -= step`, these are its own elements again, which the graph may know.
+        if _layout(array) != _layout(self.array):
+            self.array = array.view()
+
+    def _base_of_views(self) -> "Callable[[], Tensor | None]":
+        """The `_base` of a view of this tensor: the tensor at the end of the chain, if it is still there."""
+        base = self._base
+        return base if base is not None and (base is _unrecorded or base() is not None) else ref(self)
+
+    # -- NumPy's elementwise functions ---------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
+        """`np.exp(x)`, and `array + x`: the op of minigrad, which is recorded. Others run on the values.
+
+        What has no op here is refused where a gradient would be lost.
+        """
+        name = ufunc.__name__
+        op = getattr(Tensor, _UFUNCS.get(name, name), None) if method == "__call__" else None
+        if op is not None and out is None and not options:
+            return op(*inputs)
+        if any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
+            call = f"np.{name}" if method == "__call__" else f"np.{name}.{method}"
+            raise RuntimeError(
+                f"{call}: a tensor that requires a gradient would lose track of it here. Use minigrad's own "
+                "functions, or x.detach() where no gradient is wanted"
+            )
+        if out is not None:
+            options["out"] = tuple([o._write(f"np.{name}") if isinstance(o, Tensor) else o for o in out])
+        result = getattr(ufunc, method)(*map(raw, inputs), **options)
+        if out is not None:
+            return out[0] if len(out) == 1 else out
+        return tuple(map(_as_tensor, result)) if type(result) is tuple else _as_tensor(result)
 
     # -- gradients -----------------------------------------------------------------------------------
 
@@ -200,7 +293,7 @@ class Tensor(_Methods):
 
     def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
         """Switch `requires_grad` of a leaf, and return it."""
-        if requires_grad and self.data.dtype.kind != "f":
+        if requires_grad and self.array.dtype.kind != "f":
             raise TypeError(
                 f"requires_grad: only floating-point tensors can have a gradient, and this one is {self.dtype}. "
                 "Convert it first: x.float()"
@@ -263,8 +356,8 @@ class Tensor(_Methods):
     # -- changes in place ----------------------------------------------------------------------------
 
     def _write(self, op: str, *sources: Any) -> "np.ndarray[Any, Any]":
-        """Ask to change `data` in place: refused where autograd would not notice; counted where it may be."""
-        if modes.grad:
+        """Ask to change `array` in place: refused where autograd would not notice; counted where it may be."""
+        if modes.grad and self._base is not _unrecorded:
             if self.requires_grad:
                 what = "a leaf" if self.is_leaf else f"the output of {self.grad_fn!r}"
                 raise RuntimeError(
@@ -274,14 +367,14 @@ class Tensor(_Methods):
                 )
             if sources and any(isinstance(s, Tensor) and s.requires_grad for s in sources):
                 raise RuntimeError(
-                    f"{op}: writing a tensor that requires a gradient into another one is not recorded, so its "
-                    "gradient would be lost. Build the result with mg.stack, mg.cat or mg.where."
+                    f"{op}: writing a tensor that requires a gradient into one of {self.dtype}, which has none, would "
+                    "lose it. Convert the one that is written to (x.float()), or write y.detach()"
                 )
         self.version[0] += 1
-        return self.data
+        return self.array
 
     def _change(self, op: str, change: "Callable[..., Any]", *sources: Any) -> "Tensor":
-        """Run `change(data, *sources)`, which writes into `data`, and explain what NumPy objects to."""
+        """Run `change(array, *sources)`, which writes into `array`, and explain what NumPy objects to."""
         array, values = self._write(op, *sources), list(map(raw, sources))
         try:
             change(array, *values)
@@ -293,12 +386,40 @@ class Tensor(_Methods):
             raise kind(f"{op}: {error} (tensor: {self.dtype}{list(self.shape)}, given: {given}){hint}") from error
         return self
 
-    def copy_(self, source: ArrayLike) -> "Tensor":
-        """Overwrite the values in place, broadcasting `source`."""
-        return self._change("copy_", lambda x, y: np.copyto(x, y, casting="same_kind"), source)
+    def _become(self, op: str, result: "Tensor") -> "Tensor":
+        """A change in place that is recorded: from here on this tensor is `result`, with memory of its own.
 
-    def fill_(self, value: float) -> "Tensor":
+        Its old values stay what they were for the rules that need them. A view cannot do so behind the back of the
+        tensor that it is a view of.
+        """
+        if self._is_view():
+            raise RuntimeError(
+                f"{op}: this tensor is a view of another one, and a change that is recorded would not reach that one. "
+                "Change the other one directly (y[i, j] = v rather than y[i][j] = v), or a copy: x.clone()"
+            )
+        if result.shape != self.shape:
+            raise ValueError(f"{op}: the result has shape {result.shape}, which does not fit into {self.shape}")
+        hooks = self.grad_fn.hooks[self.output_index] if self._retains_grad and self.grad_fn else None
+        self.array, self.version, self._base = result.array, result.version, None
+        self.grad_fn, self.output_index, self.requires_grad = result.grad_fn, result.output_index, result.requires_grad
+        if hooks is not None:  # `retain_grad` is about this tensor, not about what it was
+            hooks.pop()
+            self._retains_grad = False
+            self.retain_grad()
+        return self
+
+    def copy_(self, source: ArrayLike, non_blocking: bool = False) -> "Tensor":
+        """Overwrite the values in place, broadcasting `source`."""
+        if self._is_recorded_with(source):
+            self[...] = source
+            return self
+        return self._change("copy_", lambda x, y: np.copyto(x, y, casting="unsafe"), source)
+
+    def fill_(self, value: Any) -> "Tensor":
         """Set every element to `value`, in place."""
+        if self._is_recorded_with(value):
+            self[...] = value
+            return self
         return self._change("fill_", lambda x, v: x.__setitem__(..., v), value)
 
     def zero_(self) -> "Tensor":
@@ -307,6 +428,8 @@ class Tensor(_Methods):
 
     def add_(self, other: ArrayLike, alpha: float = 1) -> "Tensor":
         """x ← x + alpha · other, in place."""
+        if self._is_recorded_with(other):
+            return self._become("add_", (self + (other if alpha == 1 else other * alpha)).to(self.dtype))
         step = raw(other) if alpha == 1 else np.multiply(raw(other), alpha)
         return self._change("add_", lambda x, _: np.add(x, step, out=x, casting="same_kind"), other)
 
@@ -316,35 +439,50 @@ class Tensor(_Methods):
 
     def mul_(self, other: ArrayLike) -> "Tensor":
         """x ← x · other, in place."""
+        if self._is_recorded_with(other):
+            return self._become("mul_", (self * other).to(self.dtype))
         return self._change("mul_", lambda x, y: np.multiply(x, y, out=x, casting="same_kind"), other)
 
     def div_(self, other: ArrayLike) -> "Tensor":
         """x ← x / other, in place."""
+        if self._is_recorded_with(other):
+            return self._become("div_", (self / other).to(self.dtype))
         return self._change("div_", lambda x, y: np.divide(x, y, out=x, casting="same_kind"), other)
 
     def clamp_(self, min: float | None = None, max: float | None = None) -> "Tensor":
         """x ← clip(x, min, max), in place."""
+        if self._is_recorded_with(None):
+            return self._become("clamp_", self.clip(min, max))
         return self._change("clamp_", lambda x, low, high: np.clip(x, low, high, out=x), min, max)
 
     def _is_recorded_with(self, other: Any) -> bool:
-        """Must `x += other` be `x = x + other`, because it belongs into a graph? (To a leaf, neither may be done.)"""
-        from minigrad.autograd.modes import modes
-
-        if not modes.grad or (self.requires_grad and self.is_leaf):
+        """Does a change in place by `other` belong into a graph? (A leaf with a gradient must not be.)"""
+        if not modes.grad or (self.requires_grad and self.is_leaf) or self._base is _unrecorded:
             return False
-        return self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)
+        return self.requires_grad or (
+            isinstance(other, Tensor) and other.requires_grad and self.array.dtype.kind == "f"
+        )
+
+    def _is_view(self) -> bool:
+        """Is there another tensor that has these elements?"""
+        return self._base is not None and self._base() is not None
+
+    # x += y. Of a view it is recorded as x = x + y: then `h[i] += y`, which ends with h[i] = x, is right.
 
     def __iadd__(self, other: ArrayLike) -> "Tensor":
-        return self + other if self._is_recorded_with(other) else self.add_(other)
+        return self + other if self._is_view() and self._is_recorded_with(other) else self.add_(other)
 
     def __isub__(self, other: ArrayLike) -> "Tensor":
-        return self - other if self._is_recorded_with(other) else self.sub_(other)
+        return self - other if self._is_view() and self._is_recorded_with(other) else self.sub_(other)
 
     def __imul__(self, other: ArrayLike) -> "Tensor":
-        return self * other if self._is_recorded_with(other) else self.mul_(other)
+        return self * other if self._is_view() and self._is_recorded_with(other) else self.mul_(other)
 
     def __itruediv__(self, other: ArrayLike) -> "Tensor":
-        return self / other if self._is_recorded_with(other) else self.div_(other)
+        return self / other if self._is_view() and self._is_recorded_with(other) else self.div_(other)
+
+    def __ipow__(self, other: ArrayLike) -> "Tensor":
+        return self**other if self._is_view() and self._is_recorded_with(other) else self.pow_(other)
 
 
 class HookHandle:
@@ -365,9 +503,76 @@ class HookHandle:
         self.remove()
 
 
+_print: dict[str, Any] = {"precision": 4, "threshold": 200}
+
+
+def set_printoptions(
+    precision: int | None = None,
+    threshold: int | None = None,
+    edgeitems: int | None = None,
+    linewidth: int | None = None,
+    profile: str | None = None,
+    sci_mode: bool | None = None,
+) -> None:
+    """How tensors are printed.
+
+    Args:
+        precision: digits after the point (at first 4).
+        threshold: above this number of elements, the middle ones are left out (at first 200).
+        edgeitems: how many of each axis are shown then, at the beginning and at the end.
+        linewidth: characters in a line.
+        profile: "default", "short" (two digits) or "full" (everything), before the others are set.
+        sci_mode: False writes no exponents; True and None leave it to NumPy.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.set_printoptions(precision=2)
+        >>> mg.tensor(3.14159)
+        tensor(3.14)
+        >>> mg.set_printoptions(profile="default")
+    """
+    profiles = {
+        "default": {"precision": 4, "threshold": 200},
+        "short": {"precision": 2, "threshold": 200},
+        "full": {"precision": 4, "threshold": 2**62},
+    }
+    if profile is not None:
+        if profile not in profiles:
+            raise ValueError(f"set_printoptions: profile must be {', '.join(profiles)}, not {profile!r}")
+        _print.clear()
+        _print.update(profiles[profile])
+    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "max_line_width": linewidth}
+    _print.update({name: value for name, value in given.items() if value is not None})
+    if sci_mode is not None:
+        _print["suppress_small"] = not sci_mode
+
+
+def _unrecorded() -> None:
+    """The `_base` of `x.data` and of its views: changes of these are not recorded."""
+
+
+def _layout(array: "np.ndarray[Any, Any]") -> Any:
+    """Equal for two arrays with the same elements in memory."""
+    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
+
+
+# NumPy's name → that of the method, where they differ. (`x.equal(y)` is one boolean.)
+_UFUNCS = {
+    "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+    "power": "pow", "rint": "round", "invert": "__invert__", "bitwise_and": "__and__", "bitwise_or": "__or__",
+    "bitwise_xor": "__xor__", "arcsin": "asin", "arccos": "acos", "arctan": "atan",
+}  # fmt: skip
+
+
+def _as_tensor(result: Any) -> Any:
+    """What a function of NumPy's returned, as a tensor if its dtype is one that a tensor can have."""
+    array = np.asarray(result)
+    return Tensor._of(array) if array.dtype.kind in "fiub" and array.dtype != np.float16 else result
+
+
 def raw(x: Any) -> Any:
     """The array of a Tensor; anything else unchanged."""
-    return x.data if isinstance(x, Tensor) else x
+    return x.array if isinstance(x, Tensor) else x
 
 
 def check_dtype(dtype: "np.dtype[Any]", who: str) -> None:

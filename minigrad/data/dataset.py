@@ -71,10 +71,10 @@ class TensorDataset(Dataset):
         return self.tensors[0].shape[0]
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple([Tensor(np.array(t.data[index])) for t in self.tensors])
+        return tuple([Tensor(np.array(t.array[index])) for t in self.tensors])
 
     def batch(self, indices: Any) -> tuple[Tensor, ...]:
-        return tuple([Tensor(np.take(t.data, indices, axis=0)) for t in self.tensors])
+        return tuple([Tensor(np.take(t.array, indices, axis=0)) for t in self.tensors])
 
 
 class Subset(Dataset):
@@ -126,7 +126,7 @@ class ConcatDataset(Dataset):
 
 
 def random_split(
-    dataset: Any, lengths: Sequence[float], generator: np.random.Generator | None = None, *, seed: int | None = None
+    dataset: Any, lengths: Sequence[float], generator: Any = None, *, seed: int | None = None
 ) -> list[Subset]:
     """Divide a dataset at random into parts that do not overlap.
 
@@ -134,7 +134,8 @@ def random_split(
         dataset: anything with a length and samples by number.
         lengths: how many samples each part gets, or fractions that add up to 1. Fractions are rounded down, and
             samples left over go to the parts in turn, from the first on.
-        generator: a NumPy generator to draw from. Default: the framework's random numbers (`mg.manual_seed`).
+        generator: an `mg.Generator`, or a NumPy one, to draw from. Default: the framework's random numbers
+            (`mg.manual_seed`).
         seed: in place of a generator; the same seed gives the same parts.
 
     Returns:
@@ -162,9 +163,8 @@ def random_split(
             f"random_split: lengths {given} add up to {sum(given)}; they must add up to the number of samples, {n}, "
             "or, as fractions, to 1"
         )
-    if generator is None:
-        generator = random.generator() if seed is None else np.random.default_rng(seed)
-    order = generator.permutation(n)
+    draw = random.generator(np.random.default_rng(seed) if generator is None and seed is not None else generator)
+    order = draw.permutation(n)
     return [Subset(dataset, part) for part in np.split(order, list(accumulate(counts))[:-1])]
 
 

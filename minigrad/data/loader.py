@@ -31,7 +31,7 @@ class DataLoader:
             transform (see `minigrad.data.transforms`), or a list of them.
         seed: of the order, and of random transforms. Default: a number drawn from the framework's random numbers
             when the loader is made, so that `mg.manual_seed` decides it.
-        generator: a NumPy generator from which to draw the seed.
+        generator: an `mg.Generator`, or a NumPy one, from which to draw the seed.
 
     Attributes:
         epoch: how many epochs were begun so far.
@@ -63,7 +63,7 @@ class DataLoader:
         drop_last: bool = False,
         transform: Any = None,
         seed: int | None = None,
-        generator: np.random.Generator | None = None,
+        generator: Any = None,
     ):
         if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool) or batch_size < 1:
             raise ValueError(f"DataLoader: batch_size must be an integer of at least 1, and is {batch_size!r}")
@@ -81,7 +81,7 @@ class DataLoader:
         self.transform = _as_transform(transform)
         self.epoch = 0
         if seed is None and (shuffle or transform is not None):
-            seed = int((random.generator() if generator is None else generator).integers(2**63))
+            seed = int(random.generator(generator).integers(2**63))
         self.seed = seed
         if drop_last and (sampler is None or hasattr(sampler, "__len__")) and len(self) == 0:
             raise ValueError(
@@ -172,7 +172,7 @@ def _transformed(batch: Any, transform: Transform, rng: np.random.Generator) -> 
 
 
 def _applied(transform: Transform, x: Tensor, rng: np.random.Generator) -> Tensor:
-    y = transform(x.data, rng)
+    y = transform(x.array, rng)
     if np.ndim(y) == 0 or len(y) != len(x):
         raise ValueError(
             f"DataLoader: transform made shape {np.shape(y)} of a batch of shape {x.shape}; it must return as many "

@@ -21,8 +21,8 @@ class Transform:
         """The transformed array; `x` itself must stay as it is."""
         raise NotImplementedError(f"{type(self).__name__} defines no apply")
 
-    def __call__(self, x: Any, rng: np.random.Generator | None = None) -> Any:
-        return self.apply(np.asarray(raw(x)), random.generator() if rng is None else rng)
+    def __call__(self, x: Any, rng: Any = None) -> Any:
+        return self.apply(np.asarray(raw(x)), random.generator(rng))
 
 
 class Compose(Transform):

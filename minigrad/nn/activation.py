@@ -73,7 +73,7 @@ class PReLU(Module):
 
     def reset_parameters(self) -> None:
         """Set the slopes to what they started from."""
-        self.weight.data[...] = self.init
+        self.weight.array[...] = self.init
 
     def forward(self, x: Tensor) -> Tensor:
         return F.prelu(x, self.weight)
@@ -255,11 +255,11 @@ class GLU(Module):
 
 
 class Softmax(Module):
-    """eˣ / Σ eˣ along `dim`."""
+    """eˣ / Σ eˣ along `dim`. Without `dim`, an axis is taken as in PyTorch, with a warning; see `softmax`."""
 
     function: Any = staticmethod(F.softmax)
 
-    def __init__(self, dim: int):
+    def __init__(self, dim: int | None = None):
         super().__init__()
         self.dim = dim
 

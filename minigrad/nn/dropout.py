@@ -64,7 +64,7 @@ class AlphaDropout(Dropout):
 
     Example:
         >>> import minigrad as mg
-        >>> mg.manual_seed(0)
+        >>> _ = mg.manual_seed(0)
         >>> y = mg.nn.AlphaDropout(0.2)(mg.randn(100_000))
         >>> abs(y.mean().item()) < 0.02, abs(y.var().item() - 1) < 0.02
         (True, True)

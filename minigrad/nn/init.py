@@ -4,7 +4,7 @@ A layer y = W x with n inputs adds up n products, so Var(y) = n · Var(w) · E[x
 from layer to layer, Var(w) should be about 1/n: `xavier_*` balances the forward pass (fan_in inputs) with the
 backward pass (fan_out), and `kaiming_*` adds the factor 2 that makes up for relu, which halves E[x²].
 
-The random numbers come from the generator that `mg.manual_seed` seeds.
+The random numbers come from the generator that `mg.manual_seed` seeds, or from an argument `generator`.
 """
 
 import math
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Tensor, no_grad
-from minigrad.ops.random import generator
+from minigrad.ops.random import generator as numpy_generator
 
 __all__ = [
     "calculate_gain",
@@ -94,19 +94,21 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 @_fills
-def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Any:
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Any:
     """Fill with numbers drawn evenly from [a, b)."""
-    return generator().uniform(a, b, tensor.shape)
+    return numpy_generator(generator).uniform(a, b, tensor.shape)
 
 
 @_fills
-def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Any:
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Any:
     """Fill from the normal distribution N(mean, std²)."""
-    return generator().normal(mean, std, tensor.shape)
+    return numpy_generator(generator).normal(mean, std, tensor.shape)
 
 
 @_fills
-def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Any:
+def trunc_normal_(
+    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+) -> Any:
     """Fill from N(mean, std²) restricted to [a, b]. As in PyTorch, a and b are values, not multiples of std.
 
     The numbers are drawn by rejection (Robert 1995, "Simulation of truncated normal variables"): propose,
@@ -116,7 +118,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
         raise ValueError(f"trunc_normal_: the interval [a, b] = [{a}, {b}] is empty")
     low, high = (a - mean) / std, (b - mean) / std
     inside = 0.5 * (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2)))
-    draw = generator()
+    draw = numpy_generator(generator)
     accepted = np.empty(0)
     peak = min(max(0.0, low), high)  # where in the interval the density is largest
     if inside < 0.2:
@@ -195,21 +197,23 @@ def _fan(tensor: Tensor, mode: str, who: str) -> int:
 
 
 @_fills
-def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Any:
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Any:
     """Fill from U(−b, b) with b = gain · √(6 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
     bound = gain * math.sqrt(6 / max(sum(fan_in_and_fan_out(tensor)), 1))
-    return generator().uniform(-bound, bound, tensor.shape)
+    return numpy_generator(generator).uniform(-bound, bound, tensor.shape)
 
 
 @_fills
-def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Any:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Any:
     """Fill from N(0, gain² · 2 / (fan_in + fan_out)) (Glorot and Bengio 2010)."""
     std = gain * math.sqrt(2 / max(sum(fan_in_and_fan_out(tensor)), 1))
-    return generator().normal(0, std, tensor.shape)
+    return numpy_generator(generator).normal(0, std, tensor.shape)
 
 
 @_fills
-def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Any:
+def kaiming_uniform_(
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Any:
     """Fill from U(−b, b) with b = gain · √(3 / fan) (He et al. 2015).
 
     Args:
@@ -220,18 +224,20 @@ def kaiming_uniform_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonline
     """
     fan = max(_fan(tensor, mode, "kaiming_uniform_"), 1)
     bound = calculate_gain(nonlinearity, a) * math.sqrt(3 / fan)
-    return generator().uniform(-bound, bound, tensor.shape)
+    return numpy_generator(generator).uniform(-bound, bound, tensor.shape)
 
 
 @_fills
-def kaiming_normal_(tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Any:
+def kaiming_normal_(
+    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+) -> Any:
     """Fill from N(0, gain² / fan) (He et al. 2015). The arguments are those of `kaiming_uniform_`."""
     fan = max(_fan(tensor, mode, "kaiming_normal_"), 1)
-    return generator().normal(0, calculate_gain(nonlinearity, a) / math.sqrt(fan), tensor.shape)
+    return numpy_generator(generator).normal(0, calculate_gain(nonlinearity, a) / math.sqrt(fan), tensor.shape)
 
 
 @_fills
-def lecun_normal_(tensor: Tensor) -> Any:
+def lecun_normal_(tensor: Tensor, generator: Any = None) -> Any:
     """Fill from N(0, 1 / fan_in) (LeCun et al. 1998): for selu networks that normalize themselves.
 
     A sum of fan_in products of inputs with mean 0 and variance 1 then has mean 0 and variance 1, too, and selu is made
@@ -240,7 +246,7 @@ def lecun_normal_(tensor: Tensor) -> Any:
     Example:
         >>> import minigrad as mg
         >>> from minigrad import nn
-        >>> mg.manual_seed(0)
+        >>> _ = mg.manual_seed(0)
         >>> x = mg.randn(200, 300)
         >>> for _ in range(50):
         ...     layer = nn.Linear(300, 300)
@@ -249,11 +255,13 @@ def lecun_normal_(tensor: Tensor) -> Any:
         >>> abs(x.mean().item()) < 0.1, abs(x.var().item() - 1) < 0.2
         (True, True)
     """
-    return generator().normal(0, 1 / math.sqrt(max(_fan(tensor, "fan_in", "lecun_normal_"), 1)), tensor.shape)
+    return numpy_generator(generator).normal(
+        0, 1 / math.sqrt(max(_fan(tensor, "fan_in", "lecun_normal_"), 1)), tensor.shape
+    )
 
 
 @_fills
-def lecun_uniform_(tensor: Tensor) -> Any:
+def lecun_uniform_(tensor: Tensor, generator: Any = None) -> Any:
     """Fill from U(−b, b) with b = √(3 / fan_in): the variance of `lecun_normal_`, 1 / fan_in, evenly spread.
 
     Example:
@@ -263,11 +271,11 @@ def lecun_uniform_(tensor: Tensor) -> Any:
         (True, True)
     """
     bound = math.sqrt(3 / max(_fan(tensor, "fan_in", "lecun_uniform_"), 1))
-    return generator().uniform(-bound, bound, tensor.shape)
+    return numpy_generator(generator).uniform(-bound, bound, tensor.shape)
 
 
 @_fills
-def orthogonal_(tensor: Tensor, gain: float = 1) -> Any:
+def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Any:
     """Fill with gain times a random matrix whose rows, or columns if there are fewer, are orthonormal.
 
     The matrix is Q of the QR decomposition of a normal one, and R's diagonal is made positive: then Q is
@@ -279,20 +287,20 @@ def orthogonal_(tensor: Tensor, gain: float = 1) -> Any:
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
     if rows * columns == 0:
         return 0
-    q, r = np.linalg.qr(generator().normal(size=(max(rows, columns), min(rows, columns))))
+    q, r = np.linalg.qr(numpy_generator(generator).normal(size=(max(rows, columns), min(rows, columns))))
     q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
     return gain * (q.T if rows < columns else q).reshape(tensor.shape)
 
 
 @_fills
-def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01) -> Any:
+def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:
     """Fill a matrix from N(0, std²), and set the fraction `sparsity` of each column to 0 (Martens 2010)."""
     if tensor.ndim != 2:
         raise ValueError(f"sparse_: needs a matrix, and this tensor has shape {tensor.shape}")
     rows, columns = tensor.shape
-    values = generator().normal(0, std, tensor.shape)
+    values = numpy_generator(generator).normal(0, std, tensor.shape)
     for column in range(columns):
-        values[generator().permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
+        values[numpy_generator(generator).permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
     return values
 
 

@@ -25,6 +25,7 @@ import numpy as np
 from minigrad.autograd import Function, Tensor, no_grad
 from minigrad.autograd.tensor import HookHandle, raw
 from minigrad.nn.parameter import Parameter
+from minigrad.ops.device import conversion
 
 IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
 
@@ -331,28 +332,25 @@ class Module:
             if set_to_none:
                 parameter.grad = None
             elif parameter.grad is not None:
-                parameter.grad = Tensor(np.zeros_like(parameter.grad.data))
+                parameter.grad = Tensor(np.zeros_like(parameter.grad.array))
 
-    def to(self, dtype: Any) -> Self:
+    def to(self, *arguments: Any, **options: Any) -> Self:
         """Convert all floating-point parameters and buffers, and the gradients, to float32 or float64.
 
-        The parameters stay the same objects, so an optimizer that holds them goes on working.
+        `to(mg.float64)`, `to("cpu")`, `to("cpu", mg.float64)`, `to(tensor)`, or by keyword, `dtype=`, `device=`,
+        `non_blocking=`. The parameters stay the same objects, so an optimizer that holds them goes on working.
         """
-        try:
-            dtype = np.dtype(dtype)
-        except TypeError as error:
-            raise TypeError(
-                f"Module.to: {dtype!r} is no dtype. minigrad computes on the CPU only, so there are no devices to "
-                "move to; pass mg.float32 or mg.float64"
-            ) from error
+        dtype, _ = conversion("Module.to", arguments, options)
+        if dtype is None:
+            return self
         if dtype.kind != "f" or dtype.itemsize not in (4, 8):
             raise TypeError(f"Module.to: parameters can be float32 or float64, not {dtype}")
         for tensor in (*self.parameters(), *self.buffers()):
             if tensor.dtype.kind == "f" and tensor.dtype != dtype:
-                tensor.data = tensor.data.astype(dtype)
+                tensor.array = tensor.array.astype(dtype)
                 tensor.version[0] += 1
                 if tensor.grad is not None:
-                    tensor.grad = Tensor(tensor.grad.data.astype(dtype))
+                    tensor.grad = Tensor(tensor.grad.array.astype(dtype))
         return self
 
     def float(self) -> Self:
@@ -362,6 +360,18 @@ class Module:
     def double(self) -> Self:
         """Convert to float64."""
         return self.to(np.float64)
+
+    def type(self, dst_type: Any) -> Self:
+        """Convert to a dtype, as `to`: `mg.float64`, or `mg.DoubleTensor`."""
+        return self.to(getattr(dst_type, "dtype", dst_type) if not inspect.isclass(dst_type) else dst_type)
+
+    def cpu(self) -> Self:
+        """The module itself: it is on the CPU."""
+        return self
+
+    def cuda(self, device: Any = None) -> Self:
+        """An error: there is no device but the CPU."""
+        return self.to(device="cuda" if device is None else device)
 
     # -- saving and loading --------------------------------------------------------------------------
 

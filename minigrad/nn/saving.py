@@ -140,7 +140,7 @@ def _encode(value: Any, place: str, arrays: dict[str, Any], depth: int = 0) -> A
     if isinstance(value, np.generic) and isinstance(value.item(), _SCALARS):
         return value.item()
     if isinstance(value, Tensor | np.ndarray):
-        array = value.data if isinstance(value, Tensor) else value
+        array = value.array if isinstance(value, Tensor) else value
         if array.dtype.kind not in "fiub":
             raise TypeError(f"save: the array at {place or 'the top'} has dtype {array.dtype}, which is no number")
         name = place or "value"

@@ -1,6 +1,7 @@
 """Activations: the ReLU family, the smooth ones, and softmax."""
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from minigrad.ops.unary import OfInput, erfc, exp, expm1, log, sigmoid, tanh
 
 def check_float(x: Any, op: str) -> None:
     """Refuse integers and booleans, whose activation would be rounded or has no gradient."""
-    dtype = x.data.dtype if isinstance(x, Tensor) else getattr(x, "dtype", None)
+    dtype = x.array.dtype if isinstance(x, Tensor) else getattr(x, "dtype", None)
     if dtype is None:
         raise TypeError(f"{op}: input is a {type(x).__name__}, and must be a tensor: mg.tensor(...)")
     if dtype.kind != "f":
@@ -544,14 +545,15 @@ class LogSoftmaxBackward(_AlongAxis):
 
 
 @accepts_dim
-def softmax(x: Any, axis: int, dtype: Any = None) -> Any:
+def softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """The probabilities eˣ / Σ eˣ along `axis`: positive, and their sum is 1.
 
     Safe for values of any size, and for −∞ (probability 0). A row of nothing but −∞ gives NaN, as in PyTorch.
 
     Args:
         x: scores, floating-point.
-        axis: along which the sum is 1.
+        axis: along which the sum is 1. Without it, as in PyTorch, there is a warning, and it is axis 0 of tensors with
+            0, 1 or 3 axes, and else axis 1.
         dtype: convert x to it first.
 
     Example:
@@ -563,12 +565,12 @@ def softmax(x: Any, axis: int, dtype: Any = None) -> Any:
 
 
 @accepts_dim
-def log_softmax(x: Any, axis: int, dtype: Any = None) -> Any:
+def log_softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """log softmax(x) = x − log Σ eˣ along `axis`, computed so that it is exact where softmax rounds to 0.
 
     Args:
         x: scores, floating-point.
-        axis: along which the probabilities sum to 1.
+        axis: along which the probabilities sum to 1; without it as for `softmax`.
         dtype: convert x to it first.
 
     Example:
@@ -580,9 +582,18 @@ def log_softmax(x: Any, axis: int, dtype: Any = None) -> Any:
 
 
 @accepts_dim
-def softmin(x: Any, axis: int, dtype: Any = None) -> Any:
+def softmin(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """softmax(−x) along `axis`: the smallest value gets the largest probability."""
-    return softmax(-x, axis, dtype)
+    return softmax(-x, _implicit_axis(axis, x.ndim, "softmin"), dtype)
+
+
+def _implicit_axis(axis: Any, ndim: int, op: str) -> Any:
+    """The axis that PyTorch takes where none is given."""
+    if axis is not None:
+        return axis
+    axis = 0 if ndim in (0, 1, 3) else 1
+    warnings.warn(f"{op}: no dim is given, so dim={axis} is taken: say so, {op}(x, dim={axis})", stacklevel=4)
+    return axis
 
 
 def _along_axis(kind: Any, x: Any, axis: int, dtype: Any, name: str) -> Any:
@@ -591,12 +602,12 @@ def _along_axis(kind: Any, x: Any, axis: int, dtype: Any, name: str) -> Any:
     check_float(x, name)
     if x.ndim == 0:  # one number is a row of length 1
         return reshape(_along_axis(kind, reshape(x, (1,)), axis, None, name), ())
-    (axis,) = normalize_axes(axis, x.ndim, name)
+    (axis,) = normalize_axes(_implicit_axis(axis, x.ndim, name), x.ndim, name)
     op = kind(axis)
     return op.composed(x) if modes.composed else op(x)
 
 
 def _largest(x: Any, axis: int) -> Any:
     """max x, as a constant: softmax does not change when one number is taken from all scores."""
-    array = x if isinstance(x, np.ndarray) else x.data
+    array = x if isinstance(x, np.ndarray) else x.array
     return array.max(axis=axis, keepdims=True) if array.size else np.zeros((1,) * array.ndim, array.dtype)

@@ -182,6 +182,21 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     return Where()(condition if isinstance(condition, Tensor) else mask, x, y)
 
 
+def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
+    """The indices of the elements that are not 0: a row for each, or with `as_tuple` a tensor for each axis.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.nonzero(mg.tensor([[0, 5], [7, 0]])).tolist()
+        [[0, 1], [1, 0]]
+    """
+    indices = np.nonzero(np.atleast_1d(raw(input)))
+    if as_tuple:
+        return tuple(Tensor(index) for index in indices)
+    places = np.stack(indices, axis=1) if np.ndim(raw(input)) else np.zeros((len(indices[0]), 0), np.int64)
+    return Tensor(places.astype(np.int64))
+
+
 def _number(x: Any, other: Any) -> Any:
     """A number of two as an array: with no tensor to tell the dtype, it is that of `mg.tensor`."""
     if isinstance(x, np.generic):  # not only a number: in a backward pass on arrays, this is what has no axes
@@ -295,3 +310,13 @@ class NanToNum(Function):
 def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
     """`x` with `nan` for NaN, and `posinf` and `neginf` for ∞ and −∞ (default: the largest finite numbers)."""
     return NanToNum(nan, posinf, neginf)(x)
+
+
+def clamp_min(input: Any, min: Any) -> Any:
+    """max(x, min), elementwise: as `clip`."""
+    return clip(input, min)
+
+
+def clamp_max(input: Any, max: Any) -> Any:
+    """min(x, max), elementwise: as `clip`."""
+    return clip(input, max=max)

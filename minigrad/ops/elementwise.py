@@ -7,6 +7,7 @@ import numpy as np
 from minigrad.autograd import Function, Tensor
 from minigrad.autograd.tensor import check_dtype
 from minigrad.kernels.sums import add_up
+from minigrad.ops.device import check_device, conversion
 
 # -- types and shapes of operands -------------------------------------------------------------------------
 
@@ -32,9 +33,31 @@ def cast(x: Any, dtype: Any) -> Any:
     return x if x.dtype == np.dtype(dtype) else Cast(dtype)(x)
 
 
-def to(x: Any, dtype: Any) -> Any:
-    """`x` as another dtype, or as the dtype of another tensor; `x` itself where nothing changes."""
-    return cast(x, dtype.dtype if hasattr(dtype, "dtype") else dtype)
+def to(x: Any, *arguments: Any, **options: Any) -> Any:
+    """`x` as another dtype: `x.to(mg.float64)`, `x.to("cpu")`, `x.to("cpu", mg.float64)`, `x.to(other)`.
+
+    Also by keyword: `dtype=`, `device=`, `copy=` (a new tensor in any case) and `non_blocking=` (changes nothing). The
+    result is `x` itself where nothing changes.
+    """
+    dtype, copy = conversion("to", arguments, options)
+    result = x if dtype is None else cast(x, dtype)
+    return clone(x) if copy and result is x else result
+
+
+def type_as(x: Any, other: Any) -> Any:
+    """`x` in the dtype of `other`."""
+    return cast(x, other.dtype)
+
+
+def cpu(x: Any) -> Any:
+    """`x` itself: it is on the CPU."""
+    return x
+
+
+def cuda(x: Any, device: Any = None, non_blocking: bool = False) -> Any:
+    """An error: there is no device but the CPU."""
+    check_device("cuda" if device is None else device, "cuda")
+    return x
 
 
 def to_float(x: Any) -> Any:
@@ -92,8 +115,8 @@ def operands(x: Any, y: Any, divide: bool = False) -> tuple[Any, Any]:
 
     In the usual cases, two float tensors of one dtype or a float tensor and a number, nothing happens.
     """
-    a = x.data if isinstance(x, Tensor) else x
-    b = y.data if isinstance(y, Tensor) else y
+    a = x.array if isinstance(x, Tensor) else x
+    b = y.array if isinstance(y, Tensor) else y
     if isinstance(a, np.ndarray):
         kind = type(b)
         if kind is float or kind is int:
@@ -279,14 +302,14 @@ class Neg(Function):
         return -g
 
 
-def add(x: Any, y: Any) -> Any:
-    """x + y, with broadcasting."""
-    return Add()(*operands(x, y))
+def add(x: Any, y: Any, *, alpha: Any = 1) -> Any:
+    """x + alpha · y, with broadcasting."""
+    return Add()(*operands(x, y if alpha == 1 else mul(y, alpha)))
 
 
-def sub(x: Any, y: Any) -> Any:
-    """x − y, with broadcasting."""
-    return Sub()(*operands(x, y))
+def sub(x: Any, y: Any, *, alpha: Any = 1) -> Any:
+    """x − alpha · y, with broadcasting."""
+    return Sub()(*operands(x, y if alpha == 1 else mul(y, alpha)))
 
 
 def mul(x: Any, y: Any) -> Any:
@@ -294,9 +317,27 @@ def mul(x: Any, y: Any) -> Any:
     return Mul()(*operands(x, y))
 
 
-def div(x: Any, y: Any) -> Any:
-    """x / y, elementwise, with broadcasting. Integers are divided as float32."""
-    return Div()(*operands(x, y, divide=True))
+def div(x: Any, y: Any, *, rounding_mode: str | None = None) -> Any:
+    """x / y, elementwise, with broadcasting. Integers are divided as float32.
+
+    Args:
+        x, y: tensors or numbers.
+        rounding_mode: "floor" rounds towards −∞, as `x // y` in Python; "trunc" towards 0, as integers in C. Integers
+            then stay integers, and the slope is 0.
+
+    Example:
+        >>> import minigrad as mg
+        >>> x = mg.tensor([7, -7])
+        >>> x.div(2).tolist(), x.div(2, rounding_mode="floor").tolist(), x.div(2, rounding_mode="trunc").tolist()
+        ([3.5, -3.5], [3, -4], [3, -3])
+    """
+    if rounding_mode is None:
+        return Div()(*operands(x, y, divide=True))
+    if rounding_mode == "floor":
+        return floor_divide(x, y)
+    if rounding_mode == "trunc":
+        return TruncDivide()(*operands(x, y))
+    raise ValueError(f"div: rounding_mode must be None, 'trunc' or 'floor', not {rounding_mode!r}")
 
 
 def neg(x: Any) -> Any:
@@ -332,6 +373,18 @@ class FloorDivide(Function):
         return gx, gy
 
 
+class TruncDivide(FloorDivide):
+    """z = x / y without its fraction: rounded towards 0."""
+
+    def forward(self, x: Any, y: Any) -> Any:
+        _refuse_zero(x, y)
+        with np.errstate(all="ignore"):
+            if np.result_type(x, y).kind == "f":
+                return np.trunc(np.divide(x, y))
+            floor = np.floor_divide(x, y)
+            return floor + ((floor < 0) & (floor * y != x))
+
+
 class Remainder(Function):
     """z = x − y ⌊x / y⌋:  ∂z/∂x = 1,  ∂z/∂y = −⌊x / y⌋ (the floor is constant almost everywhere)."""
 
@@ -361,3 +414,13 @@ def remainder(x: Any, y: Any) -> Any:
 def lerp(x: Any, end: Any, weight: Any) -> Any:
     """x + weight · (end − x): from `x` (weight 0) straight to `end` (weight 1)."""
     return add(x, mul(weight, sub(end, x)))
+
+
+def addcmul(x: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+    """x + value · tensor1 · tensor2."""
+    return add(x, mul(tensor1, tensor2), alpha=value)
+
+
+def addcdiv(x: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+    """x + value · tensor1 / tensor2."""
+    return add(x, div(tensor1, tensor2), alpha=value)

@@ -4,6 +4,7 @@ If an element is picked twice, its gradient is the sum of two: the transpose of 
 places, never overwriting.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from minigrad.autograd import Function, Tensor
 from minigrad.autograd.tensor import raw
 from minigrad.kernels.rows import add_rows
 from minigrad.ops.dims import accepts_dim
-from minigrad.ops.elementwise import add, cast, expand
+from minigrad.ops.elementwise import add, cast, expand, sum_to
 from minigrad.ops.shape import one_axis
 
 # -- x[index] ---------------------------------------------------------------------------------------------
@@ -80,16 +81,77 @@ def getitem(x: Any, index: Any) -> Any:
         >>> x.grad.tolist()
         [2.0, 0.0, 1.0]
     """
-    numbers, rest = _parts(index, x.ndim)
+    return _get(x, _parts(index, x.ndim))
+
+
+class SetItem(Function):
+    """y = x with y[index] = value. What is overwritten gets no gradient, and the value that of its places."""
+
+    def __init__(self, index: tuple[Any, ...]):
+        self.index = index
+
+    def forward(self, x: Any, value: Any) -> Any:
+        y = x.copy()
+        _part(y, self.index)[self.index[1]] = value
+        return y
+
+    def backward(self, g: Any) -> Any:
+        gx = SetItem(self.index)(g, 0) if self.needs(0) else None
+        gv = None
+        if self.needs(1):
+            places = _get(g, self.index)
+            winners = self._winners(g.shape, places.shape)
+            gv = sum_to(places if winners is None else places * winners, self.input_shape(1))
+        return gx, gv
+
+    def _winners(self, shape: tuple[int, ...], places: tuple[int, ...]) -> Any:
+        """Of values that are written to the same place, the last one stays. None: no place comes twice."""
+        if not any(isinstance(i, np.ndarray) and i.dtype != np.bool_ for i in self.index[1]):
+            return None
+        numbers = np.arange(math.prod(places)).reshape(places)
+        last = np.zeros(shape, np.int64)
+        _part(last, self.index)[self.index[1]] = numbers
+        return _part(last, self.index)[self.index[1]] == numbers
+
+
+def _part(array: Any, index: tuple[Any, Any]) -> Any:
+    """A view of `array` by the numbers of an index, to which its rest applies."""
+    return array if index[0] is None else array[index[0]]
+
+
+def _get(x: Any, index: tuple[Any, Any]) -> Any:
+    numbers, rest = index
     return GetItem(rest)(x if numbers is None else GetItem(numbers)(x))
 
 
 def setitem(x: Tensor, index: Any, value: Any) -> None:
-    """`x[index] = value`, in place; an index as for `getitem`."""
-    numbers, rest = _parts(index, x.ndim)
+    """`x[index] = value`, in place; an index as for `getitem`.
+
+    Where `x` or `value` needs a gradient, this is recorded: `x` is from then on a new tensor, the old one with other
+    values at these places. Views of the old one stay as they were.
+
+    Raises:
+        RuntimeError: `x` is a leaf that requires a gradient (use `with mg.no_grad():`), or a view of another tensor,
+            where a recorded change would not reach the other one.
+
+    Example:
+        >>> import minigrad as mg
+        >>> w = mg.tensor([1.0, 2.0], requires_grad=True)
+        >>> y = mg.zeros(3)
+        >>> y[:2] = w * w
+        >>> y.sum().backward()
+        >>> w.grad.tolist()
+        [2.0, 4.0]
+    """
+    parts = _parts(index, x.ndim)
+    if x._is_recorded_with(value):
+        if not isinstance(value, Tensor):
+            value = np.asarray(value)
+        x._become("setitem", SetItem(parts)(x, cast(value, x.dtype)))
+        return
 
     def write(array: Any, value: Any) -> None:
-        (array if numbers is None else array[numbers])[rest] = value
+        _part(array, parts)[parts[1]] = value
 
     x._change("setitem", write, value)
 
@@ -220,17 +282,69 @@ def gather(x: Any, axis: int, index: Any) -> Any:
 @accepts_dim
 def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Any:
     """`x` with src[i, j, k] added at [i, index[i, j, k], k] (for axis 1): the transpose of `gather`."""
-    a = one_axis(axis, x.ndim, "scatter_add")
-    places = _integer_index(index, "scatter_add")
-    _check_shape(places, x.shape, a, "scatter_add")
-    _check_range(places, x.shape[a], axis, "scatter_add")
+    where, src = _scattered(x, axis, index, src, "scatter_add")
+    return add(x, PutItem(x.shape, where, False)(src))
+
+
+@accepts_dim
+def scatter(x: Any, axis: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
+    """`x` with src[i, j, k] written at [i, index[i, j, k], k] (for axis 1): the opposite of `gather`.
+
+    Args:
+        x: what is copied and written to.
+        axis: along which `index` counts.
+        index: integers, with as many axes as `x`.
+        src: a tensor that is at least as large as `index`, or a number.
+        value: a number, in place of `src`.
+        reduce: "add" or "multiply", rather than to overwrite.
+
+    Of several values for one place the last one stays, and it alone gets the gradient.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.zeros(2, 3).scatter(1, mg.tensor([[2], [0]]), 1.0).tolist()
+        [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+    """
+    if (src is None) == (value is None):
+        raise TypeError("scatter: takes either src or value")
+    if reduce not in (None, "add", "multiply"):
+        raise ValueError(f"scatter: reduce must be None, 'add' or 'multiply', not {reduce!r}")
+    where, src = _scattered(x, axis, index, value if src is None else src, "scatter")
+    if reduce == "add":
+        return add(x, PutItem(x.shape, where, False)(src))
+    if reduce is None:
+        return SetItem((None, where))(x, src)
+    # A place that comes n times is multiplied in n rounds; in each, no place comes twice.
+    numbers = np.arange(math.prod(x.shape)).reshape(x.shape)[where].reshape(-1)
+    order = np.argsort(numbers, kind="stable")
+    turns = np.arange(order.size) - np.searchsorted(numbers[order], numbers[order])
+    for turn in range(int(turns.max()) + 1 if turns.size else 0):
+        chosen = np.unravel_index(order[turns == turn], src.shape)
+        part = tuple([np.broadcast_to(w, src.shape)[chosen] for w in where])
+        x = SetItem((None, part))(x, GetItem(part)(x) * GetItem(chosen)(src))
+    return x
+
+
+def _scattered(x: Any, axis: int, index: Any, src: Any, op: str) -> tuple[Any, Any]:
+    """The index of where to write, and the values for it."""
+    a = one_axis(axis, x.ndim or 1, op)
+    places = _integer_index(index, op)
+    if not isinstance(src, Tensor | np.ndarray) or src.ndim == 0 != places.ndim:
+        if isinstance(src, Tensor):
+            src = expand(src, places.shape)
+        else:
+            src = np.full(places.shape, src)
+    if x.ndim == 0:
+        raise ValueError(f"{op}: x must have an axis; write x.reshape(1)")
+    _check_shape(places, x.shape, a, op)
+    _check_range(places, x.shape[a], axis, op)
     if src.ndim != places.ndim or any(n > m for n, m in zip(places.shape, src.shape, strict=True)):
         raise ValueError(
-            f"scatter_add: src of shape {src.shape} has no element for each place in index, of shape {places.shape}"
+            f"{op}: src of shape {src.shape} has no element for each place in index, of shape {places.shape}"
         )
     used = tuple([slice(n) for n in places.shape])  # src may be larger than index; the rest is left out
     src = src if src.shape == places.shape else src[used]
-    return add(x, PutItem(x.shape, along(places, a), False)(cast(src, x.dtype)))
+    return along(places, a), cast(src, x.dtype)
 
 
 def _check_shape(index: Any, shape: tuple[int, ...], axis: int, op: str) -> None:

@@ -1,5 +1,6 @@
 """Matrix products and their kin: matmul, einsum, and what is written with them."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,13 +19,29 @@ class MatMul(Function):
 
     def forward(self, a: Any, b: Any) -> Any:
         self.save_for_backward(a, b)
-        return a @ b
+        return _times(a, b)
 
     def backward(self, g: Any) -> Any:
         a, b = self.saved
-        ga = sum_to(g @ b.swapaxes(-1, -2), a.shape) if self.needs(0) else None
-        gb = sum_to(a.swapaxes(-1, -2) @ g, b.shape) if self.needs(1) else None
+        ga = sum_to(_times(g, b.swapaxes(-1, -2)), a.shape) if self.needs(0) else None
+        gb = None
+        if self.needs(1):
+            if b.ndim == 2:
+                a, g = _rows(a), _rows(g)
+            gb = sum_to(a.swapaxes(-1, -2) @ g, b.shape)
         return ga, gb
+
+
+def _rows(a: Any) -> Any:
+    """All batches of rows below each other."""
+    return a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) if a.ndim > 2 else a
+
+
+def _times(a: Any, b: Any) -> Any:
+    """A B. Where B is one matrix for all batches this is one product: NumPy would compute a small one for each."""
+    if a.ndim == 2 or b.ndim > 2:
+        return a @ b
+    return (_rows(a) @ b).reshape(*a.shape[:-1], b.shape[-1])
 
 
 def matmul(a: Any, b: Any) -> Any:
@@ -70,6 +87,12 @@ def bmm(a: Any, b: Any) -> Any:
     if a.ndim == b.ndim == 3 and a.shape[0] != b.shape[0]:
         raise ValueError(f"bmm: batches of {a.shape[0]} and {b.shape[0]} matrices; matmul would broadcast")
     return _product("bmm", a, b, (3, 3))
+
+
+def addmm(x: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """beta · x + alpha · mat1 mat2, of matrices; x is broadcast."""
+    product = mm(mat1, mat2)
+    return (x if beta == 1 else x * beta) + (product if alpha == 1 else product * alpha)
 
 
 def mv(a: Any, b: Any) -> Any:

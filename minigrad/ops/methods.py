@@ -6,21 +6,62 @@ function that is an attribute of a class is a method, and its first argument is 
 
 from typing import Any
 
+import numpy as np
+
 from minigrad.autograd.tensor import Tensor
 from minigrad.ops import (
     activation,
     compare,
+    counting,
     creation,
+    device,
     elementwise,
     extrema,
     indexing,
     linalg,
     power,
+    random,
     reduction,
     scan,
     shape,
     unary,
 )
+
+
+def in_place(function: Any) -> Any:
+    """`x.exp_()` of `x.exp()`: the result is written into the tensor, or recorded as a change of it."""
+    name = f"{function.__name__}_"
+
+    def change(self: Any, *args: Any, **options: Any) -> Any:
+        if any(self._is_recorded_with(a) for a in (self, *args, *options.values())):
+            return self._become(name, elementwise.cast(function(self, *args, **options), self.dtype))
+        result = function(self.detach(), *args, **options)
+        if result.shape != self.shape:
+            raise ValueError(f"{name}: the result has shape {result.shape}, which does not fit into {self.shape}")
+        return self._change(name, lambda x, y: np.copyto(x, y, casting="same_kind"), result.detach())
+
+    change.__name__ = name
+    change.__doc__ = f"`{function.__name__}`, in place."
+    return change
+
+
+def random_in_place(name: str, draw: Any, doc: str) -> Any:
+    """Fill a tensor with random numbers; `draw(x, rng, ...)` gives them."""
+
+    def fill(self: Any, *args: Any, generator: Any = None, **options: Any) -> Any:
+        values = draw(self, random.generator(generator), *args, **options)
+        return self._change(name, lambda x, y: np.copyto(x, y, casting="unsafe"), np.asarray(values))
+
+    fill.__name__, fill.__doc__ = name, doc
+    return fill
+
+
+def _integers(x: Any, rng: Any, low: Any = None, high: Any = None) -> Any:
+    """From 0 to the largest integer that the dtype holds exactly; `random_(high)`; or `random_(low, high)`."""
+    if high is None:
+        largest = 2 ** (np.finfo(x.dtype).nmant + 1) + 1 if x.dtype.kind == "f" else np.iinfo(x.dtype).max
+        low, high = 0, largest if low is None else low
+    return rng.integers(low, high, x.shape)
 
 
 class Methods:
@@ -76,7 +117,13 @@ class Methods:
 
     astype = elementwise.cast
     is_floating_point = creation.is_floating_point
-    type_as = to = elementwise.to
+    to = elementwise.to
+    type_as = elementwise.type_as
+    type = creation.type_of
+    cpu = elementwise.cpu
+    cuda = elementwise.cuda
+    is_cuda = property(lambda self: False, doc="Always False.")
+    device = property(lambda self: device.CPU, doc="Where it is: the CPU.")
     float = elementwise.to_float
     double = elementwise.to_double
     int = elementwise.to_int
@@ -118,6 +165,7 @@ class Methods:
     cosh = unary.cosh
     tanh = unary.tanh
     sigmoid = unary.sigmoid
+    logit = unary.logit
     erf = unary.erf
     erfc = unary.erfc
     sign = unary.sign
@@ -149,6 +197,16 @@ class Methods:
     clip = compare.clip
     clamp = compare.clip
     masked_fill = compare.masked_fill
+    nonzero = compare.nonzero
+    clamp_min = compare.clamp_min
+    clamp_max = compare.clamp_max
+    clamp_min_ = in_place(compare.clamp_min)
+    clamp_max_ = in_place(compare.clamp_max)
+    unique = counting.unique
+    unique_consecutive = counting.unique_consecutive
+    bincount = counting.bincount
+    histc = counting.histc
+    histogram = counting.histogram
     nan_to_num = compare.nan_to_num
 
     def where(self, condition: Any, other: Any) -> Any:
@@ -209,6 +267,7 @@ class Methods:
     triu = shape.triu
     diagonal = shape.diagonal
     diag = shape.diag
+    diff = shape.diff
 
     def expand_as(self, other: Any) -> Any:
         """This tensor broadcast to the shape of `other`."""
@@ -217,7 +276,7 @@ class Methods:
     def contiguous(self) -> Any:
         """This tensor, or a copy whose elements lie in memory in the order of their indices."""
         tensor: Any = self
-        return tensor if tensor.data.flags.c_contiguous else elementwise.clone(tensor)
+        return tensor if tensor.array.flags.c_contiguous else elementwise.clone(tensor)
 
     # -- indexing ----------------------------------------------------------------------------------------
 
@@ -226,6 +285,7 @@ class Methods:
     index_select = indexing.index_select
     index_add = indexing.index_add
     gather = indexing.gather
+    scatter = indexing.scatter
     scatter_add = indexing.scatter_add
     take_along_dim = indexing.take_along_dim
     masked_select = indexing.masked_select
@@ -242,6 +302,73 @@ class Methods:
     relu = activation.relu
     softmax = activation.softmax
     log_softmax = activation.log_softmax
+
+    # -- made like it --------------------------------------------------------------------------------------
+
+    new_tensor = creation.new_tensor
+    new_zeros = creation.new_zeros
+    new_ones = creation.new_ones
+    new_empty = creation.new_empty
+    new_full = creation.new_full
+    bernoulli = creation.bernoulli
+    multinomial = creation.multinomial
+
+    # -- in place ------------------------------------------------------------------------------------------
+
+    pow_ = in_place(power.pow)
+    square_ = in_place(power.square)
+    exp_ = in_place(unary.exp)
+    log_ = in_place(unary.log)
+    sqrt_ = in_place(unary.sqrt)
+    rsqrt_ = in_place(unary.rsqrt)
+    reciprocal_ = in_place(unary.reciprocal)
+    abs_ = in_place(unary.abs)
+    neg_ = in_place(elementwise.neg)
+    sign_ = in_place(unary.sign)
+    floor_ = in_place(unary.floor)
+    ceil_ = in_place(unary.ceil)
+    round_ = in_place(unary.round)
+    trunc_ = in_place(unary.trunc)
+    sin_ = in_place(unary.sin)
+    cos_ = in_place(unary.cos)
+    tanh_ = in_place(unary.tanh)
+    sigmoid_ = in_place(unary.sigmoid)
+    relu_ = in_place(activation.relu)
+    lerp_ = in_place(elementwise.lerp)
+    remainder_ = in_place(elementwise.remainder)
+    floor_divide_ = in_place(elementwise.floor_divide)
+    masked_fill_ = in_place(compare.masked_fill)
+    nan_to_num_ = in_place(compare.nan_to_num)
+    clip_ = in_place(compare.clip)
+    index_add_ = in_place(indexing.index_add)
+    scatter_ = in_place(indexing.scatter)
+    scatter_add_ = in_place(indexing.scatter_add)
+    tril_ = in_place(shape.tril)
+    triu_ = in_place(shape.triu)
+    cumsum_ = in_place(scan.cumsum)
+    addmm = linalg.addmm
+    addcmul = elementwise.addcmul
+    addcdiv = elementwise.addcdiv
+    addcmul_ = in_place(elementwise.addcmul)
+    addcdiv_ = in_place(elementwise.addcdiv)
+
+    normal_ = random_in_place(
+        "normal_", lambda x, rng, mean=0, std=1: rng.normal(mean, std, x.shape), "Fill with N(mean, std²), in place."
+    )
+    uniform_ = random_in_place(
+        "uniform_",
+        lambda x, rng, low=0, high=1, **limits: rng.uniform(limits.get("from", low), limits.get("to", high), x.shape),
+        "Fill with numbers that are evenly spread between two limits (default: 0 and 1), in place.",
+    )
+    bernoulli_ = random_in_place(
+        "bernoulli_",
+        lambda x, rng, p=0.5: rng.random(x.shape) < np.asarray(getattr(p, "array", p)),
+        "Fill with 1 with probability p, and else 0, in place.",
+    )
+    exponential_ = random_in_place(
+        "exponential_", lambda x, rng, lambd=1: rng.exponential(1 / lambd, x.shape), "Fill with λ exp(−λx), in place."
+    )
+    random_ = random_in_place("random_", _integers, "Fill with random integers, in place. " + str(_integers.__doc__))
 
 
 for _name, _method in vars(Methods).items():

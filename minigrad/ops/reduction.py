@@ -420,3 +420,29 @@ def all(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
 def count_nonzero(x: Any, axis: Any = None) -> Any:
     """The number of elements that are not 0."""
     return _tested(np.count_nonzero, x, axis, False)
+
+
+# -- distances --------------------------------------------------------------------------------------------
+
+
+def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
+    """The p-norm of the difference of each row of `x1` and each row of `x2`.
+
+    Args:
+        x1, x2: (..., P, M) and (..., R, M); the leading axes broadcast.
+        p: see `norm`.
+
+    Returns:
+        (..., P, R).
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.cdist(mg.tensor([[0.0, 0.0], [3.0, 0.0]]), mg.tensor([[0.0, 4.0]])).tolist()
+        [[4.0], [5.0]]
+    """
+    if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
+        raise ValueError(
+            f"cdist: needs two tensors of rows that are equally long, (..., P, M) and (..., R, M), and got shapes "
+            f"{x1.shape} and {x2.shape}"
+        )
+    return norm(x1[..., :, None, :] - x2[..., None, :, :], p, -1)

@@ -366,7 +366,7 @@ def repeat_interleave(x: Any, repeats: Any, axis: int | None = None) -> Any:
     if axis is None:
         x, axis = x.reshape(-1), 0
     a = one_axis(axis, x.ndim, "repeat_interleave")
-    index = np.repeat(np.arange(x.shape[a]), repeats.data if hasattr(repeats, "requires_grad") else repeats)
+    index = np.repeat(np.arange(x.shape[a]), repeats.array if hasattr(repeats, "requires_grad") else repeats)
     return x[(*(slice(None),) * a, index)]
 
 
@@ -515,3 +515,28 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
         along[i] = shape[i]
         grid.append(expand(x.reshape(along), shape))
     return tuple(transpose(x, 0, 1) if indexing == "xy" and len(shape) > 1 else x for x in grid)
+
+
+@accepts_dim
+def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+    """Each element minus the one before it along `axis`, `n` times over.
+
+    Args:
+        x: what is subtracted.
+        n: how often.
+        axis: along which.
+        prepend, append: tensors that are put before and behind `x` first.
+
+    Example:
+        >>> import minigrad as mg
+        >>> mg.diff(mg.tensor([1, 4, 9, 16])).tolist()
+        [3, 5, 7]
+    """
+    a = one_axis(axis, x.ndim, "diff")
+    parts = [part for part in (prepend, x, append) if part is not None]
+    x = cat(parts, a) if len(parts) > 1 else x
+    for _ in range(n):
+        before = (slice(None),) * a
+        later, earlier = x[(*before, slice(1, None))], x[(*before, slice(None, -1))]
+        x = later != earlier if x.dtype.kind == "b" else later - earlier
+    return x

@@ -471,3 +471,12 @@ def trunc(x: Any) -> Any:
 def round(x: Any, decimals: int = 0) -> Any:
     """The nearest number with `decimals` decimals; a half goes to the even neighbour. The gradient is 0."""
     return Round(decimals)(x)
+
+
+def logit(input: Any, eps: float | None = None) -> Any:
+    """log(x / (1 − x)), what `sigmoid` makes x of; with `eps`, of x limited to [eps, 1 − eps]."""
+    if eps is not None:
+        from minigrad.ops.compare import clip
+
+        input = clip(input, eps, 1 - eps)
+    return log(input) - log1p(-input)

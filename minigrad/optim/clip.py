@@ -41,7 +41,7 @@ def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: boo
     p = float(norm_type)
     if not p > 0:
         raise ValueError(f"get_total_norm: norm_type must be above 0, and is {norm_type}")
-    arrays = [np.ascontiguousarray(t.data).reshape(-1) for t in tensors]
+    arrays = [np.ascontiguousarray(t.array).reshape(-1) for t in tensors]
     squares = sum(_square_sum(a) for a in arrays) if p == 2 else math.nan
     if 1e-280 < squares < math.inf:
         norm = math.sqrt(squares)
@@ -99,7 +99,7 @@ def clip_grad_norm_(
             # A scale that float32 cannot hold to its last digit multiplies in float64.
             real = np.float64 if abs(scale) < np.finfo(g.dtype).tiny else g.dtype.type
             with np.errstate(invalid="ignore"):  # 0 · ∞
-                g.data *= real(scale)
+                g.array *= real(scale)
             g.version[0] += 1
     return _as_tensor(norm, gradients)
 
@@ -119,7 +119,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         raise ValueError(f"clip_grad_value_: clip_value must not be negative, and is {clip_value}")
     for g in _gradients(parameters):
         with np.errstate(over="ignore"):  # a limit beyond what the dtype holds is none
-            np.clip(g.data, -clip_value, clip_value, out=g.data)
+            np.clip(g.array, -clip_value, clip_value, out=g.array)
         g.version[0] += 1
 
 
@@ -173,13 +173,13 @@ def adaptive_clip_grad_(
         if p.grad is None or id(p) in excluded:
             continue
         g = p.grad
-        units = _unit_norms(g.data)
+        units = _unit_norms(g.array)
         with np.errstate(divide="ignore", invalid="ignore"):  # no gradient: 0 / 0, and NaN stays
-            scale = clipping * np.maximum(_unit_norms(p.data), eps) / units
+            scale = clipping * np.maximum(_unit_norms(p.array), eps) / units
             factor = np.where(units == 0, 1.0, np.minimum(scale, 1.0))
             if (factor == 1).all():
                 continue
-            g.data *= factor.reshape(factor.shape + (1,) * (g.ndim - factor.ndim))
+            g.array *= factor.reshape(factor.shape + (1,) * (g.ndim - factor.ndim))
         g.version[0] += 1
 
 

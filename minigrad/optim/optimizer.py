@@ -110,7 +110,7 @@ class Optimizer:
                 grad = p.grad
                 if grad is None:
                     continue
-                x, g = p.data, grad.data
+                x, g = p.array, grad.array
                 if g.shape != x.shape:
                     raise ValueError(f"{self._name}: a parameter of shape {x.shape} has a gradient of shape {g.shape}")
                 if x.dtype.kind != "f":
@@ -241,7 +241,7 @@ class Optimizer:
         for option in options:
             value = group[option]
             if option == "lr":
-                value = value.item() if isinstance(value, Tensor) and value.data.size == 1 else value
+                value = value.item() if isinstance(value, Tensor) and value.array.size == 1 else value
                 if "initial_lr" in group and is_number(value):
                     value = abs(value)  # schedules that work together can make it negative for a while
             if not is_number(value) or not 0 <= value < float("inf"):
@@ -355,7 +355,7 @@ class Optimizer:
     def __repr__(self) -> str:
         lines = [f"{self._name} ("]
         for i, group in enumerate(self.param_groups):
-            values = sum(p.data.size for p in group["params"])
+            values = sum(p.array.size for p in group["params"])
             lines.append(f"  group {i}: {len(group['params'])} tensors, {values:,} values")
             lines.extend(f"    {key}: {group[key]}" for key in group if key not in ("params", "param_names"))
         return "\n".join([*lines, ")"])
@@ -370,7 +370,7 @@ def buffer(state: dict[str, Any], name: str, p: Tensor, value: float = 0.0) -> A
             f"{name} in the optimizer's state has shape {state[name].shape}, and its parameter has shape {p.shape} "
             "now. Make a new optimizer, or delete optimizer.state[parameter]."
         )
-    return state[name].data.ravel()  # no copy: it is contiguous
+    return state[name].array.ravel()  # no copy: it is contiguous
 
 
 def _follow(p: Tensor, state: dict[str, Any]) -> None:
@@ -378,7 +378,7 @@ def _follow(p: Tensor, state: dict[str, Any]) -> None:
     for key, value in state.items():
         if isinstance(value, Tensor) and value.dtype != p.dtype and value.dtype.kind == "f":
             with np.errstate(over="ignore"):
-                state[key] = Tensor(value.data.astype(p.dtype))
+                state[key] = Tensor(value.array.astype(p.dtype))
 
 
 def _count(what: str, value: Any) -> int:

@@ -40,7 +40,7 @@ def true_statistics(model: Module, loader: Iterable[Any], **options: Any) -> dic
         >>> running.tolist(), true.tolist()
         ([0.0], [3.0])
     """
-    before = [(buffer, buffer.data.copy()) for buffer in model.buffers()] if isinstance(model, Module) else []
+    before = [(buffer, buffer.array.copy()) for buffer in model.buffers()] if isinstance(model, Module) else []
     running = _averages(model)
     try:
         recompute_statistics(model, loader, **options)
@@ -59,7 +59,7 @@ def _averages(model: Any) -> dict[str, dict[str, Any]]:
     for layer, module in model.named_modules() if isinstance(model, Module) else ():
         buffers = {name: b for name, b in module.named_buffers(recurse=False) if name in NAMES}
         if buffers:
-            found[layer] = {name: np.array(buffer.data, np.float64) for name, buffer in buffers.items()}
+            found[layer] = {name: np.array(buffer.array, np.float64) for name, buffer in buffers.items()}
     return found
 
 

@@ -208,7 +208,7 @@ def feature_maps(
         if name not in maps or maps[name].ndim != 4:
             what = f"gives shape {maps[name].shape}, not (N, C, H, W)" if name in maps else "was not called"
             raise ValueError(f"{op}: layer {name!r} {what}; name other layers")
-    return _maps(model, {name: maps[name][sample] for name in names}, np.asarray(x.data[sample]), limit, theme)
+    return _maps(model, {name: maps[name][sample] for name in names}, np.asarray(x.array[sample]), limit, theme)
 
 
 def _maps(model: Module, maps: dict[str, Any], picture: Any, limit: int, theme: str) -> "Picture":

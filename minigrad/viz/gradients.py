@@ -44,7 +44,7 @@ def differentiate(program: Program, gradient: Any = None) -> None:
     if program.note == FREED:
         for node in program.nodes:  # an earlier pass left these
             if node.tensor is not None and node.tensor.grad is not None:
-                node.outputs[0].grad = node.tensor.grad.data
+                node.outputs[0].grad = node.tensor.grad.array
 
 
 def differentiate_recorded(program: Program, gradient: Any = None) -> None:
@@ -67,7 +67,7 @@ def differentiate_recorded(program: Program, gradient: Any = None) -> None:
         found = program.find(g) if isinstance(g, Tensor) else None
         if found is not None:
             scope = (Scope("backward pass", module=False), *leaf.scope)
-            value = Value(g.shape, g.dtype, g.data)
+            value = Value(g.shape, g.dtype, g.array)
             id = program.next_id()
             sources: list[tuple[str, int] | None] = [(found[0].id, found[1])]
             node = Node(id, "Gradient", f"∇ {leaf.label}", "gradient", sources, [value], scope, twin=leaf.id)

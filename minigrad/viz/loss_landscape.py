@@ -97,7 +97,7 @@ def directions(model: Module, seed: int = 0, count: int = 2, weights_only: bool 
         >>> import minigrad as mg
         >>> model = mg.nn.Linear(3, 2)
         >>> (d,) = mg.viz.directions(model, count=1)
-        >>> bool(np.allclose(np.linalg.norm(d["weight"], axis=1), np.linalg.norm(model.weight.data, axis=1)))
+        >>> bool(np.allclose(np.linalg.norm(d["weight"], axis=1), np.linalg.norm(model.weight.array, axis=1)))
         True
     """
     rng = np.random.default_rng(seed)
@@ -106,7 +106,7 @@ def directions(model: Module, seed: int = 0, count: int = 2, weights_only: bool 
     for _ in range(count):
         direction = {}
         for name, parameter in model.named_parameters():
-            w = parameter.data.astype(np.float64)
+            w = parameter.array.astype(np.float64)
             g = rng.standard_normal(w.shape)  # drawn for all, so that `weights_only` changes no other direction
             is_weight = w.ndim >= 2 and parameter not in of_norms
             if weights_only and not is_weight:
@@ -168,7 +168,7 @@ def landscape(
 
     Example:
         >>> import minigrad as mg
-        >>> mg.manual_seed(0)
+        >>> _ = mg.manual_seed(0)
         >>> model, x, y = mg.nn.Linear(2, 2), mg.randn(8, 2), mg.arange(8) % 2
         >>> land = mg.viz.landscape(model, lambda model: mg.nn.functional.cross_entropy(model(x), y), points=5)
         >>> land.losses.shape, land.center == mg.nn.functional.cross_entropy(model(x), y).item()
@@ -214,7 +214,7 @@ def landscape(
 
 
 def _overwrite(tensor: Tensor, values: Any) -> None:
-    np.copyto(tensor.data, values, casting="same_kind")
+    np.copyto(tensor.array, values, casting="same_kind")
     tensor.version[0] += 1
 
 
@@ -222,8 +222,8 @@ def _overwrite(tensor: Tensor, values: Any) -> None:
 def _unchanged(model: Module) -> Iterator[tuple[dict[str, Any], Callable[[], None]]]:
     """Gives the weights, and a function that puts buffers and random numbers back; at the end, all is put back."""
     parameters = dict(model.named_parameters())
-    saved = {name: parameter.data.copy() for name, parameter in parameters.items()}
-    buffers = [(buffer, buffer.data.copy()) for buffer in model.buffers()]
+    saved = {name: parameter.array.copy() for name, parameter in parameters.items()}
+    buffers = [(buffer, buffer.array.copy()) for buffer in model.buffers()]
     training = {module: module.training for module in model.modules()}
     random = get_rng_state()
 
@@ -252,7 +252,7 @@ def _set_modes(model: Module, statistics: str) -> None:
 
 
 def _number(value: Any) -> float:
-    array = np.asarray(value.data if isinstance(value, Tensor) else value)
+    array = np.asarray(value.array if isinstance(value, Tensor) else value)
     if array.size != 1 or array.dtype.kind not in "fiu":
         raise TypeError(
             f"landscape: loss(model) must return one number, and returned {type(value).__name__} "

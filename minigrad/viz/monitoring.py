@@ -221,7 +221,7 @@ class Monitor:
             tensor = _first_tensor(output)
             if tensor is None:
                 return
-            self._keep("activations", name, self._step, tensor.data)
+            self._keep("activations", name, self._step, tensor.array)
             if tensor.requires_grad:
                 tensor.register_hook(self._gradient_hook("gradients", name, self._step))
 

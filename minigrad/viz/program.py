@@ -159,23 +159,23 @@ class Program:
         for part in module.modules():
             for name in part._buffer_names:
                 buffer = part.__dict__[name]
-                self._buffers.setdefault((part, name), (buffer, None if buffer is None else buffer.data.copy()))
+                self._buffers.setdefault((part, name), (buffer, None if buffer is None else buffer.array.copy()))
 
     def restore(self) -> None:
         """Put it back: to look at a program changes nothing."""
         for (module, name), (buffer, values) in self._buffers.items():
             if module.__dict__[name] is not buffer:
                 object.__setattr__(module, name, buffer)
-            if buffer is not None and buffer.data.tobytes() != values.tobytes():
-                buffer.data[...] = values
+            if buffer is not None and buffer.array.tobytes() != values.tobytes():
+                buffer.array[...] = values
 
     def find(self, tensor: Tensor) -> tuple[Node, int] | None:
         """The node that stands for a tensor, or made it."""
         found = self._of_tensor.get(tensor)
         if found is None and tensor.grad_fn in self._of_function:
             found = self._of_function[tensor.grad_fn], tensor.output_index
-        if found is None and tensor.grad_fn is None and id(tensor.data) in self._of_array:
-            found = self._of_array[id(tensor.data)], 0
+        if found is None and tensor.grad_fn is None and id(tensor.array) in self._of_array:
+            found = self._of_array[id(tensor.array)], 0
         return found
 
 
@@ -216,7 +216,7 @@ def add_leaf(
 ) -> Node:
     name, role = names.get(tensor, ("", ""))
     role = role or _role(tensor)
-    value = Value(tensor.shape, tensor.dtype, tensor.data)
+    value = Value(tensor.shape, tensor.dtype, tensor.array)
     node = Node(program.next_id(), "", name or role, role, outputs=[value], scope=scope, tensor=tensor)
     return program.add(node)
 
@@ -260,7 +260,7 @@ def finish(program: Program, found: tuple[Node, int], tensor: Tensor) -> None:
     if node.op:
         node.role = "output"
     if node.outputs[index].array is None:
-        node.outputs[index].array = tensor.data
+        node.outputs[index].array = tensor.array
     program.outputs.append(found)
 
 

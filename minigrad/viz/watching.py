@@ -99,7 +99,7 @@ class Watcher:
     def note(self, op: Function, inputs: tuple[Any, ...], results: tuple[Tensor, ...]) -> Node:
         details = options_of(op)
         sources = self.sources(inputs, details)
-        values = [Value(r.shape, r.dtype, r.data) for r in results]
+        values = [Value(r.shape, r.dtype, r.array) for r in results]
         program = self.program
         node = Node(program.next_id(), op.name, op.name, "op", sources, values, self.scope, details, function=op)
         node.arguments = tuple(map(raw, inputs))

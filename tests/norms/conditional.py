@@ -121,8 +121,8 @@ METHODS = [
 def constant_style(self, g_deviation, g_mu):
     """The style's x̂ of the forward pass is taken for a constant."""
     (x,) = self.saved
-    shape, n = conditional.per_sample(x), x[0, 0].data.size if hasattr(x, "detach") else x[0, 0].size
-    values = np.asarray(x.data if hasattr(x, "detach") else x)
+    shape, n = conditional.per_sample(x), x[0, 0].array.size if hasattr(x, "detach") else x[0, 0].size
+    values = np.asarray(x.array if hasattr(x, "detach") else x)
     constant = x_hat(values, tuple(range(2, values.ndim)), self.eps)
     return (g_mu / n).reshape(shape) + (g_deviation / n).reshape(shape) * constant
 

@@ -60,9 +60,9 @@ METHODS = [
 
 def constant_slope(self, g):
     """The slope of the forward pass, taken for a constant."""
-    x, alpha, shift, gamma, beta = (None if t is None else getattr(t, "data", t) for t in self.saved)
+    x, alpha, shift, gamma, beta = (None if t is None else getattr(t, "array", t) for t in self.saved)
     slope = self.gradients(np.ones(g.shape), x, alpha, shift, gamma, beta)[0]
-    return g * slope, *self.gradients(getattr(g, "data", g), x, alpha, shift, gamma, beta)[1:]
+    return g * slope, *self.gradients(getattr(g, "array", g), x, alpha, shift, gamma, beta)[1:]
 
 
 SABOTAGE = [

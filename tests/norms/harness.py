@@ -142,7 +142,7 @@ def forward(variant: Variant) -> None:
     y = variant.function(*variant.tensors(arrays))
     expected = variant.oracle(*arrays)
     assert y.dtype == np.float64
-    np.testing.assert_allclose(y.data, expected, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(y.array, expected, rtol=1e-10, atol=1e-12)
 
 
 def first_derivative(variant: Variant) -> None:
@@ -153,7 +153,7 @@ def first_derivative(variant: Variant) -> None:
     y = variant.function(*inputs)
     v = variant.cotangent(y.shape)
     found = mg.grad(y, variables, mg.Tensor(v), allow_unused=True)
-    found = [np.zeros(t.shape) if g is None else g.data for t, g in zip(variables, found, strict=True)]
+    found = [np.zeros(t.shape) if g is None else g.array for t, g in zip(variables, found, strict=True)]
     if method.derivative_oracle is not None:
         expected = method.derivative_oracle(v, *arrays)
         expected = expected if isinstance(expected, tuple | list) else (expected,)
@@ -191,9 +191,11 @@ def second_derivative(variant: Variant) -> None:
         second = [None] * len(variables)
         if isinstance(slope, mg.Tensor) and slope.requires_grad:
             second = mg.grad(slope, variables, retain_graph=True, allow_unused=True)
-        found = sum(float((s.data * d.data).sum()) for s, d in zip(second, along, strict=True) if s is not None)
+        found = sum(float((s.array * d.array).sum()) for s, d in zip(second, along, strict=True) if s is not None)
         expected = second_difference(oracle, arrays, directions, v)
-        scale = sum(float(np.abs(s.data * d.data).sum()) for s, d in zip(second, along, strict=True) if s is not None)
+        scale = sum(
+            float(np.abs(s.array * d.array).sum()) for s, d in zip(second, along, strict=True) if s is not None
+        )
         assert abs(found - expected) <= 1e-6 * max(scale, 1), f"direction {k}: {found} is not {expected}"
 
 
@@ -216,7 +218,7 @@ def gamma_zero(variant: Variant) -> None:
     for i in gammas:
         arrays[i] = np.zeros_like(arrays[i])
     inputs = variant.tensors(arrays)
-    np.testing.assert_allclose(variant.function(*inputs).data, variant.oracle(*arrays), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(variant.function(*inputs).array, variant.oracle(*arrays), rtol=1e-10, atol=1e-12)
     if variant.method.derivative_oracle is None and variant.method.frozen_oracle is None:
         assert gradcheck(variant.function, inputs)
         assert gradgradcheck(variant.function, inputs)
@@ -240,7 +242,7 @@ def float32(variant: Variant) -> None:
     """Results in float32 are, but for a few units in the last place, the rounded ones of float64."""
     method, arrays = variant.method, variant.arrays()
     found, exact = (
-        [y.data, *(None if g is None else g.data for g in gradients)]
+        [y.array, *(None if g is None else g.array for g in gradients)]
         for dtype in (np.float32, np.float64)
         for y, gradients in [first_order(variant.function, variant.tensors(arrays, dtype), variant)]
     )
@@ -284,7 +286,7 @@ def extremes(variant: Variant) -> None:
             with np.errstate(all="ignore"):
                 y, (g,) = first_order(lambda x, o=options: function(x, **o), [t], variant)
                 second = second_order(lambda x, o=options: function(x, **o), t, variant)
-            results.append((y.data, g.data, second))
+            results.append((y.array, g.array, second))
         (y, g, second), (exact, exact_g, exact_second) = results
         near(y, exact, 2 * method.ulps, label)
         near(g, exact_g, 4 * method.gradient_ulps, f"{label}, gradient", by_largest=True)
@@ -307,7 +309,7 @@ def at_zero(variant: Variant) -> None:
         u = mg.Tensor(variant.cotangent(g.shape, 1).astype(dtype))
         second = mg.grad(g, [x, v], u, allow_unused=True)
         for label, t in (("output", y), ("gradient", g), *(("second derivative", s) for s in second if s is not None)):
-            assert np.isfinite(t.data).all(), f"{label} at 0 in {np.dtype(dtype)}: {t.data}"
+            assert np.isfinite(t.array).all(), f"{label} at 0 in {np.dtype(dtype)}: {t.array}"
 
 
 def not_a_number(variant: Variant) -> None:
@@ -322,9 +324,9 @@ def not_a_number(variant: Variant) -> None:
         label = f"with {bad} at {at}"
         with np.errstate(all="ignore"):
             expected = variant.oracle(*arrays)
-            found = variant.function(*variant.tensors(arrays)).data
+            found = variant.function(*variant.tensors(arrays)).array
             np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12, err_msg=label)
-            narrow = variant.function(*variant.tensors(arrays, np.float32)).data
+            narrow = variant.function(*variant.tensors(arrays, np.float32)).array
         np.testing.assert_array_equal(np.isnan(narrow), np.isnan(expected), err_msg=f"{label}, float32")
 
 
@@ -339,7 +341,7 @@ def empty_batch(variant: Variant) -> None:
             y, gradients = first_order(variant.function, inputs, variant)
         assert y.shape[0] == 0
         for t, g in zip(variant.variables(inputs), gradients, strict=True):
-            assert g is None or (g.shape == t.shape and not g.data.any())
+            assert g is None or (g.shape == t.shape and not g.array.any())
 
 
 CHECKS: dict[str, Callable[[Variant], None]] = {
@@ -388,7 +390,7 @@ def second_order(function: Callable[..., Any], x: Any, variant: Variant) -> list
     v = mg.Tensor(variant.cotangent(y.shape).astype(y.dtype), requires_grad=True)
     (g,) = mg.grad(y, x, v, create_graph=True)
     second = mg.grad(g, [x, v], mg.Tensor(variant.cotangent(g.shape, 1).astype(y.dtype)), allow_unused=True)
-    return [np.zeros(t.shape, t.dtype) if s is None else s.data for t, s in zip([x, v], second, strict=True)]
+    return [np.zeros(t.shape, t.dtype) if s is None else s.array for t, s in zip([x, v], second, strict=True)]
 
 
 def orders(
@@ -411,19 +413,19 @@ def orders(
     v = mg.Tensor(cotangent, requires_grad=True)
     before = [np.array(a) for a in (*arrays, cotangent)]
     gradients = mg.grad(y, variables, v, create_graph=True, allow_unused=True)
-    found = {"output": y.data}
-    found |= {f"gradient {i}": g.data for i, g in enumerate(gradients) if g is not None}
+    found = {"output": y.array}
+    found |= {f"gradient {i}": g.array for i, g in enumerate(gradients) if g is not None}
     recorded = [(i, g) for i, g in enumerate(gradients) if g is not None and g.requires_grad]
     directions = [mg.Tensor(variant.cotangent(g.shape, i + 1)) for i, g in recorded]
     second = mg.grad([g for _, g in recorded], [*variables, v], directions, allow_unused=True)
     # A derivative that is zero may be None in one form and zeros in the other.
     for i, (t, s) in enumerate(zip([*variables, v], second, strict=True)):
-        found[f"second derivative {i}"] = np.zeros(t.shape) if s is None else s.data
+        found[f"second derivative {i}"] = np.zeros(t.shape) if s is None else s.array
     if keep:
         plain = mg.grad(variant.function(*inputs), variables, mg.Tensor(cotangent), allow_unused=True)
         for i, g in enumerate(plain):
             if g is not None:
-                np.testing.assert_allclose(g.data, found[f"gradient {i}"], rtol=1e-10, atol=1e-12)
+                np.testing.assert_allclose(g.array, found[f"gradient {i}"], rtol=1e-10, atol=1e-12)
         for a, kept in zip((*arrays, cotangent), before, strict=True):
             np.testing.assert_array_equal(a, kept, err_msg="an input was modified")
     return found

@@ -1,5 +1,7 @@
 """Activations against PyTorch."""
 
+import warnings
+
 from tests.parity.case import Case, constant, normal, transposed
 
 SPECIAL = constant([-float("inf"), -100.0, -1.0, -0.0, 0.0, 1e-30, 1.0, 100.0, float("inf")])
@@ -12,6 +14,17 @@ MASKED = constant([[1.0, -float("inf"), 2.0], [-float("inf"), -float("inf"), 0.5
 
 def _f(name, *args, **options):
     return lambda lib, *inputs: getattr(lib.nn.functional, name)(*inputs, *args, **options)
+
+
+def _quiet(name):
+    """The function without `dim`, which warns."""
+
+    def run(lib, x):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return getattr(lib.nn.functional, name)(x)
+
+    return run
 
 
 CASES = [
@@ -69,6 +82,11 @@ for _name in ("softmax", "log_softmax", "softmin"):
         Case(f"{_name}_empty", _f(_name, dim=1), normal(0, 5)),
     ]
 CASES += [
+    *[
+        Case(f"{name}_{len(shape)}_axes_no_dim", _quiet(name), normal(*shape))
+        for name in ("softmax", "log_softmax", "softmin")
+        for shape in ((4,), (2, 3), (2, 3, 4), (2, 3, 2, 2))
+    ],
     Case("softmax_masked", _f("softmax", dim=1), MASKED),
     Case("log_softmax_masked", _f("log_softmax", dim=1), MASKED),
 ]

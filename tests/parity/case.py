@@ -124,7 +124,7 @@ class Minigrad:
         return isinstance(x, self.lib.Tensor)
 
     def array(self, tensor: Any) -> Any:
-        return np.array(tensor.data)
+        return np.array(tensor.array)
 
     def is_float(self, tensor: Any) -> bool:
         return tensor.dtype.kind == "f"

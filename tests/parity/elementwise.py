@@ -22,7 +22,57 @@ def unary(name):
     return lambda lib, x: getattr(x, name)()
 
 
+QUOTIENTS = np.array([7.0, -7.0, 7.5, -7.5, 0.0, 6.0, -6.0]), np.array([2.0, 2.0, -2.5, -2.5, 3.0, -3.0, 3.0])
+WHOLE = np.array([7, -7, 7, -7, 0, 6, -6]), np.array([2, 2, -2, -2, 3, -3, 3])
+
+
+def in_place(name, *arguments):
+    """y.name_(...) of an op's result, whose derivative is that of the op without the underscore."""
+
+    def run(lib, x, *others):
+        y = x * 1.5
+        kept = y
+        getattr(y, name)(*others, *arguments)
+        return kept * x
+
+    return run
+
+
+IN_PLACE = {
+    "add_": 1, "sub_": 1, "mul_": 1, "div_": 1, "exp_": 0, "sqrt_": 0, "rsqrt_": 0, "reciprocal_": 0, "abs_": 0,
+    "neg_": 0, "log_": 0, "tanh_": 0, "sigmoid_": 0, "sin_": 0, "cos_": 0, "square_": 0, "relu_": 0, "zero_": 0,
+    "addcmul_": 2, "addcdiv_": 2, "copy_": 1, "floor_": 0, "tril_": 0, "triu_": 0,
+}  # fmt: skip
+
 CASES = [
+    *[
+        Case(
+            f"in_place_{name}",
+            in_place(name),
+            *[positive(3, 3)] * (1 + others),
+            second=name not in ("zero_", "floor_"),
+        )
+        for name, others in IN_PLACE.items()
+    ],
+    Case("in_place_pow_", in_place("pow_", 3), positive(3, 4), second=True),
+    Case("in_place_fill_", in_place("fill_", 2.5), positive(3, 4)),
+    Case("in_place_clamp_", in_place("clamp_", 1.0, 2.0), positive(3, 4)),
+    Case("in_place_masked_fill_", lambda lib, x: (x * 2).masked_fill_(x > 0, 3.0) * x, normal(3, 4)),
+    Case("add_alpha", lambda lib, x, y: (lib.add(x, y, alpha=2), x.sub(y, alpha=0.5)), normal(3, 1), normal(4)),
+    Case(
+        "addcmul_addcdiv",
+        lambda lib, x, y, z: (lib.addcmul(x, y, z, value=0.5), x.addcdiv(y, z, value=-2)),
+        normal(3, 1),
+        normal(4),
+        positive(3, 4),
+        second=True,
+    ),
+    *[
+        Case(f"div_{mode}_{kind}", lambda lib, x, y, m=mode: lib.div(x, y, rounding_mode=m), *map(constant, arrays))
+        for mode in ("trunc", "floor")
+        for kind, arrays in (("floats", QUOTIENTS), ("integers", WHOLE))
+    ],
+    Case("div_trunc_number", lambda lib, x: (x.div(-2, rounding_mode="trunc"), x / 2), constant(WHOLE[0])),
     *[
         Case(name, unary(name), normal(3, 4), second=name not in ["sign", "floor", "ceil", "trunc", "round"])
         for name in EVERYWHERE.split()

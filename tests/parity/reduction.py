@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tests.parity.case import Case, constant, distinct, normal, positive
+from tests.parity.case import Case, constant, distinct, fixed, normal, positive
 
 TIES = constant(np.array([[1.0, 2.0, 2.0, 0.0], [3.0, 3.0, 3.0, 3.0], [0.0, -1.0, -1.0, 5.0]]))
 ZEROS = constant(np.array([[1.0, 2.0, 0.0, 3.0], [0.0, 0.0, 2.0, 1.0], [4.0, 5.0, 6.0, 0.5]]))
@@ -24,7 +24,35 @@ def spread(name):
     ]
 
 
+VALUES = constant(np.array([[3, 1, 3], [2, 1, 3], [3, 1, 3]]))
+RUNS = constant(np.array([1, 1, 2, 2, 2, 1, 3, 3]))
+
 CASES = [
+    Case("unique", lambda lib, x: lib.unique(x, return_inverse=True, return_counts=True), VALUES),
+    Case("unique_alone", lambda lib, x: (x.unique(), lib.unique(x, return_counts=True)[1]), VALUES),
+    *[Case(f"unique_dim_{d}", lambda lib, x, d=d: lib.unique(x, True, True, True, dim=d), VALUES) for d in (0, 1, -1)],
+    Case("unique_consecutive", lambda lib, x: lib.unique_consecutive(x, True, True), RUNS),
+    Case("unique_consecutive_dim", lambda lib, x: lib.unique_consecutive(x, True, True, dim=0), VALUES),
+    Case("bincount", lambda lib, x: (lib.bincount(x), x.bincount(minlength=6)), RUNS),
+    Case("bincount_weights", lambda lib, x, w: lib.bincount(x, w, 5), RUNS, fixed(normal(8))),
+    Case("bincount_integer_weights", lambda lib, x: lib.bincount(x, x), RUNS, dtypes=("float64",)),
+    Case(
+        "histc",
+        lambda lib, x: (lib.histc(x, 4), x.histc(bins=3, min=-1, max=0.5), lib.histc(x[:1, :1], 2)),
+        fixed(normal(5, 6)),
+    ),
+    Case(
+        "histogram",
+        lambda lib, x, w: {
+            "bins": tuple(lib.histogram(x, 4)),
+            "range": tuple(lib.histogram(x, bins=3, range=(-1.0, 0.5))),
+            "density": tuple(x.histogram(5, density=True)),
+            "weight": tuple(lib.histogram(x, 4, weight=w)),
+            "edges": tuple(lib.histogram(x, lib.tensor([-1.0, 0.0, 2.0], dtype=x.dtype))),
+        },
+        fixed(normal(5, 6)),
+        fixed(positive(5, 6)),
+    ),
     Case("sum", lambda lib, x: x.sum(), normal(3, 4, 5), second=True),
     Case("sum_axes", lambda lib, x: x.sum((0, 2)), normal(3, 4, 5)),
     Case("sum_keepdim", lambda lib, x: lib.sum(x, dim=1, keepdim=True), normal(3, 4, 5)),

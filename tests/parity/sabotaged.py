@@ -21,6 +21,7 @@ CASES = [
     ModuleCase("layer_norm", lambda lib: lib.nn.LayerNorm(6, eps=0.1), normal(4, 6)),
     ModuleCase("group_norm", lambda lib: lib.nn.GroupNorm(2, 6, eps=0.1), normal(2, 6, 3)),
     ModuleCase("instance_norm", lambda lib: lib.nn.InstanceNorm1d(3, eps=0.1, affine=True), normal(2, 3, 4)),
+    Case("div_trunc", lambda lib, x, y: lib.div(x, y, rounding_mode="trunc"), normal(8), normal(8)),
     Case("relu", lambda lib, x: lib.nn.functional.relu(x), normal(8)),
     Case(
         "conv2d",

@@ -1,8 +1,8 @@
 """Ops that move elements, indexing, gather and scatter, padding."""
 
-from tests.parity.case import Case, distinct, integers, normal, transposed
+from tests.parity.case import Case, distinct, fixed, integers, normal, transposed
 
-X = normal(3, 4, 5)
+X, MATRIX = normal(3, 4, 5), normal(3, 4)
 
 INDICES = {
     "number": lambda lib, x: x[1],
@@ -26,6 +26,33 @@ INDICES = {
     "tensor_before_none_and_number": lambda lib, x: x[..., lib.tensor([[1, 2]]), None, -1],
     "number_beside_mask": lambda lib, x: x[:, lib.tensor([True, False, True, True]), None, lib.tensor(2)],
 }
+
+
+def assigned(lib, x, v, index):
+    y = lib.sin(x)
+    y[index(lib)] = v * v
+    return y * x
+
+
+def set_and_square(x, index, value):
+    y = x * x
+    y[index] = value if isinstance(value, float) else value[0]
+    return y**2
+
+
+def recurrence(lib, x):
+    """Rows of a table of zeros, each made of the one before."""
+    y = lib.zeros(4, 3, dtype=x.dtype)
+    y[0] = x[0]
+    for t in range(1, 4):
+        y[t] = lib.tanh(y[t - 1].clone() * x[t])
+    y[2:, 1] += x[0, 0]
+    return y
+
+
+def repeated(lib):
+    return lib.tensor([[0, 0, 0], [1, 3, 1], [2, 2, 3]])
+
 
 CASES = [
     Case("reshape", lambda lib, x: x.reshape(5, -1), X, second=True),
@@ -72,6 +99,45 @@ CASES = [
     Case("index_add", lambda lib, x, y: lib.index_add(x, 1, lib.tensor([0, 2, 2]), y), X, normal(3, 3, 5)),
     Case("gather", lambda lib, x, i: lib.gather(x, 1, i), X, integers(4, 2, 6, 5), second=True),
     Case("gather_dim", lambda lib, x, i: x.gather(dim=0, index=i), X, integers(3, 2, 4, 5)),
+    *[
+        Case(f"set_index_{name}", lambda lib, x, v, index=index: assigned(lib, x, v, index), X, normal(5), second=True)
+        for name, index in {
+            "number": lambda lib: 1,
+            "row": lambda lib: (slice(1, None), 2),
+            "steps": lambda lib: (slice(None, None, 2), slice(1, 3)),
+            "new_axis": lambda lib: (0, None),
+            "tensor": lambda lib: lib.tensor([2, 0]),
+            "tensor_and_number": lambda lib: (0, lib.tensor([3, 1])),
+            "two_tensors": lambda lib: (lib.tensor([2, 0]), lib.tensor([1, 3])),
+            "everything": lambda lib: ...,
+        }.items()
+    ],
+    Case("set_mask", lambda lib, x: set_and_square(x, x > 0, -1.0), distinct(3, 4), second=True),
+    Case("set_number_of_place", lambda lib, x, v: set_and_square(x, (1, 2), v), normal(2, 3), normal(1), second=True),
+    Case("set_in_a_loop", lambda lib, x: recurrence(lib, x), normal(4, 3), second=True),
+    Case(
+        "scatter",
+        lambda lib, x, y: x.scatter(1, lib.tensor([[3, 0], [1, 2]]), y) ** 2,
+        MATRIX,
+        normal(2, 2),
+        second=True,
+    ),
+    Case("scatter_value", lambda lib, x: lib.scatter(x, 0, lib.tensor([[2, 0, 1]]), 0.5) ** 2, MATRIX, second=True),
+    Case(
+        "scatter_to",
+        lambda lib, x, y: lib.scatter(x, dim=-1, index=lib.tensor([[1], [0], [3]]), src=y) * x,
+        MATRIX,
+        normal(3, 1),
+    ),
+    Case("scatter_number_add", lambda lib, x: x.scatter(1, repeated(lib), 0.5, reduce="add"), fixed(MATRIX)),
+    Case("scatter_number_multiply", lambda lib, x: x.scatter(1, repeated(lib), 0.5, reduce="multiply"), fixed(MATRIX)),
+    Case(
+        "scatter_in_place",
+        lambda lib, x, y: (x * 2).scatter_(0, lib.tensor([[1, 0, 2, 1]]), y) ** 2,
+        MATRIX,
+        normal(1, 4),
+        second=True,
+    ),
     Case("scatter_add", lambda lib, x, i, y: x.scatter_add(1, i, y), X, integers(4, 2, 6, 5), normal(2, 6, 5)),
     Case("take_along_dim", lambda lib, x, i: lib.take_along_dim(x, i, 1), X, integers(4, 3, 2, 1)),
     Case("masked_select", lambda lib, x: x.masked_select(x > 0), distinct(3, 4)),

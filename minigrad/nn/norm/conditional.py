@@ -304,7 +304,7 @@ class SPADE(Module):
 def one_and_zero(parameter: Parameter, c: int) -> None:
     """Fill γ's half, the first `c` numbers of the last axis, with 1 and β's half with 0."""
     init.zeros_(parameter)
-    parameter.data[..., :c] = 1
+    parameter.array[..., :c] = 1
 
 
 def check_vectors(layer: Module, name: str, vectors: Any, x: Tensor, features: int | None) -> None:

@@ -80,9 +80,9 @@ class ParametrizationList(ModuleList):
                 _set_values(original, part)  # the same object, which an optimizer may hold already
                 part = original
             elif isinstance(original, Parameter):
-                part = Parameter(part.data.copy(), original.requires_grad)
+                part = Parameter(part.array.copy(), original.requires_grad)
             else:
-                part = Tensor(part.data.copy())
+                part = Tensor(part.array.copy())
             _register(self, name, part)
 
     def originals(self) -> list[Tensor]:
@@ -165,7 +165,7 @@ def _set_values(tensor: Tensor, values: Tensor) -> None:
     """Give a tensor other values, perhaps of another shape; it stays the same object."""
     if tensor.shape != values.shape:
         tensor.grad = None
-    tensor.data = np.array(values.data, tensor.dtype)
+    tensor.array = np.array(values.array, tensor.dtype)
     tensor.version[0] += 1
 
 
@@ -425,9 +425,9 @@ def remove_parametrizations(module: AnyModule, tensor_name: str, leave_parametri
     tensor = originals[0]
     if not parts.is_tensor:
         learned = isinstance(tensor, Parameter)
-        tensor = Tensor(value.data.copy())
+        tensor = Tensor(value.array.copy())
         if learned:
-            tensor = Parameter(tensor.data, any(original.requires_grad for original in originals))
+            tensor = Parameter(tensor.array, any(original.requires_grad for original in originals))
     elif leave_parametrized:
         _set_values(tensor, value)
         tensor.grad = None  # it was the gradient of something else

@@ -128,10 +128,10 @@ def _at_first_use(name: str, layer: Any, done: set[Module]) -> HookHandle:
             return t
         unit_axis = t.ndim - 1 - _space(layer)
         mu, variance = moments(t.double(), tuple(axis for axis in range(t.ndim) if axis != unit_axis))
-        varies = variance.data > (np.finfo(t.dtype).eps * mu.data) ** 2  # by more than rounding
+        varies = variance.array > (np.finfo(t.dtype).eps * mu.array) ** 2  # by more than rounding
         if not varies.all():
             unit = int(np.argmin(varies))
-            finite = t.numel() == 0 or np.isfinite(variance.data.reshape(-1)[unit])
+            finite = t.numel() == 0 or np.isfinite(variance.array.reshape(-1)[unit])
             problem = "no variance over the batch" if finite else "outputs that are not finite"
             way_out = "use a larger batch, of inputs that differ" if finite else "mend the batch"
             raise ValueError(

@@ -101,7 +101,7 @@ def recompute_statistics(
         )
     run = _run if forward is None else forward
     training = {module: module.training for module in model.modules()}
-    averages = {buffer: buffer.data.copy() for layer in layers for buffer in layer.buffers()}
+    averages = {buffer: buffer.array.copy() for layer in layers for buffer in layer.buffers()}
 
     def put_back() -> None:
         for buffer, values in averages.items():

@@ -334,7 +334,7 @@ def check_parameters(
     dtype = x.dtype
     for values in parameters:
         if values is not None:
-            array = values.data if isinstance(values, Tensor) else values
+            array = values.array if isinstance(values, Tensor) else values
             if type(array) is not np.ndarray or array.shape != shape or array.dtype is not dtype:
                 break
     else:

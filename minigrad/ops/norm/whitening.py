@@ -136,7 +136,7 @@ class Whitening(FusedNorm):
             if self.given is None:
                 (slope,) = grad(self.inverse_root, self.covariance, gamma * product, retain_graph=True)
                 # dΣ = (dx xᵀ + x dxᵀ) / M, and x is centered.
-                slope = slope.data + slope.data.swapaxes(-1, -2)
+                slope = slope.array + slope.array.swapaxes(-1, -2)
                 out += np.matmul(slope / centered.shape[-1], centered, out=g)
                 out -= out.mean(-1, keepdims=True)
             dx[...] = self.back(out, x.shape)

@@ -187,7 +187,7 @@ class Explanation:
         """The leaves' gradients by the op that does it in one go."""
         leaves = [Tensor(a, requires_grad=True) for a in s.arrays.values()]
         found = grad(self.operation.at_once(s, *leaves), leaves, Tensor(np.asarray(s.seed, float)))
-        return {name: g.data for name, g in zip(s.arrays, found, strict=True)}
+        return {name: g.array for name, g in zip(s.arrays, found, strict=True)}
 
     def _numeric(self, s: Setting) -> dict[str, Any]:
         """Central differences of L = Σ seed · output, for every element of every leaf.
@@ -200,12 +200,12 @@ class Explanation:
         if known in self._slopes:
             return self._slopes[known]
         base = self.operation.walk(s)
-        frozen = {name: base[name].data for name in constant}
+        frozen = {name: base[name].array for name in constant}
 
         def loss(arrays: dict[str, Any]) -> float:
             with no_grad():
                 walk = self.operation.walk(Setting(arrays, s.seed, s.eps, s.groups, s.given, s.on), None, frozen)
-            return float((s.seed * walk[walk.output].data).sum())
+            return float((s.seed * walk[walk.output].array).sum())
 
         found = {}
         for name, array in s.arrays.items():
@@ -226,7 +226,7 @@ class Explanation:
     def changes(self, on: Any) -> dict[str, Change]:
         """The output and the leaves' gradients, right and with switches on."""
         right, now = self.variation(), self.variation(on)
-        found = {"output": Change(right.walk[right.walk.output].data, now.walk[now.walk.output].data)}
+        found = {"output": Change(right.walk[right.walk.output].array, now.walk[now.walk.output].array)}
         found |= {name: Change(right.ways[name].staged, now.ways[name].staged) for name in now.walk.leaves}
         for change in found.values():
             if change.right.shape != change.now.shape:  # a smaller batch: compare the samples that are left
@@ -302,7 +302,7 @@ class Explanation:
                 one = np.zeros(value.array.shape)
                 one.reshape(-1)[i] = 1
                 (g,) = grad(value.tensor, [leaf], Tensor(one), retain_graph=True)
-                rows.append(np.flatnonzero(np.abs(g.data) > 1e-12).tolist())
+                rows.append(np.flatnonzero(np.abs(g.array) > 1e-12).tolist())
             found[value.name] = rows
         return found
 

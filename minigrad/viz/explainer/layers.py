@@ -93,7 +93,7 @@ class SoftmaxCrossEntropy(Operation):
             right[np.arange(n), s.given["target"]] = 1
             terms = [
                 Term(f"− 1[right class]{by}", "straight: z → a → aₜ → ℓ", -right * scale),
-                Term(f"+ p{by}", "through the normalizer: z → a → e → S → l → ℓ", (p * scale).data.copy(), "S"),
+                Term(f"+ p{by}", "through the normalizer: z → a → e → S → l → ℓ", (p * scale).array.copy(), "S"),
             ]
         derivation = [
             (f"∂L/∂ℓ = 1{by}", "The mean shares out the gradient evenly." if by else "Each loss counts whole."),
@@ -121,8 +121,8 @@ class SoftmaxCrossEntropy(Operation):
 
 def _largest(z: Any) -> Any:
     """The largest of each row, as a sum with a mask: its gradient goes to that element."""
-    mask = np.zeros_like(z.data)
-    mask[np.arange(len(z.data)), z.data.argmax(1)] = 1
+    mask = np.zeros_like(z.array)
+    mask[np.arange(len(z.array)), z.array.argmax(1)] = 1
     return sum(where(mask == 1, z, 0.0), 1, keepdim=True)
 
 
@@ -172,8 +172,8 @@ class Linear(Operation):
     def closed(self, s: Setting, cuts: frozenset[str]) -> Closed:
         with no_grad():
             x, w, dy = Tensor(s.x), Tensor(s.arrays["W"]), Tensor(s.seed)
-            terms = [Term("∂L/∂y · W", "through p", matmul(dy, w).data.copy())]
-            others = {"W": ("(∂L/∂y)ᵀ · x", matmul(dy.T, x).data.copy()), "b": ("Σ ∂L/∂y", sum(dy, 0).data.copy())}
+            terms = [Term("∂L/∂y · W", "through p", matmul(dy, w).array.copy())]
+            others = {"W": ("(∂L/∂y)ᵀ · x", matmul(dy.T, x).array.copy()), "b": ("Σ ∂L/∂y", sum(dy, 0).array.copy())}
         derivation = [
             ("p_no = Σ_i x_ni · W_oi", "A product with one index summed."),
             ("∂L/∂x_ni = Σ_o ∂L/∂p_no · W_oi", "x_ni is in all outputs of its sample: add up over o."),
@@ -272,13 +272,13 @@ class Conv2d(Linear):
     def closed(self, s: Setting, cuts: frozenset[str]) -> Closed:
         with no_grad():
             x, w, dy = Tensor(s.x), Tensor(s.arrays["W"]), Tensor(s.seed)
-            spread = F.conv_transpose2d(dy, w).data.copy()
+            spread = F.conv_transpose2d(dy, w).array.copy()
             terms = [Term("∂L/∂y ∗ W, the transposed convolution", "through the windows", spread)]
             # ∂L/∂W is a convolution, too: of x with ∂L/∂y as the kernel. Samples are what is summed over.
             by_weight = F.conv2d(x.transpose(0, 1), dy.transpose(0, 1)).transpose(0, 1)
             others = {
-                "W": ("x ∗ ∂L/∂y, a convolution", by_weight.data.copy()),
-                "b": ("Σ ∂L/∂y", sum(dy, (0, 2, 3)).data.copy()),
+                "W": ("x ∗ ∂L/∂y, a convolution", by_weight.array.copy()),
+                "b": ("Σ ∂L/∂y", sum(dy, (0, 2, 3)).array.copy()),
             }
         derivation = [
             ("y_p = Σ_i x_(p+i) · W_i + b", "p is a place of the output, i a place of the kernel."),

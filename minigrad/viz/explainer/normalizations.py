@@ -161,7 +161,7 @@ class Standardize(Operation):
             average = mean(g, axes, keepdim=True)
             along = _over(g * hat, axes, divisor)
             direct, through_mean, through_var = (
-                reshape(t, x.shape).data.copy()
+                reshape(t, x.shape).array.copy()
                 for t in (g / root, expand(-average / root, *shape), -hat * along / root)
             )
             flat = reshape(hat, x.shape)
@@ -195,7 +195,7 @@ class Standardize(Operation):
 
     def laws(self, s: Setting, walk: Walk, gradient: Any) -> list[tuple[str, str, Any]]:
         axes, shape = self.shared(s.x, s), self.grouped_shape(s.x, s)
-        g, hat = gradient.reshape(shape), (walk["d"] / walk["s"]).data
+        g, hat = gradient.reshape(shape), (walk["d"] / walk["s"]).array
         small = " (Not quite 0, because of ε.)" if s.eps else ""
         return [
             ("Σ ∂L/∂x over each group", "x̂ stays as it is when a group is shifted: no gradient points there.",
@@ -217,7 +217,7 @@ def _sum_like(x: Any, parameter: Any, spread: tuple[int, ...]) -> Any:
     shape = (1,) * (x.ndim - len(shape)) + shape
     axes = tuple(a for a in range(x.ndim) if shape[a] == 1 and x.shape[a] != 1)
     total = sum(x, axes, keepdim=True) if axes else x
-    return total.data.reshape(np.shape(parameter)).copy()
+    return total.array.reshape(np.shape(parameter)).copy()
 
 
 class BatchNorm(Standardize):
@@ -377,13 +377,13 @@ class BatchRenorm(BatchNorm):
             z = d / root
             ratio, shift = root / deviation, (mu - average) / deviation
             r, delta = _clip(ratio, 1 / self.r_max, self.r_max), _clip(shift, -self.d_max, self.d_max)
-            free_r, free_delta = (r.data == ratio.data) / deviation, (delta.data == shift.data) / deviation
+            free_r, free_delta = (r.array == ratio.array) / deviation, (delta.array == shift.array) / deviation
             g = dy * reshape(Tensor(s.arrays["gamma"]), spread)
             average_g, along = mean(g, axes, keepdim=True), _over(g * z, axes, divisor)
             hat = z * r + delta
             full = x.shape
             arrays = [
-                t.data.copy()
+                t.array.copy()
                 for t in (
                     g * r / root,
                     expand(-average_g * r / root, *full),
@@ -435,8 +435,8 @@ class BatchRenorm(BatchNorm):
 
 def _clip(x: Any, lowest: float, highest: float) -> Any:
     """x within the limits; the gradient is 0 where it was outside."""
-    inside = (x.data >= lowest) & (x.data <= highest)
-    return where(inside, x, Tensor(np.clip(x.data, lowest, highest)))
+    inside = (x.array >= lowest) & (x.array <= highest)
+    return where(inside, x, Tensor(np.clip(x.array, lowest, highest)))
 
 
 # -- dividing by a length ----------------------------------------------------------------------------------
@@ -502,13 +502,13 @@ class RMSNorm(Operation):
             g = dy * Tensor(s.arrays["gamma"])
             along = mean(g * hat, axes, keepdim=True)
             terms = [
-                Term("ĝ / s", "straight: x → x̂", (g / root).data.copy()),
+                Term("ĝ / s", "straight: x → x̂", (g / root).array.copy()),
                 Term(
                     f"− x̂ · (1/{m} Σ ĝ·x̂) / s", "through the length: x → q → M → s → x̂",
-                    (-hat * along / root).data.copy(), "ms",
+                    (-hat * along / root).array.copy(), "ms",
                 ),
             ]  # fmt: skip
-            others = {"gamma": ("Σ ∂L/∂y · x̂", sum(dy * hat, 0).data.copy())}
+            others = {"gamma": ("Σ ∂L/∂y · x̂", sum(dy * hat, 0).array.copy())}
         derivation = [
             ("∂L/∂x̂ = ĝ = γ · ∂L/∂y", "The scale is undone first."),
             ("∂L/∂s = −(Σ ĝ·x̂) / s", "One s divides the whole sample: its gradient is a sum over it."),
@@ -529,7 +529,7 @@ class RMSNorm(Operation):
         small = " (Not quite 0, because of ε.)" if s.eps else ""
         return [
             ("Σ ∂L/∂x · x̂ of each sample", f"x̂ stays as it is when a sample is rescaled.{small}",
-             inner(gradient, walk["x_hat"].data, tuple(range(1, s.x.ndim)))),
+             inner(gradient, walk["x_hat"].array, tuple(range(1, s.x.ndim)))),
         ]  # fmt: skip
 
 
@@ -578,13 +578,13 @@ class WeightNorm(Operation):
             u = v / length
             along = sum(dw * u, axes, keepdim=True)
             terms = [
-                Term("g/‖v‖ · ∂L/∂w", "straight: v → u", (g / length * dw).data.copy()),
+                Term("g/‖v‖ · ∂L/∂w", "straight: v → u", (g / length * dw).array.copy()),
                 Term(
                     "− g/‖v‖ · u · (Σ u·∂L/∂w)", "through the length: v → q → S → ‖v‖ → u",
-                    (-g / length * u * along).data.copy(), "n",
+                    (-g / length * u * along).array.copy(), "n",
                 ),
             ]  # fmt: skip
-            others = {"g": ("Σ u · ∂L/∂w", along.data.copy())}
+            others = {"g": ("Σ u · ∂L/∂w", along.array.copy())}
         derivation = [
             ("∂L/∂u = g · ∂L/∂w", "The length is undone first, and gets as its gradient the part of ∂L/∂w along u."),
             ("∂L/∂‖v‖ = −g/‖v‖ · Σ u·∂L/∂w", "One length divides the whole unit."),
@@ -658,10 +658,10 @@ class LocalResponseNorm(Operation):
             d = window_sum(x * x, 1, before, after) * weight + self.k
             inhibited = window_sum(dy * x / pow(d, self.power + 1), 1, after, before)
             terms = [
-                Term("∂L/∂y / D^β", "straight: x → y", (dy / pow(d, self.power)).data.copy()),
+                Term("∂L/∂y / D^β", "straight: x → y", (dy / pow(d, self.power)).array.copy()),
                 Term(
                     "− (2αβ/3) · x · Σ ∂L/∂y · x / D^(β+1)", "through the windows: x → q → E → D → B → y",
-                    (x * inhibited * (-2 * weight * self.power)).data.copy(), "E",
+                    (x * inhibited * (-2 * weight * self.power)).array.copy(), "E",
                 ),
             ]  # fmt: skip
         derivation = [

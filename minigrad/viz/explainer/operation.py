@@ -265,4 +265,4 @@ def scales(rng: Any, shape: tuple[int, ...]) -> Any:
 def inner(a: Any, b: Any, axes: tuple[int, ...]) -> Any:
     """Σ a · b over `axes`, which stay."""
     with no_grad():
-        return sum(Tensor(a) * b, axes, keepdim=True).data
+        return sum(Tensor(a) * b, axes, keepdim=True).array

@@ -46,7 +46,7 @@ class Value:
 
     @property
     def array(self) -> Any:
-        return self.tensor.data
+        return self.tensor.array
 
 
 @dataclass
@@ -105,7 +105,7 @@ class Walk:
             tensor = function(*(self.values[p].tensor for p in parents))
         cut = name in self.cuts
         if cut:  # a leaf of its own: gradients arrive at it, and none goes on
-            tensor = Tensor(tensor.data.copy(), requires_grad=True)
+            tensor = Tensor(tensor.array.copy(), requires_grad=True)
         if axes is None:
             axes = self.values[next(iter(parents))].axes
         self.values[name] = Value(
@@ -148,13 +148,13 @@ class Walk:
         with enable_grad():
             alone = [Tensor(self.values[p].array, requires_grad=True) for p in value.parents]
             found = grad(value.function(*alone), alone, Tensor(gradient), allow_unused=True)
-        return [np.zeros_like(a.data) if g is None else g.data for a, g in zip(alone, found, strict=True)]
+        return [np.zeros_like(a.array) if g is None else g.array for a, g in zip(alone, found, strict=True)]
 
     def gradients_by_engine(self, seed: Any) -> dict[str, Any]:
         """The gradients of the leaves once more, by one call of `mg.grad` over the whole connected graph."""
         leaves = [self.values[name].tensor for name in self.leaves]
         found = grad(self.values[self.output].tensor, leaves, Tensor(seed), retain_graph=True, allow_unused=True)
         return {
-            name: np.zeros_like(leaf.data) if g is None else g.data
+            name: np.zeros_like(leaf.array) if g is None else g.array
             for name, leaf, g in zip(self.leaves, leaves, found, strict=True)
         }
