@@ -21,9 +21,9 @@ from minigrad.autograd import (
     no_grad,
     set_grad_enabled,
 )
+from minigrad.autograd.tensor import set_printoptions
 from minigrad.files import BadFile
 from minigrad.kernels.threads import get_num_threads, set_num_threads
-from minigrad.autograd.tensor import set_printoptions
 from minigrad.nn.saving import load, save
 from minigrad.ops.activation import log_softmax, relu, softmax
 from minigrad.ops.compare import (

@@ -11,8 +11,8 @@ class UnknownName(ValueError):
 def nearest(name: str, known: Iterable[str]) -> str:
     """`; did you mean 'batch'?`, or only `.` if no known name is near.
 
-    Near is a name that differs by at most about one mistyped letter in four (left out, added, replaced, or swapped with
-    its neighbour), or that begins with what was typed, or the other way round. Case, dashes and underscores do not count.
+    A name is near if it differs by at most about one mistyped letter in four (left out, added, replaced, or swapped
+    with its neighbour), or if one of the two names begins with the other. Case, dashes and underscores do not count.
 
     Example:
         >>> nearest("Lyaer", ["batch", "layer"]), nearest("fashion", ["mnist", "fashion-mnist"])

@@ -121,3 +121,45 @@ def test_layers(layer):
     assert (module(x).array != 1).any()
     assert module.eval()(x) is x
     assert "p=0.5" in repr(module)
+
+
+@pytest.mark.parametrize(
+    "name", ["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"]
+)
+def test_in_place_the_input_becomes_the_result(name):
+    shape = (4, 3, *(5,) * (int(name[7]) if name[7:8].isdigit() else 1))
+    function = getattr(nn.functional, name)
+    x = mg.randn(*shape, requires_grad=True)
+    mg.manual_seed(0)
+    expected = function(x, 0.5, training=True)
+    h, plain = x * 1, x.detach() * 1
+    for target in (h, plain):
+        mg.manual_seed(0)
+        assert function(target, p=0.5, training=True, inplace=True) is target
+        assert target.tolist() == expected.tolist()
+        assert function(target, 0.5, training=False, inplace=True) is target
+    (g,) = mg.grad(expected.sum(), x)
+    (g_in_place,) = mg.grad(h.sum(), x)
+    assert g.tolist() == g_in_place.tolist()
+    with pytest.raises(RuntimeError, match=rf"{name}\(inplace=True\): a leaf that requires a gradient"):
+        function(x, 0.5, training=True, inplace=True)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout, nn.Dropout1d, nn.AlphaDropout, nn.FeatureAlphaDropout])
+def test_a_layer_in_place(layer):
+    x = mg.randn(2, 3, 4)
+    made = layer(0.5, inplace=True)
+    assert made(x) is x and "inplace=True" in repr(made) and "inplace" not in repr(layer())
+
+
+def test_a_network_in_place_learns_as_one_that_is_not():
+    def gradients(inplace):
+        mg.manual_seed(3)
+        net = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(inplace), nn.Flatten(), nn.Linear(144, 8),
+            nn.ELU(1.0, inplace), nn.Dropout(0.3, inplace), nn.Linear(8, 3), nn.Hardswish(inplace),
+        )  # fmt: skip
+        net(mg.randn(5, 1, 8, 8)).square().sum().backward()
+        return [p.grad.tolist() for p in net.parameters()]
+
+    assert gradients(True) == gradients(False)

@@ -140,7 +140,7 @@ def test_every_value_of_a_watched_program_is_known():
     assert [n.op for n in g.nodes if n.op] == ["Linear", "BatchNorm", "ReLU", "Linear"]
     assert all(n.value is not None for n in g.nodes)
     np.testing.assert_array_equal(g.nodes[-1].value, model(x).detach().numpy())
-    assert by_label(g, "x").role == "input"
+    assert by_label(g, "input").role == "input"
     assert g.nodes[-1].role == "output"
 
 

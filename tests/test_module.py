@@ -242,8 +242,8 @@ def test_forward_hooks():
     np.testing.assert_allclose(layer(x).detach().array, plain)
     np.testing.assert_allclose(y.detach().array, -layer(x * 2).detach().array)
     with layer.register_forward_hook(lambda m, args, kwargs, y: seen.append(kwargs), with_kwargs=True):
-        layer(x=x)
-    assert seen[-1]["x"] is x
+        layer(input=x)
+    assert seen[-1]["input"] is x
 
 
 def test_full_backward_hook_sees_and_changes_gradients():

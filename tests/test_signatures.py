@@ -17,7 +17,7 @@ RECORDED: dict[str, list[str]] = json.loads((Path(__file__).parent / "golden" / 
 
 # Arguments of PyTorch's that mean nothing on a CPU with NumPy arrays, or are deprecated or internal there.
 ABSENT = {
-    "out", "device", "layout", "pin_memory", "memory_format", "requires_grad", "generator", "inplace", "foreach",
+    "out", "device", "layout", "pin_memory", "memory_format", "requires_grad", "generator", "foreach",
     "capturable", "differentiable", "fused", "size_average", "reduce", "_stacklevel", "min_value", "max_value",
     "sparse", "sparse_grad", "enable_nested_tensor", "mask_check", "output_size_hint", "out_dtype",
 }  # fmt: skip
@@ -99,6 +99,8 @@ DEFAULTS = {
     ("topk", "axis"): "PyTorch's None is the last axis too",
     ("norm", "p"): "PyTorch's 'fro' is 2 for a vector",
     ("meshgrid", "indexing"): "PyTorch's None is 'ij', with a warning",
+    ("nn.functional.rrelu_", "lower"): "1 / 8, written as a fraction",
+    ("nn.functional.rrelu_", "upper"): "1 / 3, written as a fraction",
     ("nn.Parameter", "data"): "an empty parameter is of no use",
 }
 
@@ -201,6 +203,29 @@ def test_a_signature_is_pytorchs(name):
     mine = ours(find(name))
     problems = [differences(name, mine, recorded) for recorded in RECORDED[name]]
     assert None in problems, f"{name}: " + "; or ".join(str(p) for p in problems)
+
+
+# Containers are not called, or take what their `forward` takes.
+NOT_CALLED = {"Module", "ModuleDict", "ModuleList", "ParameterDict", "ParameterList"}
+
+
+def layers() -> list[str]:
+    return [n for n, c in vars(mg.nn).items() if f"nn.{n}.forward" in RECORDED and isinstance(c, type)]
+
+
+@pytest.mark.parametrize("name", sorted(set(layers()) - NOT_CALLED))
+def test_the_arguments_of_forward_are_pytorchs(name):
+    (recorded,) = RECORDED[f"nn.{name}.forward"]
+    _, *mine = inspect.signature(getattr(mg.nn, name).forward).parameters
+    wanted = recorded.split(", ")
+    assert mine[: len(wanted)] == wanted
+
+
+@pytest.mark.parametrize("name", [n for n in vars(mg.nn.functional) if f"nn.functional.{n}" in RECORDED])
+def test_the_first_argument_of_a_function_bears_pytorchs_name(name):
+    names = [theirs(recorded) for recorded in RECORDED[f"nn.functional.{name}"]]
+    first = ours(getattr(mg.nn.functional, name))[0][0]
+    assert first in {found[0][0] for found in names if found}
 
 
 def test_the_tables_name_only_what_exists():

@@ -43,7 +43,7 @@ def signature(thing: Any) -> list[str]:
 
 
 def signatures(torch: Any) -> dict[str, list[str]]:
-    """What PyTorch's public functions and classes take, by their name after `torch.`."""
+    """What PyTorch's public functions, classes and layers take, by their name after `torch.`."""
     rooms = {
         "": torch,
         "nn.": torch.nn,
@@ -66,6 +66,9 @@ def signatures(torch: Any) -> dict[str, list[str]]:
                 given = [s for s in signature(thing) if "<" not in s and "..." not in s]
                 if given:
                     found[prefix + name] = given
+                if isinstance(thing, type) and issubclass(thing, torch.nn.Module):
+                    _, *arguments = inspect.signature(thing.forward).parameters
+                    found[f"{prefix}{name}.forward"] = [", ".join(arguments)]
     return found
 
 

@@ -126,14 +126,16 @@ class StaticFunction(Function):
             else:
                 output = self._op.forward(context, *inputs)
         self._returns_tuple = isinstance(output, tuple)
-        self._given = output if isinstance(output, tuple) else (output,)
+        outputs = output if isinstance(output, tuple) else (output,)
+        returned = [x for x in inputs if isinstance(x, Tensor) and not _is_one_of(x, context._dirty)]
+        self._given = tuple([x.detach() if _is_one_of(x, returned) else x for x in outputs])
         self._outputs_are_tensors = [isinstance(x, Tensor) for x in self._given]
         return tuple([raw(x) for x in self._given if isinstance(x, Tensor)])
 
     def _output(self, x: Tensor, made: list[Tensor]) -> Tensor:
         """The next of `made`, the outputs in the graph, for what the op's `forward` returned."""
         result, context = made.pop(0), self._context
-        result.version = x.version  # x may be a view of an input
+        result.version, result._base = x.version, x._base  # x may be a view of an input
         if _is_one_of(x, context._non_differentiable):
             result.grad_fn, result.output_index, result.requires_grad = None, 0, False
         if not _is_one_of(x, context._dirty):

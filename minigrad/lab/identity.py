@@ -50,7 +50,7 @@ def fingerprint(data: Splits) -> str:
         for tensor in part.tensors:
             array = np.ascontiguousarray(tensor.numpy())
             found.update(f"{array.dtype} {array.shape} ".encode())
-            found.update(array.array if array.size else b"")
+            found.update(array.data if array.size else b"")
     return found.hexdigest()
 
 

@@ -1,8 +1,11 @@
 """Modules that hold other modules or parameters, and those that only pass on or reshape their input."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from operator import index as as_int
 from typing import Any, Self
+
+import numpy as np
 
 from minigrad.autograd import Tensor
 from minigrad.nn.module import Module
@@ -68,10 +71,15 @@ class _ModuleSequence(Module):
 
     def insert(self, i: int, module: Module) -> Self:
         """Put a module in before position `i`, and return self. The modules are then named by position."""
-        modules = self._list()
+        modules, i = self._list(), as_int(i)
+        if not -len(modules) <= i <= len(modules):
+            raise IndexError(f"{type(self).__name__}: cannot insert at {i} among {len(modules)} entries")
         modules.insert(i, module)
         self._replace_all(modules)
         return self
+
+    def __iadd__(self, modules: Any) -> Self:
+        return self.extend(modules)
 
     def pop(self, i: Any = -1) -> Any:
         """Take the module at position `i` out, and return it."""
@@ -109,11 +117,11 @@ class Sequential(_ModuleSequence):
             for i, module in enumerate(modules):
                 self.add_module(str(i), module)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, input: Any) -> Any:
         attributes = self.__dict__
         for name in self._module_names:
-            x = attributes[name](x)
-        return x
+            input = attributes[name](input)
+        return input
 
     def __getitem__(self, i: Any) -> Any:
         if isinstance(i, slice):
@@ -121,7 +129,33 @@ class Sequential(_ModuleSequence):
         return super().__getitem__(i)
 
     def __add__(self, other: "Sequential") -> "Sequential":
-        return Sequential(*self, *other)
+        return Sequential(*self, *self._checked(other))
+
+    def __iadd__(self, modules: "Sequential") -> Self:
+        return self.extend(self._checked(modules))
+
+    def _checked(self, other: Any) -> "Sequential":
+        if not isinstance(other, Sequential):
+            raise ValueError(
+                f"Sequential: only another Sequential can be added, not a {type(other).__name__}; extend() takes lists"
+            )
+        return other
+
+    def __mul__(self, n: int) -> "Sequential":
+        """The same modules n times over: they are shared, not copied, so there are no more parameters than before."""
+        return Sequential(*self._times(n))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, n: int) -> Self:
+        return self.extend(self._times(n)[len(self) :])
+
+    def _times(self, n: Any) -> list[Module]:
+        if not isinstance(n, int):
+            raise TypeError(f"Sequential: can be multiplied by an int, not by a {type(n).__name__}")
+        if n <= 0:
+            raise ValueError(f"Sequential: can be multiplied by a positive number, not by {n}")
+        return self._list() * n
 
 
 class ModuleList(_ModuleSequence):
@@ -207,12 +241,37 @@ class ModuleDict(Module):
             del self[key]
 
 
-def _as_parameter(value: Any) -> Parameter:
-    return value if isinstance(value, Parameter) else Parameter(value)
+class _Values(Module):
+    """What ParameterList and ParameterDict share: values by name, those that are tensors as parameters."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._keys: dict[str, None] = {}  # in order; the values are attributes
+
+    def __copy__(self) -> Self:
+        twin = super().__copy__()
+        twin._keys = self._keys.copy()
+        return twin
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def _put(self, key: str, value: Any) -> None:
+        if isinstance(value, Tensor | np.ndarray) and not isinstance(value, Parameter):
+            value = Parameter(value)
+        self._check_name(key, self._keys, "parameter")
+        setattr(self, key, value)
+        self._keys[key] = None
+
+    def _all(self) -> list[Any]:
+        return [self.__dict__[key] for key in self._keys]
 
 
-class ParameterList(Module):
-    """A list of parameters, registered under the names "0", "1", ... Tensors are made into parameters.
+class ParameterList(_Values):
+    """A list of parameters, registered under the names "0", "1", ...
+
+    Tensors and arrays are made into parameters. Other things may be in the list, too; they are not learned, and not
+    part of the state dictionary.
 
     Args:
         values: the parameters to start with.
@@ -222,23 +281,23 @@ class ParameterList(Module):
         super().__init__()
         self.extend(values)
 
-    def __len__(self) -> int:
-        return len(self._parameter_names)
-
-    def __iter__(self) -> Iterator[Parameter]:
-        return iter([self.__dict__[name] for name in self._parameter_names])
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._all())
 
     def __getitem__(self, i: Any) -> Any:
         if isinstance(i, slice):
-            return type(self)(list(self)[i])
+            return type(self)(self._all()[i])
         return self.__dict__[str(_position(i, len(self), "ParameterList"))]
 
     def __setitem__(self, i: int, value: Any) -> None:
-        self.register_parameter(str(_position(i, len(self), "ParameterList")), _as_parameter(value))
+        self._put(str(_position(i, len(self), "ParameterList")), value)
+
+    def __iadd__(self, values: Iterable[Any]) -> Self:
+        return self.extend(values)
 
     def append(self, value: Any) -> Self:
         """Add a parameter at the end, and return self."""
-        self.register_parameter(str(len(self)), _as_parameter(value))
+        self._put(str(len(self)), value)
         return self
 
     def extend(self, values: Iterable[Any]) -> Self:
@@ -248,8 +307,14 @@ class ParameterList(Module):
         return self
 
 
-class ParameterDict(Module):
-    """A dictionary of parameters. Tensors are made into parameters.
+_NOTHING = object()
+
+
+class ParameterDict(_Values):
+    """A dictionary of parameters, with the methods of a dict.
+
+    Tensors and arrays are made into parameters. Other things may be in it, too; they are not learned, and not part
+    of the state dictionary. As in PyTorch, what comes from a plain dict is sorted by key.
 
     Args:
         parameters: a dictionary, or pairs of key and parameter, to start with.
@@ -259,44 +324,98 @@ class ParameterDict(Module):
         super().__init__()
         self.update(parameters)
 
-    def __len__(self) -> int:
-        return len(self._parameter_names)
-
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parameter_names)
+        return iter(self._keys)
+
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
 
     def __contains__(self, key: object) -> bool:
-        return key in self._parameter_names
+        return key in self._keys
 
-    def __getitem__(self, key: str) -> Parameter:
-        if key not in self._parameter_names:
-            known = ", ".join(self._parameter_names) or "none"
-            raise KeyError(f"ParameterDict: no parameter {key!r} (there are: {known})")
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._keys:
+            raise KeyError(f"ParameterDict: no parameter {key!r} (there are: {', '.join(self._keys) or 'none'})")
         return self.__dict__[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        self.register_parameter(key, _as_parameter(value))
+        self._put(key, value)
 
     def __delitem__(self, key: str) -> None:
         self[key]  # for its error message
         delattr(self, key)
+        del self._keys[key]
+
+    def __or__(self, other: Any) -> "ParameterDict":
+        merged = self.copy()
+        merged |= other
+        return merged
+
+    def __ror__(self, other: Any) -> "ParameterDict":
+        merged = ParameterDict(other)
+        merged |= self
+        return merged
+
+    def __ior__(self, other: Any) -> Self:
+        self.update(other)
+        return self
 
     def keys(self) -> Iterable[str]:
         """The keys, in order of insertion."""
-        return self._parameter_names.keys()
+        return self._keys.keys()
 
-    def values(self) -> Iterable[Parameter]:
+    def values(self) -> Iterable[Any]:
         """The parameters, in order of insertion."""
-        return [self.__dict__[name] for name in self._parameter_names]
+        return self._all()
 
-    def items(self) -> Iterable[tuple[str, Parameter]]:
+    def items(self) -> Iterable[tuple[str, Any]]:
         """Pairs of key and parameter, in order of insertion."""
-        return [(name, self.__dict__[name]) for name in self._parameter_names]
+        return list(zip(self._keys, self._all(), strict=True))
 
     def update(self, parameters: "Mapping[str, Any] | Iterable[tuple[str, Any]]") -> None:
         """Add or replace several parameters."""
-        for key, value in dict(parameters).items():
-            self[key] = value
+        pairs = dict(parameters)
+        plain = isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict)
+        for key in sorted(pairs) if plain else pairs:
+            self[key] = pairs[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The parameter of this name, or `default`."""
+        return self.__dict__[key] if key in self._keys else default
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The parameter of this name; if there is none, `default`, which is added."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, key: str, default: Any = _NOTHING) -> Any:
+        """Take a parameter out, and return it; `default`, if one is given, where there is none."""
+        if key not in self and default is not _NOTHING:
+            return default
+        value = self[key]
+        del self[key]
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take the last parameter out, and return its key and it."""
+        if not self._keys:
+            raise KeyError("ParameterDict: popitem from an empty dictionary")
+        key = next(reversed(self))
+        return key, self.pop(key)
+
+    def clear(self) -> None:
+        """Take all parameters out."""
+        for key in list(self):
+            del self[key]
+
+    def copy(self) -> "ParameterDict":
+        """Another dictionary of the same parameters."""
+        return ParameterDict(self.items())
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> "ParameterDict":
+        """A dictionary with one value under all of these keys."""
+        return ParameterDict([(key, default) for key in keys])
 
 
 class Identity(Module):
@@ -305,8 +424,8 @@ class Identity(Module):
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()
 
-    def forward(self, x: Tensor) -> Tensor:
-        return x
+    def forward(self, input: Tensor) -> Tensor:
+        return input
 
 
 class Flatten(Module):
@@ -326,20 +445,22 @@ class Flatten(Module):
         super().__init__()
         self.start_dim, self.end_dim = start_dim, end_dim
 
-    def forward(self, x: Tensor) -> Tensor:
-        ndim = x.ndim
+    def forward(self, input: Tensor) -> Tensor:
+        ndim = input.ndim
         if ndim == 0:
-            return reshape(x, (1,))
+            return reshape(input, (1,))
         for name, axis in (("start_dim", self.start_dim), ("end_dim", self.end_dim)):
             if not -ndim <= axis < ndim:
-                raise IndexError(f"Flatten: {name}={axis} is out of range for an input of shape {x.shape}")
+                raise IndexError(f"Flatten: {name}={axis} is out of range for an input of shape {input.shape}")
         start, end = self.start_dim % ndim, self.end_dim % ndim
         if start > end:
-            raise ValueError(f"Flatten: start_dim={self.start_dim} comes after end_dim={self.end_dim} in {x.shape}")
+            raise ValueError(
+                f"Flatten: start_dim={self.start_dim} comes after end_dim={self.end_dim} in {input.shape}"
+            )
         joined = 1
-        for n in x.shape[start : end + 1]:
+        for n in input.shape[start : end + 1]:
             joined *= n
-        return reshape(x, (*x.shape[:start], joined, *x.shape[end + 1 :]))
+        return reshape(input, (*input.shape[:start], joined, *input.shape[end + 1 :]))
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
@@ -357,23 +478,23 @@ class Unflatten(Module):
         super().__init__()
         self.dim, self.unflattened_size = dim, tuple(unflattened_size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not -x.ndim <= self.dim < x.ndim:
-            raise IndexError(f"Unflatten: dim={self.dim} is out of range for an input of shape {x.shape}")
-        dim = self.dim % x.ndim
+    def forward(self, input: Tensor) -> Tensor:
+        if not -input.ndim <= self.dim < input.ndim:
+            raise IndexError(f"Unflatten: dim={self.dim} is out of range for an input of shape {input.shape}")
+        dim = self.dim % input.ndim
         known = 1
         for n in self.unflattened_size:
             known *= n if n != -1 else 1
-        length = x.shape[dim]
+        length = input.shape[dim]
         if self.unflattened_size.count(-1) > 1 or (
             (known == 0 or length % known) if -1 in self.unflattened_size else known != length
         ):
             raise ValueError(
-                f"Unflatten: axis {self.dim} of shape {x.shape} has length {length} and cannot be split into "
+                f"Unflatten: axis {self.dim} of shape {input.shape} has length {length} and cannot be split into "
                 f"{self.unflattened_size}"
             )
         sizes = [length // known if n == -1 else n for n in self.unflattened_size]
-        return reshape(x, (*x.shape[:dim], *sizes, *x.shape[dim + 1 :]))
+        return reshape(input, (*input.shape[:dim], *sizes, *input.shape[dim + 1 :]))
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}, unflattened_size={self.unflattened_size}"

@@ -71,12 +71,12 @@ class _Conv(Module):
         if self.bias is not None and fan_in:
             init.uniform_(self.bias, -1 / math.sqrt(fan_in), 1 / math.sqrt(fan_in))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         padding = self.padding
         if self.padding_mode != "zeros":
-            x, padding = self._with_border(x), 0
+            input, padding = self._with_border(input), 0
         convolve = (F.conv1d, F.conv2d, F.conv3d)[self.n - 1]
-        return convolve(x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return convolve(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def _with_border(self, x: Tensor) -> Tensor:
         """Pad x with its own pixels. The border is copied, so x is picked from by index, axis after axis."""
@@ -139,7 +139,7 @@ class Conv1d(_ConvForward):
     """A convolution over one axis; see `Conv2d`.
 
     Shapes:
-        x (N, C_in, L) or (C_in, L) → (N, C_out, L_out) or (C_out, L_out);
+        input (N, C_in, L) or (C_in, L) → (N, C_out, L_out) or (C_out, L_out);
         weight (C_out, C_in/groups, K), bias (C_out,).
     """
 
@@ -165,7 +165,7 @@ class Conv2d(_ConvForward):
         dtype: of the parameters; float32 by default.
 
     Shapes:
-        x (N, C_in, H, W) or (C_in, H, W) → (N, C_out, H_out, W_out) or (C_out, H_out, W_out);
+        input (N, C_in, H, W) or (C_in, H, W) → (N, C_out, H_out, W_out) or (C_out, H_out, W_out);
         weight (C_out, C_in/groups, K_h, K_w), bias (C_out,).
 
     Raises:
@@ -185,7 +185,7 @@ class Conv3d(_ConvForward):
     """A convolution over three axes; see `Conv2d`.
 
     Shapes:
-        x (N, C_in, D, H, W) or (C_in, D, H, W) → (N, C_out, D_out, H_out, W_out), or without N;
+        input (N, C_in, D, H, W) or (C_in, D, H, W) → (N, C_out, D_out, H_out, W_out), or without N;
         weight (C_out, C_in/groups, K_d, K_h, K_w), bias (C_out,).
     """
 
@@ -215,10 +215,10 @@ class _ConvTranspose(_Conv):
             padding_mode, dtype,
         )  # fmt: skip
 
-    def forward(self, x: Tensor, output_size: Any = None) -> Tensor:
-        extra = self.output_padding if output_size is None else self._extra(x, output_size)
+    def forward(self, input: Tensor, output_size: Any = None) -> Tensor:
+        extra = self.output_padding if output_size is None else self._extra(input, output_size)
         convolve = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[self.n - 1]
-        return convolve(x, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
+        return convolve(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
 
     def _extra(self, x: Tensor, output_size: Any) -> tuple[int, ...]:
         """The output padding that makes an output of this size."""
@@ -243,7 +243,7 @@ class ConvTranspose1d(_ConvTranspose):
     """The transpose of `Conv1d`; see `ConvTranspose2d`.
 
     Shapes:
-        x (N, C_in, L) or (C_in, L) → (N, C_out, L_out) or (C_out, L_out);
+        input (N, C_in, L) or (C_in, L) → (N, C_out, L_out) or (C_out, L_out);
         weight (C_in, C_out/groups, K), bias (C_out,).
     """
 
@@ -269,7 +269,7 @@ class ConvTranspose2d(_ConvTranspose):
     Calling it with `output_size=(H, W)` chooses the output padding that gives this size.
 
     Shapes:
-        x (N, C_in, H, W) or (C_in, H, W) → (N, C_out, H_out, W_out) or (C_out, H_out, W_out);
+        input (N, C_in, H, W) or (C_in, H, W) → (N, C_out, H_out, W_out) or (C_out, H_out, W_out);
         weight (C_in, C_out/groups, K_h, K_w), bias (C_out,).
 
     Raises:
@@ -289,7 +289,7 @@ class ConvTranspose3d(_ConvTranspose):
     """The transpose of `Conv3d`; see `ConvTranspose2d`.
 
     Shapes:
-        x (N, C_in, D, H, W) or (C_in, D, H, W) → (N, C_out, D_out, H_out, W_out), or without N;
+        input (N, C_in, D, H, W) or (C_in, D, H, W) → (N, C_out, D_out, H_out, W_out), or without N;
         weight (C_in, C_out/groups, K_d, K_h, K_w), bias (C_out,).
     """
 

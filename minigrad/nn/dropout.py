@@ -12,7 +12,7 @@ class Dropout(Module):
 
     Args:
         p: the probability to drop an element.
-        inplace: accepted for PyTorch's sake, without effect: the input is never changed.
+        inplace: write the result into the input, and return that.
 
     Example:
         >>> import minigrad as mg
@@ -29,13 +29,13 @@ class Dropout(Module):
             raise ValueError(
                 f"{type(self).__name__}: p is the probability to drop an element; it must be between 0 and 1, not {p}"
             )
-        self.p = p
+        self.p, self.inplace = p, inplace
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.function(x, self.p, self.training)
+    def forward(self, input: Tensor) -> Tensor:
+        return self.function(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
-        return f"p={self.p}"
+        return f"p={self.p}" + (", inplace=True" if self.inplace else "")
 
 
 class Dropout1d(Dropout):

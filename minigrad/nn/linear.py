@@ -29,7 +29,7 @@ class Linear(Module):
         dtype: of the parameters; float32 by default.
 
     Shapes:
-        x (..., in_features) → y (..., out_features); weight (out_features, in_features), bias (out_features,).
+        input (..., in_features) → y (..., out_features); weight (out_features, in_features), bias (out_features,).
 
     Example:
         >>> import minigrad as mg
@@ -54,8 +54,8 @@ class Linear(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x, self.weight, self.bias)
+    def forward(self, input: Tensor) -> Tensor:
+        return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
@@ -73,7 +73,7 @@ class Bilinear(Module):
         dtype: of the parameters; float32 by default.
 
     Shapes:
-        x1 (..., in1_features), x2 (..., in2_features) → y (..., out_features), with the same leading axes;
+        input1 (..., in1_features), input2 (..., in2_features) → y (..., out_features), with the same leading axes;
         weight (out_features, in1_features, in2_features), bias (out_features,).
     """
 
@@ -95,19 +95,19 @@ class Bilinear(Module):
         if self.bias is not None:
             init.uniform_(self.bias, -bound, bound)
 
-    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
-        if x1.shape[-1:] != (self.in1_features,) or x2.shape[-1:] != (self.in2_features,):
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        if input1.shape[-1:] != (self.in1_features,) or input2.shape[-1:] != (self.in2_features,):
             raise ValueError(
                 f"Bilinear: the last axes must have {self.in1_features} and {self.in2_features} features; the inputs "
-                f"have shapes {x1.shape} and {x2.shape}"
+                f"have shapes {input1.shape} and {input2.shape}"
             )
-        if x1.shape[:-1] != x2.shape[:-1]:
-            raise ValueError(f"Bilinear: the leading axes differ: {x1.shape} and {x2.shape}")
+        if input1.shape[:-1] != input2.shape[:-1]:
+            raise ValueError(f"Bilinear: the leading axes differ: {input1.shape} and {input2.shape}")
         # x1ᵀ A_k for all k at once is one matrix product; then each row of the batch meets its own x2.
         n_out, n_1, n_2 = self.out_features, self.in1_features, self.in2_features
         forms = self.weight.permute(1, 0, 2).reshape(n_1, n_out * n_2)
-        left = (x1 @ forms).reshape(*x1.shape[:-1], n_out, n_2)
-        y = (left @ x2.reshape(*x2.shape, 1)).reshape(*x1.shape[:-1], n_out)
+        left = (input1 @ forms).reshape(*input1.shape[:-1], n_out, n_2)
+        y = (left @ input2.reshape(*input2.shape, 1)).reshape(*input1.shape[:-1], n_out)
         return y if self.bias is None else y + self.bias
 
     def extra_repr(self) -> str:
@@ -130,7 +130,7 @@ class Embedding(Module):
         dtype: of the table; float32 by default.
 
     Shapes:
-        index (...), integers → y (..., embedding_dim); weight (num_embeddings, embedding_dim).
+        input (...), integers → y (..., embedding_dim); weight (num_embeddings, embedding_dim).
 
     Differences from PyTorch: no `max_norm`, `scale_grad_by_freq` or `sparse`.
 
@@ -165,8 +165,8 @@ class Embedding(Module):
         layer.weight = Parameter(embeddings, requires_grad=not freeze)
         return layer
 
-    def forward(self, index: Any) -> Tensor:
-        return F.embedding(index, self.weight, self.padding_idx)
+    def forward(self, input: Any) -> Tensor:
+        return F.embedding(input, self.weight, self.padding_idx)
 
     def extra_repr(self) -> str:
         padding = "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"

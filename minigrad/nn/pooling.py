@@ -24,9 +24,11 @@ class _MaxPool(Module):
         self.padding, self.dilation = padding, dilation
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Any:
         pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self.n - 1]
-        return pool(x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices)
+        return pool(
+            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+        )
 
     def extra_repr(self) -> str:
         return (
@@ -56,7 +58,7 @@ class MaxPool2d(_MaxPool):
             `nn.functional.max_pool2d` these two change places.
 
     Shapes:
-        x (N, C, H, W) or (C, H, W) → (N, C, H_out, W_out) or (C, H_out, W_out).
+        input (N, C, H, W) or (C, H, W) → (N, C, H_out, W_out) or (C, H_out, W_out).
 
     Raises:
         ValueError: no window fits, or an option is out of range.
@@ -91,8 +93,8 @@ class AvgPool1d(Module):
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.ceil_mode, self.count_include_pad = padding, ceil_mode, count_include_pad
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.avg_pool1d(x, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
+    def forward(self, input: Tensor) -> Tensor:
+        return F.avg_pool1d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -113,10 +115,10 @@ class _AvgPool(AvgPool1d):
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
         self.divisor_override = divisor_override
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         pool = F.avg_pool2d if self.n == 2 else F.avg_pool3d
         options = self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override
-        return pool(x, self.kernel_size, self.stride, *options)
+        return pool(input, self.kernel_size, self.stride, *options)
 
 
 class AvgPool2d(_AvgPool):
@@ -131,7 +133,7 @@ class AvgPool2d(_AvgPool):
         divisor_override: divide by this number rather than by the number of elements.
 
     Shapes:
-        x (N, C, H, W) or (C, H, W) → (N, C, H_out, W_out) or (C, H_out, W_out).
+        input (N, C, H, W) or (C, H, W) → (N, C, H_out, W_out) or (C, H_out, W_out).
 
     Raises:
         ValueError: no window fits, or an option is out of range.
@@ -163,9 +165,9 @@ class _AdaptivePool(Module):
 
 
 class _AdaptiveAvgPool(_AdaptivePool):
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         pool = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[self.n - 1]
-        return pool(x, self.output_size)
+        return pool(input, self.output_size)
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
@@ -183,7 +185,7 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
         output_size: (H_out, W_out), or one number for both; None keeps a length.
 
     Shapes:
-        x (N, C, H, W) or (C, H, W) → (N, C, H_out, W_out) or (C, H_out, W_out).
+        input (N, C, H, W) or (C, H, W) → (N, C, H_out, W_out) or (C, H_out, W_out).
 
     Example:
         >>> import minigrad as mg
@@ -205,9 +207,9 @@ class _AdaptiveMaxPool(_AdaptivePool):
         super().__init__(output_size)
         self.return_indices = return_indices
 
-    def forward(self, x: Tensor) -> Any:
+    def forward(self, input: Tensor) -> Any:
         pool = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)[self.n - 1]
-        return pool(x, self.output_size, self.return_indices)
+        return pool(input, self.output_size, self.return_indices)
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
@@ -224,7 +226,7 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPool):
         return_indices: return (out, indices), the place of each largest element in its flattened image.
 
     Shapes:
-        x (N, C, H, W) or (C, H, W) → (N, C, H_out, W_out) or (C, H_out, W_out).
+        input (N, C, H, W) or (C, H, W) → (N, C, H_out, W_out) or (C, H_out, W_out).
     """
 
     n = 2

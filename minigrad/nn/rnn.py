@@ -53,8 +53,10 @@ class GRUNorm(Module):
         self.gates = norm(2 * hidden_size)
         self.candidate = norm(hidden_size)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return cat([self.gates(x[..., : self.n_gates]), self.candidate(x[..., self.n_gates :])], x.ndim - 1)
+    def forward(self, input: Tensor) -> Tensor:
+        return cat(
+            [self.gates(input[..., : self.n_gates]), self.candidate(input[..., self.n_gates :])], input.ndim - 1
+        )
 
 
 def _transposed(weight: Tensor) -> Tensor:
@@ -287,8 +289,8 @@ class RNN(_Recurrent):
     def _make_norms(self, norm: NormFactory) -> dict[str, Module]:
         return {"norm": norm(self.hidden_size)}
 
-    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y, (h,) = self._run(x, None if hx is None else (hx,))
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y, (h,) = self._run(input, None if hx is None else (hx,))
         return y, h
 
     def _layer(self, x: Tensor, suffix: str, state: list[Tensor], reverse: bool) -> tuple[Tensor, list[Tensor]]:
@@ -361,10 +363,10 @@ class LSTM(_Recurrent):
     def _state_sizes(self) -> tuple[int, ...]:
         return self.proj_size or self.hidden_size, self.hidden_size
 
-    def forward(self, x: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         if hx is not None and (not isinstance(hx, tuple | list) or len(hx) != 2):
             raise TypeError("LSTM: the initial state must be a pair (h_0, c_0)")
-        y, (h, c) = self._run(x, None if hx is None else tuple(hx))
+        y, (h, c) = self._run(input, None if hx is None else tuple(hx))
         return y, (h, c)
 
     def _layer(self, x: Tensor, suffix: str, state: list[Tensor], reverse: bool) -> tuple[Tensor, list[Tensor]]:
@@ -432,8 +434,8 @@ class GRU(_Recurrent):
     def _make_norms(self, norm: NormFactory) -> dict[str, Module]:
         return {"norm_ih": GRUNorm(norm, self.hidden_size), "norm_hh": GRUNorm(norm, self.hidden_size)}
 
-    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        y, (h,) = self._run(x, None if hx is None else (hx,))
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        y, (h,) = self._run(input, None if hx is None else (hx,))
         return y, h
 
     def _layer(self, x: Tensor, suffix: str, state: list[Tensor], reverse: bool) -> tuple[Tensor, list[Tensor]]:
@@ -557,7 +559,7 @@ class RNNCell(_Cell):
         input_size, hidden_size, bias, nonlinearity, norm, dtype: as for `RNN`.
 
     Shapes:
-        x (B, input_size), h (B, hidden_size), zeros if left out → (B, hidden_size); B may be left out.
+        input (B, input_size), h (B, hidden_size), zeros if left out → (B, hidden_size); B may be left out.
 
     Example:
         >>> import minigrad as mg
@@ -583,11 +585,11 @@ class RNNCell(_Cell):
     def _make_norms(self, norm: NormFactory) -> dict[str, Module]:
         return {"norm_sum": norm(self.hidden_size)}
 
-    def forward(self, x: Tensor, hx: Tensor | None = None) -> Tensor:
-        rows, h = self._prepare(x, hx)
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        rows, h = self._prepare(input, hx)
         total = self._norm("norm_sum", F.linear(rows, self.weight_ih) + F.linear(h, self.weight_hh))
         h = (tanh if self.nonlinearity == "tanh" else F.relu)(_plus(total, self.bias_ih, self.bias_hh))
-        return reshape(h, (-1,)) if x.ndim == 1 else h
+        return reshape(h, (-1,)) if input.ndim == 1 else h
 
 
 class LSTMCell(_Cell):
@@ -597,7 +599,8 @@ class LSTMCell(_Cell):
         input_size, hidden_size, bias, norm, dtype: as for `LSTM`.
 
     Shapes:
-        x (B, input_size), h and c (B, hidden_size), zeros if left out → h′, c′ (B, hidden_size); B may be left out.
+        input (B, input_size), h and c (B, hidden_size), zeros if left out → h′, c′ (B, hidden_size);
+        B may be left out.
 
     Example:
         >>> import minigrad as mg
@@ -611,12 +614,12 @@ class LSTMCell(_Cell):
     def _make_norms(self, norm: NormFactory) -> dict[str, Module]:
         return {**super()._make_norms(norm), "norm_c": norm(self.hidden_size)}
 
-    def forward(self, x: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
-        rows, h, c = self._prepare(x, *(hx or (None, None)))
+    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        rows, h, c = self._prepare(input, *(hx or (None, None)))
         x_part = _plus(self._norm("norm_ih", F.linear(rows, self.weight_ih)), self.bias_ih, self.bias_hh)
         norm_hh, norm_c = (self.__dict__["norm_hh"], self.__dict__["norm_c"]) if self.normalized else (None, None)
         h, c = _lstm_step(x_part, F.linear(h, self.weight_hh), c, norm_hh, norm_c)
-        return (reshape(h, (-1,)), reshape(c, (-1,))) if x.ndim == 1 else (h, c)
+        return (reshape(h, (-1,)), reshape(c, (-1,))) if input.ndim == 1 else (h, c)
 
 
 class GRUCell(_Cell):
@@ -626,7 +629,7 @@ class GRUCell(_Cell):
         input_size, hidden_size, bias, norm, dtype: as for `GRU`.
 
     Shapes:
-        x (B, input_size), h (B, hidden_size), zeros if left out → (B, hidden_size); B may be left out.
+        input (B, input_size), h (B, hidden_size), zeros if left out → (B, hidden_size); B may be left out.
 
     Example:
         >>> import minigrad as mg
@@ -639,9 +642,9 @@ class GRUCell(_Cell):
     def _make_norms(self, norm: NormFactory) -> dict[str, Module]:
         return {"norm_ih": GRUNorm(norm, self.hidden_size), "norm_hh": GRUNorm(norm, self.hidden_size)}
 
-    def forward(self, x: Tensor, hx: Tensor | None = None) -> Tensor:
-        rows, h = self._prepare(x, hx)
+    def forward(self, input: Tensor, hx: Tensor | None = None) -> Tensor:
+        rows, h = self._prepare(input, hx)
         x_part = _plus(self._norm("norm_ih", F.linear(rows, self.weight_ih)), self.bias_ih)
         h_part = _plus(self._norm("norm_hh", F.linear(h, self.weight_hh)), self.bias_hh)
         h = gru_step(x_part, h_part, h)
-        return reshape(h, (-1,)) if x.ndim == 1 else h
+        return reshape(h, (-1,)) if input.ndim == 1 else h

@@ -8,10 +8,12 @@ import numpy as np
 
 from minigrad.autograd import Function, Tensor
 from minigrad.autograd.modes import modes
+from minigrad.autograd.tensor import raw
 from minigrad.kernels import activation as kernels
 from minigrad.ops.compare import where
 from minigrad.ops.dims import accepts_dim, normalize_axes
 from minigrad.ops.elementwise import cast, sum_to
+from minigrad.ops.random import generator
 from minigrad.ops.reduction import sum
 from minigrad.ops.shape import chunk, reshape
 from minigrad.ops.unary import OfInput, erfc, exp, expm1, log, sigmoid, tanh
@@ -24,6 +26,19 @@ def check_float(x: Any, op: str) -> None:
         raise TypeError(f"{op}: input is a {type(x).__name__}, and must be a tensor: mg.tensor(...)")
     if dtype.kind != "f":
         raise TypeError(f"{op}: input is {dtype}, and must be floating-point: convert it first, x.float()")
+
+
+def placed(y: Any, x: Any, inplace: bool, op: str) -> Any:
+    """y; with `inplace`, x, which holds the values of y from here on, and in a graph is what y is."""
+    if not inplace or y is x:
+        return y
+    op = f"{op}(inplace=True)"
+    if not isinstance(x, Tensor):
+        np.copyto(x, y)
+        return x
+    if x._is_recorded_with(y):
+        return x._become(op, y)
+    return x._change(op, lambda a, b: np.copyto(a, b, casting="same_kind"), y)
 
 
 # -- piecewise linear ---------------------------------------------------------------------------------------
@@ -66,7 +81,7 @@ class ReLU(Function):
         return Gate()(g, y)
 
 
-def relu(x: Any) -> Any:
+def relu(input: Any, inplace: bool = False) -> Any:
     """max(x, 0), elementwise. Its gradient at 0 is 0.
 
     Example:
@@ -74,7 +89,7 @@ def relu(x: Any) -> Any:
         >>> mg.nn.functional.relu(mg.tensor([-1.0, 0.0, 2.0])).tolist()
         [0.0, 0.0, 2.0]
     """
-    return ReLU()(x)
+    return placed(ReLU()(input), input, inplace, "relu")
 
 
 class LeakyReLU(Function):
@@ -95,10 +110,10 @@ class LeakyReLU(Function):
         return Gate(self.slope)(g, x)
 
 
-def leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+def leaky_relu(input: Any, negative_slope: float = 0.01, inplace: bool = False) -> Any:
     """x where x > 0, and negative_slope · x elsewhere. Its gradient at 0 is negative_slope."""
-    check_float(x, "leaky_relu")
-    return LeakyReLU(float(negative_slope))(x)
+    check_float(input, "leaky_relu")
+    return placed(LeakyReLU(float(negative_slope))(input), input, inplace, "leaky_relu")
 
 
 class PReLU(Function):
@@ -118,25 +133,25 @@ class PReLU(Function):
         return gx, gw
 
 
-def prelu(x: Any, weight: Any) -> Any:
+def prelu(input: Any, weight: Any) -> Any:
     """x where x > 0, and weight · x elsewhere: a leaky ReLU whose slope is learned.
 
     Args:
-        x: any shape; its axis 1 holds the channels.
+        input: any shape; its axis 1 holds the channels.
         weight: one slope, (1,) or 0-d, or one for each channel, (C,).
 
     Source: He et al., arXiv 1502.01852.
     """
-    check_float(x, "prelu")
-    channels = x.shape[1] if x.ndim > 1 else 1
+    check_float(input, "prelu")
+    channels = input.shape[1] if input.ndim > 1 else 1
     if weight.ndim > 1 or weight.shape not in ((), (1,), (channels,)):
         raise ValueError(
             f"prelu: weight has shape {weight.shape}, and must hold one slope, or one for each of the {channels} "
-            f"channels (axis 1) of input, which has shape {x.shape}"
+            f"channels (axis 1) of input, which has shape {input.shape}"
         )
-    if weight.ndim and x.ndim > 1:
-        weight = reshape(weight, (-1, *(1,) * (x.ndim - 2)))
-    return PReLU()(x, reshape(weight, ()) if x.ndim == 0 else weight)
+    if weight.ndim and input.ndim > 1:
+        weight = reshape(weight, (-1, *(1,) * (input.ndim - 2)))
+    return PReLU()(input, reshape(weight, ()) if input.ndim == 0 else weight)
 
 
 class HardTanh(Function):
@@ -153,22 +168,22 @@ class HardTanh(Function):
         return Gate()(g, self.inside)
 
 
-def hardtanh(x: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """x, cut off below at min_val and above at max_val. At the limits themselves the gradient is 0."""
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val={min_val} is larger than max_val={max_val}")
-    check_float(x, "hardtanh")
-    return HardTanh(min_val, max_val)(x)
+    check_float(input, "hardtanh")
+    return placed(HardTanh(min_val, max_val)(input), input, inplace, "hardtanh")
 
 
-def relu6(x: Any) -> Any:
+def relu6(input: Any, inplace: bool = False) -> Any:
     """min(max(x, 0), 6). At 0 and 6 the gradient is 0."""
-    return hardtanh(x, 0.0, 6.0)
+    return hardtanh(input, 0.0, 6.0, inplace)
 
 
-def hardsigmoid(x: Any) -> Any:
+def hardsigmoid(input: Any, inplace: bool = False) -> Any:
     """min(max(x/6 + 1/2, 0), 1): a sigmoid of three straight lines."""
-    return hardtanh(x, -3.0, 3.0) / 6 + 0.5
+    return placed(hardtanh(input, -3.0, 3.0) / 6 + 0.5, input, inplace, "hardsigmoid")
 
 
 class HardSwish(Function):
@@ -184,10 +199,54 @@ class HardSwish(Function):
         return where(self.inside, g * (where(self.inside, x, 0.0) / 3 + 0.5), Gate()(g, self.above))
 
 
-def hardswish(x: Any) -> Any:
+def hardswish(input: Any, inplace: bool = False) -> Any:
     """x · hardsigmoid(x): 0 up to −3, x from 3, a parabola between. Source: Howard et al., arXiv 1905.02244."""
-    check_float(x, "hardswish")
-    return HardSwish()(x)
+    check_float(input, "hardswish")
+    return placed(HardSwish()(input), input, inplace, "hardswish")
+
+
+def threshold(input: Any, threshold: float, value: float, inplace: bool = False) -> Any:
+    """x where x > threshold, and value elsewhere."""
+    low = raw(input) <= threshold
+    return placed(where(low, np.asarray(value, input.dtype), input), input, inplace, "threshold")
+
+
+def rrelu(
+    input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False
+) -> Any:
+    """x where x > 0, and a · x elsewhere: a leaky ReLU whose slope is random in training.
+
+    Args:
+        input: floating-point.
+        lower, upper: a is drawn from U(lower, upper), for each element.
+        training: if False, a = (lower + upper)/2.
+        inplace: write the result into the input, and return that.
+
+    Source: Xu et al., arXiv 1505.00853.
+    """
+    check_float(input, "rrelu")
+    if lower > upper:
+        raise ValueError(f"rrelu: lower={lower} is larger than upper={upper}")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    slopes = generator().uniform(lower, upper, input.shape).astype(input.dtype)
+    return placed(where(raw(input) > 0, input, input * slopes), input, inplace, "rrelu")
+
+
+def hardshrink(input: Any, lambd: float = 0.5) -> Any:
+    """x, and 0 where |x| ≤ λ."""
+    check_float(input, "hardshrink")
+    return where(np.abs(raw(input)) <= lambd, np.zeros((), input.dtype), input)
+
+
+def softshrink(input: Any, lambd: float = 0.5) -> Any:
+    """x − λ where x > λ, x + λ where x < −λ, and 0 between: what is small is taken for noise."""
+    check_float(input, "softshrink")
+    if lambd < 0:
+        raise ValueError(f"softshrink: lambd must be at least 0, and is {lambd}")
+    array = raw(input)
+    small, shift = np.abs(array) <= lambd, np.sign(array) * array.dtype.type(lambd)
+    return where(small, np.zeros((), input.dtype), input - shift)
 
 
 # -- smooth -------------------------------------------------------------------------------------------------
@@ -236,26 +295,33 @@ def _negative_elu(x: Any, depth: float, rate: float) -> Any:
     return where(x > 0, x, expm1(where(x > 0, 0.0, x) * rate) * depth)
 
 
-def elu(x: Any, alpha: float = 1.0) -> Any:
+def elu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where x > 0, and α (eˣ − 1) elsewhere. Source: Clevert et al., arXiv 1511.07289."""
-    check_float(x, "elu")
+    check_float(input, "elu")
     alpha = float(alpha)
-    return _negative_elu(x, alpha, 1.0) if alpha < 0 else ELU(1.0, alpha, 1.0)(x)
+    return placed(
+        _negative_elu(input, alpha, 1.0) if alpha < 0 else ELU(1.0, alpha, 1.0)(input), input, inplace, "elu"
+    )
 
 
-def celu(x: Any, alpha: float = 1.0) -> Any:
+def celu(input: Any, alpha: float = 1.0, inplace: bool = False) -> Any:
     """x where x > 0, and α (exp(x/α) − 1) elsewhere: an ELU without a kink for any α.
 
     Source: Barron, arXiv 1704.07483.
     """
-    check_float(x, "celu")
+    check_float(input, "celu")
     alpha = float(alpha)
     if alpha == 0:
         raise ZeroDivisionError("celu: alpha is 0, and x/alpha is needed: use relu, the limit for small alpha")
-    return _negative_elu(x, alpha, 1 / alpha) if alpha < 0 else ELU(1.0, alpha, 1 / alpha)(x)
+    return placed(
+        _negative_elu(input, alpha, 1 / alpha) if alpha < 0 else ELU(1.0, alpha, 1 / alpha)(input),
+        input,
+        inplace,
+        "celu",
+    )
 
 
-def selu(x: Any) -> Any:
+def selu(input: Any, inplace: bool = False) -> Any:
     """Scaled exponential linear unit: an activation that moves mean and variance to 0 and 1, layer by layer.
 
     y = λ x for x > 0,   y = λ α (eˣ − 1) otherwise
@@ -280,8 +346,8 @@ def selu(x: Any) -> Any:
         >>> abs(y.mean().item()) < 0.02, abs(y.var().item() - 1) < 0.02
         (True, True)
     """
-    check_float(x, "selu")
-    return SELU()(x)
+    check_float(input, "selu")
+    return placed(SELU()(input), input, inplace, "selu")
 
 
 class GELU(OfInput):
@@ -318,19 +384,19 @@ def _inside_tanh(x: Any) -> Any:
     return (x * x * 0.044715 + 1) * x * math.sqrt(2 / math.pi)
 
 
-def gelu(x: Any, approximate: str = "none") -> Any:
+def gelu(input: Any, approximate: str = "none") -> Any:
     """x Φ(x), with Φ the standard normal distribution function; or its approximation with a tanh.
 
     Args:
-        x: floating-point.
+        input: floating-point.
         approximate: "none" for x Φ(x), "tanh" for x/2 (1 + tanh(√(2/π) (x + 0.044715 x³))).
 
     Source: Hendrycks and Gimpel, arXiv 1606.08415.
     """
-    check_float(x, "gelu")
+    check_float(input, "gelu")
     if approximate not in ("none", "tanh"):
         raise ValueError(f'gelu: approximate must be "none" or "tanh", not {approximate!r}')
-    return GELU()(x) if approximate == "none" else TanhGELU()(x)
+    return GELU()(input) if approximate == "none" else TanhGELU()(input)
 
 
 class SiLU(OfInput):
@@ -345,10 +411,10 @@ class SiLU(OfInput):
         return s * (x * (1 - s) + 1)
 
 
-def silu(x: Any) -> Any:
+def silu(input: Any, inplace: bool = False) -> Any:
     """x · sigmoid(x), also called swish. Source: Elfwing et al., arXiv 1702.03118."""
-    check_float(x, "silu")
-    return SiLU()(x)
+    check_float(input, "silu")
+    return placed(SiLU()(input), input, inplace, "silu")
 
 
 class Softplus(Function):
@@ -370,10 +436,10 @@ class Softplus(Function):
         return where(self.straight, g, g * sigmoid(x * self.beta))
 
 
-def softplus(x: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
+def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0) -> Any:
     """log(1 + exp(β x)) / β: a smooth ReLU; x itself where β x > threshold (the difference is below e⁻²⁰)."""
-    check_float(x, "softplus")
-    return Softplus(beta, threshold)(x)
+    check_float(input, "softplus")
+    return Softplus(beta, threshold)(input)
 
 
 class LogSigmoid(OfInput):
@@ -388,10 +454,10 @@ class LogSigmoid(OfInput):
         return sigmoid(-x)
 
 
-def logsigmoid(x: Any) -> Any:
+def logsigmoid(input: Any) -> Any:
     """log sigmoid(x), exact also where sigmoid rounds to 0."""
-    check_float(x, "logsigmoid")
-    return LogSigmoid()(x)
+    check_float(input, "logsigmoid")
+    return LogSigmoid()(input)
 
 
 class Mish(OfInput):
@@ -406,10 +472,10 @@ class Mish(OfInput):
         return t + x * (1 - t * t) * sigmoid(x)
 
 
-def mish(x: Any) -> Any:
+def mish(input: Any, inplace: bool = False) -> Any:
     """x · tanh(softplus(x)). Source: Misra, arXiv 1908.08681."""
-    check_float(x, "mish")
-    return Mish()(x)
+    check_float(input, "mish")
+    return placed(Mish()(input), input, inplace, "mish")
 
 
 class Softsign(Function):
@@ -426,27 +492,79 @@ class Softsign(Function):
         return g / (d * d)
 
 
-def softsign(x: Any) -> Any:
+def softsign(input: Any) -> Any:
     """x / (1 + |x|): between −1 and 1, and slower to get there than tanh."""
-    check_float(x, "softsign")
-    return Softsign()(x)
+    check_float(input, "softsign")
+    return Softsign()(input)
+
+
+def tanhshrink(input: Any) -> Any:
+    """x − tanh x."""
+    check_float(input, "tanhshrink")
+    return input - tanh(input)
 
 
 @accepts_dim
-def glu(x: Any, axis: int = -1) -> Any:
+def glu(input: Any, axis: int = -1) -> Any:
     """a · sigmoid(b), where a and b are the first and the second half of x along `axis`.
 
     Source: Dauphin et al., arXiv 1612.08083.
     """
-    check_float(x, "glu")
-    if x.ndim == 0:
+    check_float(input, "glu")
+    if input.ndim == 0:
         raise ValueError("glu: input is 0-d, and must have an axis to be halved")
-    (axis,) = normalize_axes(axis, x.ndim, "glu")
-    n = x.shape[axis]
+    (axis,) = normalize_axes(axis, input.ndim, "glu")
+    n = input.shape[axis]
     if n % 2:
         raise ValueError(f"glu: axis {axis} of input has length {n}, and must be even to be halved")
-    a, b = chunk(x, 2, axis)
+    a, b = chunk(input, 2, axis)
     return a * sigmoid(b)
+
+
+# -- names of PyTorch's for inplace=True ----------------------------------------------------------------------
+
+
+def relu_(input: Any) -> Any:
+    """`relu`, in place."""
+    return relu(input, True)
+
+
+def leaky_relu_(input: Any, negative_slope: float = 0.01) -> Any:
+    """`leaky_relu`, in place."""
+    return leaky_relu(input, negative_slope, True)
+
+
+def hardtanh_(input: Any, min_val: float = -1.0, max_val: float = 1.0) -> Any:
+    """`hardtanh`, in place."""
+    return hardtanh(input, min_val, max_val, True)
+
+
+def threshold_(input: Any, threshold: float, value: float) -> Any:
+    """`threshold`, in place."""
+    return _threshold(input, threshold, value, True)
+
+
+def rrelu_(input: Any, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Any:
+    """`rrelu`, in place."""
+    return rrelu(input, lower, upper, training, True)
+
+
+def elu_(input: Any, alpha: float = 1.0) -> Any:
+    """`elu`, in place."""
+    return elu(input, alpha, True)
+
+
+def celu_(input: Any, alpha: float = 1.0) -> Any:
+    """`celu`, in place."""
+    return celu(input, alpha, True)
+
+
+def selu_(input: Any) -> Any:
+    """`selu`, in place."""
+    return selu(input, True)
+
+
+_threshold = threshold  # the argument of `threshold_` hides it
 
 
 # -- softmax ------------------------------------------------------------------------------------------------
@@ -545,13 +663,13 @@ class LogSoftmaxBackward(_AlongAxis):
 
 
 @accepts_dim
-def softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+def softmax(input: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """The probabilities eˣ / Σ eˣ along `axis`: positive, and their sum is 1.
 
     Safe for values of any size, and for −∞ (probability 0). A row of nothing but −∞ gives NaN, as in PyTorch.
 
     Args:
-        x: scores, floating-point.
+        input: scores, floating-point.
         axis: along which the sum is 1. Without it, as in PyTorch, there is a warning, and it is axis 0 of tensors with
             0, 1 or 3 axes, and else axis 1.
         dtype: convert x to it first.
@@ -561,15 +679,15 @@ def softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
         >>> mg.nn.functional.softmax(mg.tensor([1000.0, 1000.0]), dim=0).tolist()
         [0.5, 0.5]
     """
-    return _along_axis(Softmax, x, axis, dtype, "softmax")
+    return _along_axis(Softmax, input, axis, dtype, "softmax")
 
 
 @accepts_dim
-def log_softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+def log_softmax(input: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """log softmax(x) = x − log Σ eˣ along `axis`, computed so that it is exact where softmax rounds to 0.
 
     Args:
-        x: scores, floating-point.
+        input: scores, floating-point.
         axis: along which the probabilities sum to 1; without it as for `softmax`.
         dtype: convert x to it first.
 
@@ -578,13 +696,13 @@ def log_softmax(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
         >>> mg.nn.functional.log_softmax(mg.tensor([0.0, 1000.0]), dim=0).tolist()
         [-1000.0, 0.0]
     """
-    return _along_axis(LogSoftmax, x, axis, dtype, "log_softmax")
+    return _along_axis(LogSoftmax, input, axis, dtype, "log_softmax")
 
 
 @accepts_dim
-def softmin(x: Any, axis: int | None = None, dtype: Any = None) -> Any:
+def softmin(input: Any, axis: int | None = None, dtype: Any = None) -> Any:
     """softmax(−x) along `axis`: the smallest value gets the largest probability."""
-    return softmax(-x, _implicit_axis(axis, x.ndim, "softmin"), dtype)
+    return softmax(-input, _implicit_axis(axis, input.ndim, "softmin"), dtype)
 
 
 def _implicit_axis(axis: Any, ndim: int, op: str) -> Any:

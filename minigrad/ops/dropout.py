@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Function
-from minigrad.ops.activation import SELU_ALPHA, SELU_SCALE, check_float
+from minigrad.ops.activation import SELU_ALPHA, SELU_SCALE, check_float, placed
 from minigrad.ops.random import generator
 
 
@@ -51,13 +51,14 @@ def _drop(x: Any, shape: tuple[int, ...], p: float) -> Any:
     return Dropout(_keep(shape, p) * x.dtype.type(scale))(x)
 
 
-def dropout(x: Any, p: float = 0.5, training: bool = True) -> Any:
+def dropout(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Each element is 0 with probability p, and x / (1 − p) otherwise: the mean stays the same.
 
     Args:
-        x: floating-point.
+        input: floating-point.
         p: the probability to drop an element.
-        training: if False, x itself is returned.
+        training: if False, the input itself is returned.
+        inplace: write the result into the input, and return that.
 
     Example:
         >>> import minigrad as mg
@@ -65,7 +66,9 @@ def dropout(x: Any, p: float = 0.5, training: bool = True) -> Any:
         >>> mg.nn.functional.dropout(mg.ones(6), p=0.5).tolist()
         [2.0, 2.0, 2.0, 0.0, 0.0, 0.0]
     """
-    return x if _idle(x, p, training, "dropout") else _drop(x, x.shape, p)
+    return placed(
+        input if _idle(input, p, training, "dropout") else _drop(input, input.shape, p), input, inplace, "dropout"
+    )
 
 
 def _drop_channels(x: Any, p: float, training: bool, op: str, axes: int) -> Any:
@@ -82,35 +85,35 @@ def _drop_channels(x: Any, p: float, training: bool, op: str, axes: int) -> Any:
     return _drop(x, channels + (1,) * (x.ndim - len(channels)), p)
 
 
-def dropout1d(x: Any, p: float = 0.5, training: bool = True) -> Any:
+def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Dropout of whole channels of (N, C, L) or (C, L): neighbours that resemble each other go together.
 
     Source: Tompson et al., Efficient Object Localization Using Convolutional Networks, arXiv 1411.4280.
     """
-    return _drop_channels(x, p, training, "dropout1d", 1)
+    return placed(_drop_channels(input, p, training, "dropout1d", 1), input, inplace, "dropout1d")
 
 
-def dropout2d(x: Any, p: float = 0.5, training: bool = True) -> Any:
+def dropout2d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Dropout of whole channels of (N, C, H, W). See `dropout1d`.
 
     With three axes the input is taken for (N, C, L), and there is a warning, as in PyTorch.
     """
-    if x.ndim == 3:
+    if input.ndim == 3:
         warnings.warn(
-            f"dropout2d: input with three axes, {x.shape}, is taken for (N, C, L): use dropout1d to say so, or "
+            f"dropout2d: input with three axes, {input.shape}, is taken for (N, C, L): use dropout1d to say so, or "
             "add an axis for the batch, x.unsqueeze(0)",
             stacklevel=2,
         )
-        return _drop_channels(x, p, training, "dropout2d", 1)
-    return _drop_channels(x, p, training, "dropout2d", 2)
+        return placed(_drop_channels(input, p, training, "dropout2d", 1), input, inplace, "dropout2d")
+    return placed(_drop_channels(input, p, training, "dropout2d", 2), input, inplace, "dropout2d")
 
 
-def dropout3d(x: Any, p: float = 0.5, training: bool = True) -> Any:
+def dropout3d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
     """Dropout of whole channels of (N, C, D, H, W) or (C, D, H, W). See `dropout1d`."""
-    return _drop_channels(x, p, training, "dropout3d", 3)
+    return placed(_drop_channels(input, p, training, "dropout3d", 3), input, inplace, "dropout3d")
 
 
-def alpha_dropout(x: Any, p: float = 0.5, training: bool = False) -> Any:
+def alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """Dropout for networks with `selu`: mean 0 and variance 1 stay what they are.
 
     A dropped element becomes α′ = −SELU_SCALE · SELU_ALPHA, the value of selu at −∞. Then all are scaled and
@@ -118,22 +121,30 @@ def alpha_dropout(x: Any, p: float = 0.5, training: bool = False) -> Any:
     and variance.
 
     Args:
-        x: floating-point.
+        input: floating-point.
         p: the probability to drop an element.
-        training: if False (the default, as in PyTorch), x itself is returned.
+        training: if False (the default, as in PyTorch), the input itself is returned.
+        inplace: write the result into the input, and return that.
 
     Source: Klambauer et al., "Self-normalizing neural networks", arXiv 1706.02515.
     """
-    return x if _idle(x, p, training, "alpha_dropout") else _alpha_drop(x, x.shape, p)
+    return placed(
+        input if _idle(input, p, training, "alpha_dropout") else _alpha_drop(input, input.shape, p),
+        input,
+        inplace,
+        "alpha_dropout",
+    )
 
 
-def feature_alpha_dropout(x: Any, p: float = 0.5, training: bool = False) -> Any:
+def feature_alpha_dropout(input: Any, p: float = 0.5, training: bool = False, inplace: bool = False) -> Any:
     """`alpha_dropout` of whole channels, axis 1 of x."""
-    if _idle(x, p, training, "feature_alpha_dropout"):
-        return x
-    if x.ndim < 2:
-        raise ValueError(f"feature_alpha_dropout: input has shape {x.shape}, and must have channels on axis 1")
-    return _alpha_drop(x, x.shape[:2] + (1,) * (x.ndim - 2), p)
+    if _idle(input, p, training, "feature_alpha_dropout"):
+        return input
+    if input.ndim < 2:
+        raise ValueError(f"feature_alpha_dropout: input has shape {input.shape}, and must have channels on axis 1")
+    return placed(
+        _alpha_drop(input, input.shape[:2] + (1,) * (input.ndim - 2), p), input, inplace, "feature_alpha_dropout"
+    )
 
 
 def _alpha_drop(x: Any, shape: tuple[int, ...], p: float) -> Any:

@@ -55,7 +55,7 @@ def _times_transposed(rows: Any, weight: Any) -> Any:
     return rows @ weight.T
 
 
-def linear(x: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     """y = x Wᵀ + b, over the last axis.
 
     Args:
@@ -72,22 +72,22 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
         >>> mg.nn.functional.linear(mg.ones(2, 3), mg.ones(4, 3)).shape
         (2, 4)
     """
-    array, w, b = raw(x), raw(weight), raw(bias)
+    array, w, b = raw(input), raw(weight), raw(bias)
     shape = w.shape
     if len(shape) == 1:
-        y = linear(x, weight.reshape(1, -1), None if bias is None else bias.reshape(1))
+        y = linear(input, weight.reshape(1, -1), None if bias is None else bias.reshape(1))
         return y.reshape(y.shape[:-1])
     if len(shape) != 2 or array.shape[-1:] != shape[1:]:
         raise ValueError(
-            f"linear: the input has shape {x.shape} and weight {shape}; the last axis of the input must be as long as "
-            "that of weight, (out_features, in_features)"
+            f"linear: the input has shape {input.shape} and weight {shape}; the last axis of the input must be as "
+            "long as that of weight, (out_features, in_features)"
         )
     if b is not None and b.shape != shape[:1]:
         raise ValueError(f"linear: bias has shape {bias.shape}, and must have {shape[:1]}: one for each row of weight")
     if array.dtype != w.dtype or (b is not None and b.dtype != w.dtype) or w.dtype.kind != "f":
         raise TypeError(
-            f"linear: the input is {x.dtype}, weight {weight.dtype}"
+            f"linear: the input is {input.dtype}, weight {weight.dtype}"
             + ("" if bias is None else f" and bias {bias.dtype}")
             + "; bring them to one floating-point dtype, x.float() or module.double()"
         )
-    return Linear()(x, weight, bias)
+    return Linear()(input, weight, bias)

@@ -391,14 +391,14 @@ def cosh(x: Any) -> Any:
     return Cosh()(floating(x))
 
 
-def tanh(x: Any) -> Any:
+def tanh(input: Any) -> Any:
     """The hyperbolic tangent (eˣ − e⁻ˣ)/(eˣ + e⁻ˣ)."""
-    return Tanh()(floating(x))
+    return Tanh()(floating(input))
 
 
-def sigmoid(x: Any) -> Any:
+def sigmoid(input: Any) -> Any:
     """1/(1 + e⁻ˣ)."""
-    return Sigmoid()(floating(x))
+    return Sigmoid()(floating(input))
 
 
 def erf(x: Any) -> Any:

@@ -55,8 +55,8 @@ class RMSNorm(Norm):
         self.partial = partial
         self.make_affine(shape, elementwise_affine, False, np.float32 if dtype is None else dtype)
 
-    def forward(self, input: Tensor) -> Tensor:
-        return F.rms_norm(input, self.normalized_shape, self.weight, self.eps, partial=self.partial)
+    def forward(self, x: Tensor) -> Tensor:  # (PyTorch's name for it)
+        return F.rms_norm(x, self.normalized_shape, self.weight, self.eps, partial=self.partial)
 
     def extra_repr(self) -> str:
         partial = "" if self.partial == 1 else f", partial={self.partial}"
