@@ -373,3 +373,67 @@ def test_unsafe_parametrizations_may_change_the_shape():
     remove_parametrizations(layer, "weight")
     np.testing.assert_array_equal(values(layer.weight), rank_one)
     assert layer.weight.grad is None
+
+
+# -- dtypes of the right inverse -------------------------------------------------------------------------------------
+
+
+class Inverse(nn.Module):
+    """Computes float32 of what its right inverse gives in a dtype of its own."""
+
+    def __init__(self, dtype, several=False):
+        super().__init__()
+        self.dtype, self.several = dtype, several
+
+    def forward(self, x, y=None):
+        return (x if y is None else x + y).float()
+
+    def right_inverse(self, w):
+        w = w.to(self.dtype)
+        return (w, w * 0) if self.several else w
+
+
+@pytest.mark.parametrize("unsafe", [False, True])
+def test_a_right_inverse_of_another_dtype_is_no_original(unsafe):
+    layer = nn.Linear(3, 2)
+    before = layer.weight
+    with pytest.raises(ValueError, match=r"Inverse: the right inverse is float64.*original.*is float32"):
+        register_parametrization(layer, "weight", Inverse(np.float64), unsafe=unsafe)
+    assert layer.weight is before and type(layer) is nn.Linear
+
+    part = Inverse(np.float32)
+    register_parametrization(layer, "weight", part, unsafe=unsafe)
+    part.dtype = np.float64
+    values = layer.weight.tolist()
+    with pytest.raises(ValueError, match=r"float64.*float32"):
+        layer.weight = mg.ones(2, 3)
+    assert layer.weight.tolist() == values
+
+
+def test_several_originals_have_the_dtype_of_the_right_inverse():
+    layer = register_parametrization(nn.Linear(3, 2), "weight", Inverse(np.float64, several=True))
+    originals = layer.parametrizations.weight.originals()
+    assert [p.dtype for p in originals] == [np.float64] * 2 and layer.weight.dtype == np.float32
+    layer.weight = mg.ones(2, 3)
+    assert layer.weight.tolist() == [[1] * 3] * 2
+    layer.parametrizations.weight[0].dtype = np.float32
+    with pytest.raises(ValueError, match=r"float32.*float64"):
+        layer.weight = mg.zeros(2, 3)
+    assert layer.weight.tolist() == [[1] * 3] * 2
+
+
+def test_a_second_right_inverse_of_another_dtype():
+    layer = register_parametrization(nn.Linear(3, 2), "weight", Inverse(np.float32))
+    with pytest.raises(ValueError, match=r"float64.*float32"):
+        register_parametrization(layer, "weight", Inverse(np.float64))
+    assert len(layer.parametrizations.weight) == 1
+
+
+def test_assigning_another_dtype_is_an_error():
+    layer = weight_norm(nn.Linear(3, 2))
+    with pytest.raises(ValueError, match=r"float64.*float32"):
+        layer.weight = mg.ones(2, 3, dtype=mg.float64)
+    layer.weight = mg.ones(2, 3)
+    layer.double()
+    layer.weight = mg.ones(2, 3, dtype=mg.float64)
+    assert layer.weight.dtype == np.float64

@@ -75,7 +75,7 @@ def test_inputs_with_gaps_in_memory(name):
 
 def test_views_share_memory_and_version():
     x = mg.zeros(2, 3)
-    for y in (x.reshape(3, 2), x.T, x[0], x[0, 0], x.flip(0), x.unsqueeze(0), x.split(1)[0], x.diagonal()):
+    for y in (x.reshape(3, 2), x.T, x[0], x[0, 0], x.unsqueeze(0), x.split(1)[0], x.diagonal()):
         assert np.shares_memory(x.array, y.array)
         assert y.version is x.version
 

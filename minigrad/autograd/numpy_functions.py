@@ -7,6 +7,7 @@ NumPy hands over whatever one of its functions is given a Tensor for (`Tensor.__
 included. What it turns into an array on other ways, as `np.array(t)` does, comes to `Tensor.__array__`.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -88,11 +89,10 @@ def _full_name(function: Any) -> str:
 
 def _instead(name: str) -> str:
     """What to call in its place, as the end of a sentence."""
-    import minigrad
-
     own = NAMES.get(name, name)
     detach = "without the gradient, t.detach() first"
-    if name not in NAMES and not callable(getattr(minigrad, own, None)):
+    package = sys.modules["minigrad"]  # (this room comes before those that fill it)
+    if name not in NAMES and not callable(getattr(package, own, None)):
         return f", and minigrad has no such function: {detach}"
     return f": use minigrad.{own}; or, {detach}"
 

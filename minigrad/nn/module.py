@@ -380,7 +380,7 @@ class Module:
     ) -> dict[str, Any]:
         """All parameters and persistent buffers by dotted name. The tensors share memory with the module.
 
-        Because memory is shared, training goes on changing them: to keep a snapshot, `copy.deepcopy` it or
+        What a module's `get_extra_state` returns is there as well, under the name `_extra_state`. Because memory is shared, training goes on changing them: to keep a snapshot, `copy.deepcopy` it or
         save it (`mg.save`).
 
         Args:
@@ -389,19 +389,51 @@ class Module:
             keep_vars: give the parameters themselves rather than detached tensors.
         """
         destination = {} if destination is None else destination
-        for name, tensor in self._state(prefix):
-            destination[name] = tensor if keep_vars else tensor.detach()
+        for name, value in self._state(prefix):
+            if isinstance(value, Module):
+                destination[name] = value.get_extra_state()
+            else:
+                destination[name] = value if keep_vars else value.detach()
         return destination
 
-    def _state(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        """What `state_dict` holds. Shared parameters appear under each of their names, as in PyTorch."""
+    def get_extra_state(self) -> Any:
+        """State beside parameters and buffers, for `state_dict`: tensors, numbers, strings, lists and dictionaries.
+
+        To be written by a subclass that has such a state, together with `set_extra_state`.
+
+        Example:
+            >>> import minigrad as mg
+            >>> class Counter(mg.nn.Module):
+            ...     calls = 0
+            ...     def get_extra_state(self):
+            ...         return {"calls": self.calls}
+            ...     def set_extra_state(self, state):
+            ...         self.calls = state["calls"]
+            >>> counter = Counter()
+            >>> counter.calls = 7
+            >>> counter.state_dict()
+            {'_extra_state': {'calls': 7}}
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define get_extra_state(self)")
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take up what `get_extra_state` returned. `load_state_dict` calls it when the tensors are loaded."""
+        raise NotImplementedError(f"{type(self).__name__} does not define set_extra_state(self, state)")
+
+    def _state(self, prefix: str = "", extra: str = "get_extra_state") -> "Iterator[tuple[str, Any]]":
+        """What `state_dict` holds: tensors, and for an extra state the module that defines the method `extra`.
+
+        Shared parameters appear under each of their names, as in PyTorch.
+        """
         saved_buffers = [name for name, persistent in self._buffer_names.items() if persistent]
         for name in (*self._parameter_names, *saved_buffers):
             if self.__dict__[name] is not None:
                 yield prefix + name, self.__dict__[name]
+        if getattr(type(self), extra) is not getattr(Module, extra):
+            yield prefix + "_extra_state", self
         for name in self._module_names:
             if self.__dict__[name] is not None:
-                yield from self.__dict__[name]._state(f"{prefix}{name}.")
+                yield from self.__dict__[name]._state(f"{prefix}{name}.", extra)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
         """Copy values into the parameters and buffers, in place. Either all of it is loaded, or nothing.
@@ -423,10 +455,11 @@ class Module:
                 f"load_state_dict of {type(self).__name__}: expected a dictionary from names to values, such as "
                 f"mg.load(path) or other.state_dict(), not a {type(state_dict).__name__}"
             )
-        own = dict(self._state())
+        own = dict(self._state(extra="set_extra_state"))
+        extra = {name: module for name, module in own.items() if isinstance(module, Module)}
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
-        given = {name: np.asarray(raw(state_dict[name])) for name in own if name in state_dict}
+        given = {name: np.asarray(raw(state_dict[name])) for name in own if name in state_dict and name not in extra}
         problems = []
         if strict and missing:
             problems.append(f"missing: {', '.join(missing)}")
@@ -443,6 +476,9 @@ class Module:
         with no_grad():
             for name, array in given.items():
                 own[name].copy_(array)
+        for name, module in extra.items():
+            if name in state_dict:
+                module.set_extra_state(state_dict[name])
         return IncompatibleKeys(missing, unexpected)
 
     # -- hooks ---------------------------------------------------------------------------------------

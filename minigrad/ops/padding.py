@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Function
+from minigrad.ops.elementwise import clone
 from minigrad.ops.indexing import getitem
 
 MODES = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
@@ -71,6 +72,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     if mode == "constant":
         return ConstantPad(widths, 0 if value is None else value)(input)
 
+    source = input
     for axis, (before, after) in enumerate(widths):
         if before or after:
             n = input.shape[axis]
@@ -83,4 +85,4 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             kind: Any = MODES[mode]
             places = np.pad(np.arange(n), (before, after), mode=kind)
             input = getitem(input, (*[slice(None)] * axis, places))
-    return input
+    return clone(input) if input is source else input  # nothing was added: still a tensor of its own

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Function
+from minigrad.autograd.tensor import raw
 from minigrad.ops.dims import accepts_dim, normalize_axes
-from minigrad.ops.elementwise import cast, expand, result_dtype
+from minigrad.ops.elementwise import cast, clone, expand, result_dtype
 
 # -- the same elements in another shape -------------------------------------------------------------------
 
@@ -345,7 +346,8 @@ def repeat(x: Any, *sizes: Any) -> Any:
     # (n₀, n₁) → (1, n₀, 1, n₁) → (t₀, n₀, t₁, n₁) → (t₀n₀, t₁n₁)
     apart = [n for length in shape for n in (1, length)]
     many = [n for pair in zip(times, shape, strict=True) for n in pair]
-    return expand(x.reshape(apart), many).reshape([k * n for k, n in zip(times, shape, strict=True)])
+    y = expand(x.reshape(apart), many).reshape([k * n for k, n in zip(times, shape, strict=True)])
+    return clone(y) if np.may_share_memory(raw(x), raw(y)) else y  # (reshape copies only where it must)
 
 
 def tile(x: Any, *sizes: Any) -> Any:
@@ -376,13 +378,11 @@ def repeat_interleave(x: Any, repeats: Any, axis: int | None = None) -> Any:
 class Flip(Function):
     """The order of the elements reversed along some axes; its own inverse."""
 
-    is_view = True
-
     def __init__(self, axes: tuple[int, ...]):
         self.axes = axes
 
     def forward(self, x: Any) -> Any:
-        return np.flip(x, self.axes)
+        return np.flip(x, self.axes).copy()
 
     def backward(self, g: Any) -> Any:
         return Flip(self.axes)(g)
@@ -490,13 +490,13 @@ def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
 
 
 def diag(x: Any, diagonal: int = 0) -> Any:
-    """Of a matrix, its diagonal; of a vector, the matrix with that diagonal and zeros elsewhere."""
+    """Of a matrix, a copy of its diagonal; of a vector, the matrix with that diagonal and zeros elsewhere."""
     if x.ndim == 1:
         n = x.shape[0] + abs(diagonal)
         return OnDiagonal((n, n), diagonal, 0, 1)(x)
     if x.ndim != 2:
         raise ValueError(f"diag: needs a vector or a matrix, and the tensor has shape {x.shape}; see also diagonal")
-    return Diagonal(diagonal, 0, 1)(x)
+    return clone(Diagonal(diagonal, 0, 1)(x))
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:

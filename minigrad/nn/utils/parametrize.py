@@ -73,6 +73,8 @@ class ParametrizationList(ModuleList):
             self.is_tensor = isinstance(values, Tensor)
             parts = _as_tensors(values, self[0])
             # Everything is checked before anything changes.
+            if self.is_tensor:
+                _check_dtypes(self[0], [original], parts)
             _check_same(self, original, self._compute(parts), unsafe)
         self._names = ["original"] if self.is_tensor else [f"original{i}" for i in range(len(parts))]
         for name, part in zip(self._names, parts, strict=True):
@@ -118,6 +120,7 @@ class ParametrizationList(ModuleList):
                     f"{type(self[0]).__name__}.right_inverse returned {len(parts)} tensors, and there are "
                     f"{len(self._names)} originals"
                 )
+            _check_dtypes(self[0], self.originals(), parts)
             for old, new in zip(self.originals(), parts, strict=True):
                 if not self.unsafe and old.shape != new.shape:
                     raise ValueError(
@@ -145,6 +148,16 @@ def _as_tensors(values: Any, parametrization: Module) -> list[Tensor]:
     return list(parts)
 
 
+def _check_dtypes(parametrization: Module, originals: list[Tensor], parts: list[Tensor]) -> None:
+    """An original stays the same object, and keeps its dtype: a cast would change the values without a word."""
+    for old, new in zip(originals, parts, strict=True):
+        if old.dtype != new.dtype:
+            raise ValueError(
+                f"{type(parametrization).__name__}: the right inverse is {new.dtype}, and the original that it is for "
+                f"is {old.dtype}: return right_inverse(...).astype({old.dtype}), or assign a value of that dtype"
+            )
+
+
 def _check_same(parametrization: Module, original: Tensor, computed: Any, unsafe: bool) -> None:
     """The computed tensor takes the original's place, so it must look like it."""
     if not isinstance(computed, Tensor):
@@ -165,7 +178,7 @@ def _set_values(tensor: Tensor, values: Tensor) -> None:
     """Give a tensor other values, perhaps of another shape; it stays the same object."""
     if tensor.shape != values.shape:
         tensor.grad = None
-    tensor.array = np.array(values.array, tensor.dtype)
+    tensor.array = values.array.copy()
     tensor.version[0] += 1
 
 
@@ -320,8 +333,9 @@ def register_parametrization(
         The module.
 
     Raises:
-        ValueError: no such tensor; the parametrization makes another shape or dtype of it; or it takes several
-            originals, as weight norm does, and is not the first on this tensor.
+        ValueError: no such tensor; the parametrization makes another shape or dtype of it; its right inverse has
+            another dtype than the original; or it takes several originals, as weight norm does, and is not the first
+            on this tensor.
         TypeError: something that is not a module, or does not return tensors.
 
     A single original is the parameter that was there, the same object: an optimizer that holds it goes on working.
@@ -353,12 +367,15 @@ def register_parametrization(
         with no_grad():
             value = parts()
             inverse = getattr(parametrization, "right_inverse", None)
-            if inverse is not None and not isinstance(inverse(value), Tensor):
+            given = value if inverse is None else inverse(value)
+            if not isinstance(given, Tensor):
                 raise ValueError(
                     f"register_parametrization: {type(parametrization).__name__} makes a tensor of several originals, "
                     f"so it must be the first on {tensor_name!r}, where {type(parts[-1]).__name__} is already; call "
                     f"remove_parametrizations(module, {tensor_name!r}) before, and register the others again after it"
                 )
+            if not unsafe:
+                _check_dtypes(parametrization, [value], [given])
             _check_same(parametrization, value, parametrization(value), unsafe)
         parts.append(parametrization)
         parts.unsafe |= unsafe
