@@ -262,3 +262,12 @@ def test_lists_as_operands_decide_no_dtype(dtype):
     assert mg.add(x, [1, 2]).dtype == dtype
     if dtype == np.float64:
         assert (x * [0.1, 0.2]).tolist() == [0.1, 0.4]
+
+
+@pytest.mark.parametrize(
+    "dtype", [np.float64, np.dtype("float64"), "float64", mg.float64, float, mg.zeros(1).double()]
+)
+def test_every_spelling_of_a_dtype_converts(dtype):
+    x = mg.tensor([1.0, 2.0], requires_grad=True)
+    assert x.to(dtype).dtype == np.float64
+    assert x.to(np.float32) is x

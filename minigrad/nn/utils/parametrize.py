@@ -29,8 +29,6 @@ from copy import copy
 from functools import cache
 from typing import Any, TypeVar
 
-import numpy as np
-
 from minigrad.autograd import Tensor, no_grad
 from minigrad.autograd.modes import modes
 from minigrad.nn.container import ModuleDict, ModuleList
