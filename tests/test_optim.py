@@ -281,6 +281,26 @@ def test_zero_grad() -> None:
     assert x.grad is None
 
 
+def test_zero_grad_keeps_the_gradient_that_others_hold() -> None:
+    x = mg.tensor([2.0], requires_grad=True)
+    (x * x).sum().backward()
+    held = x.grad
+    SGD([x]).zero_grad(set_to_none=False)
+    assert x.grad is held and held is not None and held.tolist() == [0.0]
+
+
+def test_a_parameter_that_was_taken_out_of_its_group() -> None:
+    params = parameters()
+    optimizer = Adam(params)
+    run(params, optimizer, range(2))
+    del optimizer.param_groups[0]["params"][1]
+    state = optimizer.state_dict()
+    assert state["param_groups"][0]["params"] == [0, 1] and state["state"].keys() == {0, 1}
+    again = Adam([params[0], params[2]])
+    again.load_state_dict(state)
+    np.testing.assert_array_equal(again.state[params[2]]["exp_avg"], optimizer.state[params[2]]["exp_avg"])
+
+
 def test_zero_grad_cuts_a_recorded_gradient_off() -> None:
     x = mg.tensor([2.0], requires_grad=True)
     (x * x * x).sum().backward(create_graph=True)
@@ -499,6 +519,12 @@ def test_a_parameter_whose_data_were_replaced(name: str) -> None:
     params[0].grad = mg.zeros(3, 4)
     with pytest.raises(TypeError, match="a parameter is int64 now"):
         optimizer.step()
+    params[0].array = np.broadcast_to(np.float32(1), (3, 4))
+    before = optimizer.state_dict()
+    with pytest.raises(ValueError, match=r"shape \(3, 4\) are read-only"):
+        optimizer.step()
+    for key, value in before["state"][0].items():
+        np.testing.assert_array_equal(optimizer.state_dict()["state"][0][key], value)
 
 
 # -- junk -------------------------------------------------------------------------------------------------

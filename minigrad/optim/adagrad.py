@@ -19,7 +19,7 @@ class Adagrad(Optimizer):
         lr: learning rate.
         lr_decay: how fast the learning rate falls.
         weight_decay: the strength of an L2 penalty.
-        initial_accumulator_value: what s starts from.
+        initial_accumulator_value: the value of s before the first step.
         eps: added to the root, outside it.
         maximize: ascend rather than descend.
 

@@ -16,7 +16,7 @@ class Adam(Optimizer):
         v ← β₂ v + (1 − β₂) g²                  running mean of its square
         p ← p − lr · m̂ / (√v̂ + eps)             m̂ = m / (1 − β₁ᵗ),  v̂ = v / (1 − β₂ᵗ)
 
-    m and v start at zero; dividing by 1 − βᵗ makes up for that in step t.
+    m and v start at zero, and so are too small at first. The division by 1 − βᵗ in step t corrects this.
 
     Args:
         params: tensors, (name, tensor) pairs, or groups of them (see `Optimizer`).
@@ -102,9 +102,9 @@ class AdamW(Adam):
 
     In `Adam`, the decay is divided by √v̂ like the gradient, so that values with large gradients hardly decay. Here
     every value decays at the same rate. Weights before a normalization layer only change their scale when they
-    decay; the layer's own γ and β had better not decay at all: see `weight_decay_groups`.
+    decay. The layer's own γ and β should not decay at all: see `weight_decay_groups`.
 
-    Arguments are those of `Adam`, `weight_decay` being 0.01 by default.
+    The arguments are those of `Adam`; `weight_decay` is 0.01 by default.
 
     Source: Loshchilov and Hutter, arXiv 1711.05101. As in PyTorch, the decay is multiplied by lr.
 

@@ -134,16 +134,16 @@ def adaptive_clip_grad_(
 
     G_i ← G_i · min(1, clipping · max(‖W_i‖, ε) / ‖G_i‖)        W_i the weights of unit i, G_i their gradient
 
-    A step of gradient descent with learning rate η then changes no unit by more than η · clipping of its size;
-    normalization has a similar effect. A unit is one output: a row of a Linear layer's weight, one filter of a
-    convolution's. A vector, such as a bias, and a single number are one unit each.
+    A step of gradient descent with learning rate η then changes no unit by more than η · clipping of its size.
+    Normalization layers have a similar effect. A unit is one output: a row of a Linear layer's weight, one filter of
+    a convolution's. A vector, such as a bias, and a single number are one unit each.
 
     Call it between `backward()` and `step()`.
 
     Args:
         parameters: a tensor or several; those without a gradient are left out.
         clipping: λ, the largest allowed ratio of the norms.
-        eps: ε, the smallest norm that weights count with: or else weights that are 0 could never change.
+        eps: ε, the smallest norm that is taken for weights. Without it, weights that are 0 could never change.
         exclude: parameters to leave as they are. The paper excludes the last layer:
             `adaptive_clip_grad_(model.parameters(), exclude=model.classifier.parameters())`.
 

@@ -10,18 +10,21 @@ _NORM = re.compile(r"Norm(\dd)?$|^Dynamic(Tanh|Erf)$")
 
 
 def weight_decay_groups(model: "Module", weight_decay: float) -> list[dict[str, Any]]:
-    """Two parameter groups: weights, which decay, and all else, which does not.
+    """Two parameter groups: weights, which decay, and all other parameters, which do not.
 
-    Weight decay is meant to keep a function simple, by keeping its weights small. Pulling the γ of a normalization
-    layer towards 0 does no such thing: it shrinks the layer's output; and biases hardly add to a model's capacity.
-    So these do not decay: the parameters of normalization layers (of any class whose name, or the name of a base
-    class, ends in "Norm", "Norm1d", ...) and of what stands in their place (`DynamicTanh`, `DynamicErf`), a
-    conditional norm's table of γ and β, parameters named "bias", "bias_..." or "gain" (of scaled weight
-    standardization), and parameters with fewer than two axes.
+    Weight decay is meant to keep a function simple: it keeps the weights small. For the γ of a normalization layer it
+    has another effect: it makes the layer's output small. And biases add little to a model's capacity. So these
+    parameters do not decay:
+
+    - those of normalization layers (of any class whose name, or the name of a base class, ends in "Norm", "Norm1d",
+      ...) and of layers that replace them (`DynamicTanh`, `DynamicErf`);
+    - a conditional norm's table of γ and β;
+    - parameters named "bias", "bias_..." or "gain" (of scaled weight standardization);
+    - parameters with fewer than two axes.
 
     Args:
         model: the module whose parameters to train. Each parameter is in exactly one group, also if it is shared.
-        weight_decay: of the first group; that of the second is 0.
+        weight_decay: the weight decay of the first group; that of the second group is 0.
 
     Returns:
         What an optimizer takes as `params`, with the parameters' names. A group without parameters is left out.

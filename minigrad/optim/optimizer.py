@@ -113,9 +113,13 @@ class Optimizer:
                 x, g = p.array, grad.array
                 if g.shape != x.shape:
                     raise ValueError(f"{self._name}: a parameter of shape {x.shape} has a gradient of shape {g.shape}")
-                if x.dtype.kind != "f":
+                if x.dtype not in (np.float32, np.float64):
                     raise TypeError(
-                        f"{self._name}: can optimize floating-point tensors only, and a parameter is {x.dtype} now"
+                        f"{self._name}: can optimize float32 and float64, and a parameter is {x.dtype} now"
+                    )
+                if not x.flags.writeable:
+                    raise ValueError(
+                        f"{self._name}: the data of a parameter of shape {x.shape} are read-only: copy them"
                     )
                 state = self.state.get(p)
                 if state is None:
@@ -139,7 +143,7 @@ class Optimizer:
                 if set_to_none or p.grad is None:
                     p.grad = None
                 else:
-                    p.grad = p.grad.detach().zero_()
+                    p.grad = (p.grad.detach() if p.grad.requires_grad else p.grad).zero_()
 
     # -- groups --------------------------------------------------------------------------------------
 
@@ -259,7 +263,9 @@ class Optimizer:
             _follow(p, values)
         return {
             "state": {
-                number[id(p)]: {key: _copied(v) for key, v in values.items()} for p, values in self.state.items()
+                number[id(p)]: {key: _copied(v) for key, v in values.items()}
+                for p, values in self.state.items()
+                if id(p) in number  # it may have been taken out of its group by hand
             },
             "param_groups": [
                 {key: _copied(v) for key, v in group.items() if key != "params"}

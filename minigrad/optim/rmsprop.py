@@ -14,7 +14,7 @@ class RMSprop(Optimizer):
 
         g ← g + weight_decay · p
         s ← alpha · s + (1 − alpha) · g²
-        d = g / (√s + eps)                      centered: √(s − a²), a being the same average of g
+        d = g / (√s + eps)                      centered: √(s − a²), where a is the same average of g
         p ← p − lr · d                          with momentum:  b ← momentum · b + d;  p ← p − lr · b
 
     Args:

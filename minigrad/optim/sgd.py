@@ -26,8 +26,8 @@ class SGD(Optimizer):
         nesterov: take the gradient's effect on the buffer into account at once (needs momentum, no dampening).
         maximize: ascend rather than descend.
 
-    Note: the learning rate is outside the buffer, as in PyTorch and unlike Sutskever et al. (2013) and Keras, where
-    a change of the rate acts on old gradients only slowly.
+    Note: as in PyTorch, the buffer does not contain the learning rate. In Sutskever et al. (2013) and in Keras it
+    does, and a change of the rate acts on old gradients only slowly.
 
     Source: Sutskever et al., On the importance of initialization and momentum in deep learning, ICML 2013.
 
