@@ -8,6 +8,7 @@ import numpy as np
 from minigrad.autograd import Tensor, enable_grad
 from minigrad.checks import brief, is_number
 
+_REAL = (np.dtype(np.float32), np.dtype(np.float64))
 _FLAGS = ("amsgrad", "centered", "decoupled_weight_decay", "maximize", "nesterov")
 
 # What schedules keep in a group, beside the options.
@@ -113,22 +114,22 @@ class Optimizer:
                 x, g = p.array, grad.array
                 if g.shape != x.shape:
                     raise ValueError(f"{self._name}: a parameter of shape {x.shape} has a gradient of shape {g.shape}")
-                if x.dtype not in (np.float32, np.float64):
+                if x.dtype not in _REAL:
                     raise TypeError(
                         f"{self._name}: can optimize float32 and float64, and a parameter is {x.dtype} now"
-                    )
-                if not x.flags.writeable:
-                    raise ValueError(
-                        f"{self._name}: the data of a parameter of shape {x.shape} are read-only: copy them"
                     )
                 state = self.state.get(p)
                 if state is None:
                     state = self.state[p] = {}
-                _follow(p, state)
+                _follow(x, state)
                 if g.dtype != x.dtype or not g.flags.carray:
                     g = np.array(g, dtype=x.dtype, order="C")
                 if x.flags.carray:
                     self.update(p, x.ravel(), g.ravel(), state, options)
+                elif not x.flags.writeable:
+                    raise ValueError(
+                        f"{self._name}: the data of a parameter of shape {x.shape} are read-only: copy them"
+                    )
                 else:  # its memory has gaps, or another order of axes: update a copy
                     copy = np.array(x, order="C")
                     self.update(p, copy.ravel(), g.ravel(), state, options)
@@ -260,7 +261,7 @@ class Optimizer:
         """
         number = {id(p): i for i, p in enumerate(p for group in self.param_groups for p in group["params"])}
         for p, values in self.state.items():
-            _follow(p, values)
+            _follow(p.array, values)
         return {
             "state": {
                 number[id(p)]: {key: _copied(v) for key, v in values.items()}
@@ -371,20 +372,21 @@ def buffer(state: dict[str, Any], name: str, p: Tensor, value: float = 0.0) -> A
     """`state[name]` as a flat array: a tensor like `p`, filled with `value` when it is first asked for."""
     if name not in state:
         state[name] = Tensor(np.full(p.shape, value, p.dtype))
-    elif state[name].shape != p.shape:
+    kept = state[name].array
+    if kept.shape != p.array.shape:
         raise ValueError(
-            f"{name} in the optimizer's state has shape {state[name].shape}, and its parameter has shape {p.shape} "
-            "now. Make a new optimizer, or delete optimizer.state[parameter]."
+            f"{name} in the optimizer's state has shape {kept.shape}, and its parameter has shape {p.shape} now. Make "
+            "a new optimizer, or delete optimizer.state[parameter]."
         )
-    return state[name].array.ravel()  # no copy: it is contiguous
+    return kept.ravel()  # no copy: it is contiguous
 
 
-def _follow(p: Tensor, state: dict[str, Any]) -> None:
-    """Convert the state of `p` to its dtype, which `Module.to` may have changed."""
+def _follow(x: Any, state: dict[str, Any]) -> None:
+    """Convert the state of a parameter with values `x` to their dtype, which `Module.to` may have changed."""
     for key, value in state.items():
-        if isinstance(value, Tensor) and value.dtype != p.dtype and value.dtype.kind == "f":
+        if isinstance(value, Tensor) and value.array.dtype is not x.dtype and value.array.dtype.kind == "f":
             with np.errstate(over="ignore"):
-                state[key] = Tensor(value.array.astype(p.dtype))
+                state[key] = Tensor(value.array.astype(x.dtype))
 
 
 def _count(what: str, value: Any) -> int:
