@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Tensor, no_grad
+from minigrad.ops.conv import filters_back, filters_first
 from minigrad.ops.random import generator as numpy_generator
 
 __all__ = [
@@ -61,6 +62,10 @@ def fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
 
     For a Linear weight (out, in) they are in and out; for a convolution (out, in, *kernel) each is
     multiplied by the number of kernel positions.
+
+    As in PyTorch, axis 0 is taken for the outputs of any tensor. The weight of a transposed convolution is laid out as
+    (in, out/groups, *kernel): there the two change places, so that `mode="fan_out"` keeps the size of activations, and
+    with groups the number of inputs comes out `groups` times too large.
     """
     if tensor.ndim < 2:
         raise ValueError(
@@ -241,7 +246,8 @@ def lecun_normal_(tensor: Tensor, generator: Any = None) -> Any:
     """Fill from N(0, 1 / fan_in) (LeCun et al. 1998): for selu networks that normalize themselves.
 
     A sum of fan_in products of inputs with mean 0 and variance 1 then has mean 0 and variance 1, too, and selu is made
-    to keep it so (Klambauer et al., arXiv 1706.02515).
+    to keep it so (Klambauer et al., arXiv 1706.02515). For the weight of a transposed convolution, whose first axis is
+    that of the inputs, see `fan_in_and_fan_out`.
 
     Example:
         >>> import minigrad as mg
@@ -379,7 +385,10 @@ def _start(layer: Any, factor: float, mode: str) -> None:
     """The layer's weight as by He et al., times a factor; its bias 0."""
     with no_grad():
         weight = layer.weight
-        if factor:
+        if factor and getattr(layer, "transposed", False):
+            filters = kaiming_normal_(filters_first(weight.detach(), layer.groups).clone(), 0, mode, "relu")
+            weight.copy_(filters_back(filters * factor, layer.groups))
+        elif factor:
             kaiming_normal_(weight, mode=mode, nonlinearity="relu").mul_(factor)
         else:
             zeros_(weight)

@@ -24,6 +24,24 @@ from minigrad.ops.reduction import sum
 from minigrad.ops.shape import cat, flip, reshape, transpose
 
 
+def filters_first(weight: Any, groups: int) -> Any:
+    """A transposed convolution's weight, (in, out/groups, ...), laid out as a convolution's: (out, in/groups, ...).
+
+    Row o holds the weights that output channel o adds up. In the given layout group g has the g-th share of the input
+    channels, so that one index of axis 1 stands for a filter in each group. It works on tensors and on arrays.
+    """
+    channels, outputs, *kernel = weight.shape
+    grouped = weight.reshape((groups, channels // groups, outputs, *kernel)).swapaxes(1, 2)
+    return grouped.reshape((groups * outputs, channels // groups, *kernel))
+
+
+def filters_back(filters: Any, groups: int) -> Any:
+    """The opposite of `filters_first`."""
+    outputs, channels, *kernel = filters.shape
+    grouped = filters.reshape((groups, outputs // groups, channels, *kernel)).swapaxes(1, 2)
+    return grouped.reshape((groups * channels, outputs // groups, *kernel))
+
+
 class Geometry(NamedTuple):
     """All sizes of a convolution: one number for each spatial axis, except for `groups`."""
 

@@ -8,6 +8,9 @@ import numpy as np
 
 from minigrad.autograd import Tensor
 from minigrad.kernels import optim as kernels
+from minigrad.nn.module import Module
+from minigrad.nn.utils.parametrizations import transposed_weights
+from minigrad.ops.conv import filters_back, filters_first
 from minigrad.ops.reduction import euclidean
 
 
@@ -124,7 +127,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
 
 def adaptive_clip_grad_(
-    parameters: Tensor | Iterable[Tensor],
+    parameters: Tensor | Iterable[Tensor] | Module,
     clipping: float = 0.01,
     eps: float = 1e-3,
     *,
@@ -141,7 +144,9 @@ def adaptive_clip_grad_(
     Call it between `backward()` and `step()`.
 
     Args:
-        parameters: a tensor or several; those without a gradient are left out.
+        parameters: a tensor or several; those without a gradient are left out. Or a module, for all its parameters: it
+            knows which weights are those of transposed convolutions, (in, out/groups, ...), and where their units lie.
+            As mere tensors they are divided along the first axis like all others.
         clipping: λ, the largest allowed ratio of the norms.
         eps: ε, the smallest norm that is taken for weights. Without it, weights that are 0 could never change.
         exclude: parameters to leave as they are. The paper excludes the last layer:
@@ -151,8 +156,7 @@ def adaptive_clip_grad_(
         ValueError: a `clipping` or `eps` that is not above 0.
 
     Norms are computed in float64, and so neither overflow nor vanish. A gradient with NaN or infinity in it becomes
-    NaN in its unit, where it can be seen. PyTorch does not have it. The weight of a ConvTranspose, whose *second* axis
-    is that of its outputs, is divided along the first like all others.
+    NaN in its unit, where it can be seen. PyTorch does not have it.
 
     Source: Brock, De, Smith & Simonyan, "High-performance large-scale image recognition without normalization", arXiv
     2102.06171, equation 3.
@@ -167,19 +171,24 @@ def adaptive_clip_grad_(
     """
     if not (clipping > 0 and eps > 0):
         raise ValueError(f"adaptive_clip_grad_: clipping={clipping} and eps={eps} must be above 0")
+    transposed: dict[Any, int] = {}
+    if isinstance(parameters, Module):
+        transposed, parameters = transposed_weights(parameters), parameters.parameters()
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
     excluded = {id(p) for p in ([exclude] if isinstance(exclude, Tensor) else exclude)}
     for p in parameters:
         if p.grad is None or id(p) in excluded:
             continue
-        g = p.grad
-        units = _unit_norms(g.array)
+        g, groups = p.grad, transposed.get(p, 0)
+        weights, gradients = (filters_first(a, groups) if groups else a for a in (p.array, g.array))
+        units = _unit_norms(gradients)
         with np.errstate(divide="ignore", invalid="ignore"):  # no gradient: 0 / 0, and NaN stays
-            scale = clipping * np.maximum(_unit_norms(p.array), eps) / units
+            scale = clipping * np.maximum(_unit_norms(weights), eps) / units
             factor = np.where(units == 0, 1.0, np.minimum(scale, 1.0))
             if (factor == 1).all():
                 continue
-            g.array *= factor.reshape(factor.shape + (1,) * (g.ndim - factor.ndim))
+            factor = factor.reshape(factor.shape + (1,) * (g.ndim - factor.ndim))
+            g.array[...] = filters_back(gradients * factor, groups) if groups else gradients * factor
         g.version[0] += 1
 
 

@@ -20,6 +20,8 @@ from minigrad.autograd import Tensor, no_grad
 from minigrad.files import write_arrays
 from minigrad.nn.module import Module
 from minigrad.nn.norm.common import Norm
+from minigrad.nn.utils.parametrizations import transposed_weights
+from minigrad.ops.conv import filters_back, filters_first
 from minigrad.ops.random import get_rng_state, set_rng_state
 from minigrad.viz import style
 
@@ -79,7 +81,7 @@ class Landscape:
 def directions(model: Module, seed: int = 0, count: int = 2, weights_only: bool = True) -> list[dict[str, Any]]:
     """Random directions in the space of the parameters, normalized by filter.
 
-    d_f = g_f ‖w_f‖ / ‖g_f‖,   g standard normal, f a filter: one index of the first axis of a weight
+    d_f = g_f ‖w_f‖ / ‖g_f‖,   g standard normal, f a filter: the weights that one output adds up
 
     Args:
         model: its parameters w.
@@ -102,6 +104,7 @@ def directions(model: Module, seed: int = 0, count: int = 2, weights_only: bool 
     """
     rng = np.random.default_rng(seed)
     of_norms = {p for module in model.modules() if isinstance(module, Norm) for p in module.parameters(recurse=False)}
+    transposed = transposed_weights(model)
     found = []
     for _ in range(count):
         direction = {}
@@ -112,9 +115,13 @@ def directions(model: Module, seed: int = 0, count: int = 2, weights_only: bool 
             if weights_only and not is_weight:
                 direction[name] = np.zeros_like(w)
                 continue
+            groups = transposed.get(parameter, 0)
+            if groups:
+                w, g = filters_first(w, groups), filters_first(g, groups)
             axes = tuple(range(1, w.ndim)) if is_weight else None
             length = np.sqrt((g * g).sum(axes, keepdims=True))
-            direction[name] = g * (np.sqrt((w * w).sum(axes, keepdims=True)) / np.where(length > 0, length, 1))
+            d = g * (np.sqrt((w * w).sum(axes, keepdims=True)) / np.where(length > 0, length, 1))
+            direction[name] = filters_back(d, groups) if groups else d
         found.append(direction)
     return found
 

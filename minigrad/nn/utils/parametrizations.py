@@ -18,8 +18,9 @@ from minigrad.nn import functional as F
 from minigrad.nn.conv import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from minigrad.nn.module import Module
 from minigrad.nn.parameter import Parameter
-from minigrad.nn.utils.parametrize import AnyModule, register_parametrization
-from minigrad.ops.norm.weight import as_matrix, unit_shape
+from minigrad.nn.utils.parametrize import AnyModule, is_parametrized, register_parametrization
+from minigrad.ops.conv import filters_back, filters_first
+from minigrad.ops.norm.weight import as_matrix, check_groups, unit_shape
 from minigrad.ops.random import generator
 from minigrad.ops.shape import one_axis
 
@@ -56,8 +57,33 @@ def tensor_of(op: str, module: Module, name: str, min_axes: int = 1) -> Tensor:
 
 def unit_axis(module: Module, dim: int | None) -> int:
     """`dim`, or the axis of the output units: 1 for transposed convolutions, and 0 for other layers."""
-    transposed = isinstance(module, ConvTranspose1d | ConvTranspose2d | ConvTranspose3d)
-    return int(transposed) if dim is None else dim
+    return int(_is_transposed(module)) if dim is None else dim
+
+
+def unit_groups(module: Any, name: str, dim: int) -> int:
+    """How many units one index of `dim` stands for: in a transposed convolution, one in each group."""
+    transposed = _is_transposed(module) and name == "weight"
+    return module.groups if transposed and dim in (1, 1 - module.weight.ndim) else 1
+
+
+def _is_transposed(module: Any) -> bool:
+    return isinstance(module, ConvTranspose1d | ConvTranspose2d | ConvTranspose3d)
+
+
+def transposed_weights(model: Module) -> dict[Any, int]:
+    """The weights of all transposed convolutions in a model, and how many groups each has.
+
+    They are laid out as (in, out/groups, ...), other weights as (out, ...): see `ops.conv.filters_first`. Of a
+    parametrized weight, what it is computed from is meant, if it has the same shape.
+    """
+    found = {}
+    for layer in model.modules():
+        if _is_transposed(layer):
+            conv: Any = layer
+            shape = (conv.in_channels, conv.out_channels // conv.groups, *conv.kernel_size)
+            owner = conv.parametrizations.weight if is_parametrized(conv, "weight") else conv
+            found |= {p: conv.groups for p in owner.parameters(recurse=False) if p.shape == shape}
+    return found
 
 
 # -- weight norm ---------------------------------------------------------------------------------------------
@@ -68,28 +94,32 @@ class WeightNorm(Module):
 
     Args:
         dim: the axis of the units; None for one g in all.
+        groups: of a ConvTranspose, if each group's units are to have a g of their own.
     """
 
-    def __init__(self, dim: int | None = 0):
+    def __init__(self, dim: int | None = 0, groups: int = 1):
         super().__init__()
-        self.dim = dim
+        self.dim, self.groups = dim, groups
 
     def forward(self, g: Tensor, v: Tensor) -> Tensor:
-        return F.weight_norm(v, g, self.dim)
+        return F.weight_norm(v, g, self.dim, self.groups)
 
     def right_inverse(self, w: Tensor) -> tuple[Tensor, Tensor]:
         """g = ‖w‖ and v = w. Where w is 0, g is 0, and any v will do: 1, so that g can learn."""
         array = raw(w)
-        rows = as_matrix(array, self.dim)
-        lengths = np.linalg.norm(rows.astype(np.float64), axis=1).astype(array.dtype)
-        g = lengths.reshape(unit_shape(array.shape, self.dim))
-        return Tensor(g), Tensor(np.where(g == 0, array.dtype.type(1), array))
+        apart = self.groups > 1
+        filters = filters_first(array, self.groups) if apart else array
+        dim = 0 if apart else self.dim
+        lengths = np.linalg.norm(as_matrix(filters, dim).astype(np.float64), axis=1).astype(array.dtype)
+        v = np.where(lengths.reshape(unit_shape(filters.shape, dim)) == 0, array.dtype.type(1), filters)
+        g = lengths.reshape(unit_shape(array.shape, self.dim, self.groups))
+        return Tensor(g), Tensor(filters_back(v, self.groups) if apart else v)
 
     def extra_repr(self) -> str:
-        return f"dim={self.dim}"
+        return f"dim={self.dim}" + (f", groups={self.groups}" if self.groups > 1 else "")
 
 
-def weight_norm(module: AnyModule, name: str = "weight", dim: int | None = 0) -> AnyModule:
+def weight_norm(module: AnyModule, name: str = "weight", dim: int | None = 0, groups: int = 1) -> AnyModule:
     """Learn length and direction of each unit's weights apart: w = g · v/‖v‖. See `functional.weight_norm`.
 
     Args:
@@ -97,6 +127,8 @@ def weight_norm(module: AnyModule, name: str = "weight", dim: int | None = 0) ->
             which is g, and `original1`, which is v. They start as ‖w‖ and w, so that the layer computes what it did.
         name: of the weight: "weight_hh_l0" in an LSTM.
         dim: the axis of the units, each with a g of its own. For transposed convolutions pass 1. None: one g in all.
+        groups: for a transposed convolution with groups, pass their number: then each group's units have a g of their
+            own. With 1, one g serves a unit of every group, as in PyTorch.
 
     Returns:
         The layer.
@@ -116,7 +148,8 @@ def weight_norm(module: AnyModule, name: str = "weight", dim: int | None = 0) ->
     """
     weight = tensor_of("weight_norm", module, name)
     dim = dim if dim is None else one_axis(dim, weight.ndim, "weight_norm")
-    return register_parametrization(module, name, WeightNorm(dim))
+    check_groups("weight_norm", weight.shape, dim, groups)
+    return register_parametrization(module, name, WeightNorm(dim, groups if dim == 1 else 1))
 
 
 # -- weight standardization ----------------------------------------------------------------------------------
@@ -128,21 +161,22 @@ class WeightStandardization(Module):
     Args:
         dim: the axis of the output units.
         eps: ε, under the root.
+        groups: of a ConvTranspose, whose units have one index of `dim` for a unit in each group.
     """
 
-    def __init__(self, dim: int = 0, eps: float = 1e-10):
+    def __init__(self, dim: int = 0, eps: float = 1e-10, groups: int = 1):
         super().__init__()
-        self.dim, self.eps = dim, eps
+        self.dim, self.eps, self.groups = dim, eps, groups
 
     def forward(self, w: Tensor) -> Tensor:
-        return F.weight_standardization(w, self.dim, self.eps)
+        return F.weight_standardization(w, self.dim, self.eps, self.groups)
 
     def right_inverse(self, w: Tensor) -> Tensor:
         """w itself: a standardized weight is reproduced, any other is standardized."""
         return w
 
     def extra_repr(self) -> str:
-        return f"dim={self.dim}, eps={self.eps}"
+        return f"dim={self.dim}, eps={self.eps}" + (f", groups={self.groups}" if self.groups > 1 else "")
 
 
 def weight_standardization(
@@ -170,7 +204,8 @@ def weight_standardization(
         True
     """
     tensor_of("weight_standardization", module, name, 2)
-    return register_parametrization(module, name, WeightStandardization(unit_axis(module, dim), eps))
+    axis = unit_axis(module, dim)
+    return register_parametrization(module, name, WeightStandardization(axis, eps, unit_groups(module, name, axis)))
 
 
 class ScaledWeightStandardization(Module):
@@ -182,6 +217,7 @@ class ScaledWeightStandardization(Module):
         learned_gain: is there a parameter `gain`, one number for each unit, starting at 1?
         dim: the axis of the output units.
         eps: ε, under the root.
+        groups: of a ConvTranspose, whose units have one index of `dim` for a unit in each group.
         dtype: of the gain; float32 by default.
     """
 
@@ -194,25 +230,26 @@ class ScaledWeightStandardization(Module):
         learned_gain: bool = True,
         dim: int = 0,
         eps: float = 1e-10,
+        groups: int = 1,
         *,
         dtype: Any = None,
     ):
         super().__init__()
-        self.gamma, self.dim, self.eps = gamma, dim, eps
-        ones = np.ones(
-            unit_shape(shape, one_axis(dim, len(shape), "scaled_weight_standardization")), dtype or np.float32
-        )
+        self.gamma, self.dim, self.eps, self.groups = gamma, dim, eps, groups
+        axis = one_axis(dim, len(shape), "scaled_weight_standardization")
+        ones = np.ones(unit_shape(shape, axis, groups), dtype or np.float32)
         self.register_parameter("gain", Parameter(ones) if learned_gain else None)
 
     def forward(self, w: Tensor) -> Tensor:
-        return F.scaled_weight_standardization(w, self.gain, self.gamma, self.dim, self.eps)
+        return F.scaled_weight_standardization(w, self.gain, self.gamma, self.dim, self.eps, self.groups)
 
     def right_inverse(self, w: Tensor) -> Tensor:
         """w itself: only its direction counts, the scale is that of γ and the gain."""
         return w
 
     def extra_repr(self) -> str:
-        return f"gamma={self.gamma:.6g}, learned_gain={self.gain is not None}, dim={self.dim}, eps={self.eps}"
+        groups = f", groups={self.groups}" if self.groups > 1 else ""
+        return f"gamma={self.gamma:.6g}, learned_gain={self.gain is not None}, dim={self.dim}, eps={self.eps}{groups}"
 
 
 def scaled_weight_standardization(
@@ -251,7 +288,8 @@ def scaled_weight_standardization(
     """
     weight = tensor_of("scaled_weight_standardization", module, name, 2)
     axis = unit_axis(module, dim)
-    norm = ScaledWeightStandardization(weight.shape, gamma, learned_gain, axis, eps, dtype=weight.dtype)
+    groups = unit_groups(module, name, axis)
+    norm = ScaledWeightStandardization(weight.shape, gamma, learned_gain, axis, eps, groups, dtype=weight.dtype)
     return register_parametrization(module, name, norm)
 
 
@@ -314,6 +352,9 @@ def spectral_norm(
         n_power_iterations: at each use in training.
         eps: ε, the least length that a vector is divided by.
         dim: the axis of the units, the matrix' first; by default 1 for transposed convolutions and 0 for other layers.
+
+    As in PyTorch, a convolution with groups is divided by the norm of its groups' matrices put together, which is at
+    least that of the largest one.
 
     Returns:
         The layer.

@@ -106,13 +106,16 @@ def _check_units(name: str, layer: Any) -> None:
     what = f"{_OP}: layer {name or 'itself'!r}, a {type(layer).__name__},"
     if len(norms) > 1:
         raise ValueError(f"{what} has other parametrizations beside weight norm, so its output may not be linear in g")
+    groups = layer.groups if transposed else 1
+    way_out = f"weight_norm(layer, dim={int(transposed)}{f', groups={groups}' if groups > 1 else ''})"
     if norms[0].dim != int(transposed):
         raise ValueError(
-            f"{what} has weight norm with dim={norms[0].dim}, which is not its axis of output units; use "
-            f"weight_norm(layer, dim={int(transposed)})"
+            f"{what} has weight norm with dim={norms[0].dim}, which is not its axis of output units; use {way_out}"
         )
-    if transposed and layer.groups > 1:
-        raise ValueError(f"{what} has groups={layer.groups}, which share each g, so that no unit has one of its own")
+    if norms[0].groups != groups:
+        raise ValueError(
+            f"{what} has groups={groups}, which share each g, so that no unit has one of its own; use {way_out}"
+        )
 
 
 def _g_and_bias(layer: Any) -> list[Tensor]:

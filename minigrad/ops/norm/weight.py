@@ -20,6 +20,7 @@ from minigrad.autograd.modes import modes
 from minigrad.autograd.tensor import Tensor, raw
 from minigrad.kernels import weight as kernels
 from minigrad.ops.compare import where
+from minigrad.ops.conv import filters_back, filters_first
 from minigrad.ops.linalg import dot, mv
 from minigrad.ops.norm.common import PASSES, RowNorm, affine, check_float, moments, squares_fit, standardize
 from minigrad.ops.reduction import norm
@@ -33,9 +34,12 @@ def nonzero(size: Any) -> Any:
     return where(raw(size) == 0, 1.0, size)
 
 
-def unit_shape(shape: tuple[int, ...], dim: int | None) -> tuple[int, ...]:
-    """The shape in which one number for each unit broadcasts against the weight; () if there is one for all."""
-    return () if dim is None else (1,) * dim + (shape[dim],) + (1,) * (len(shape) - dim - 1)
+def unit_shape(shape: tuple[int, ...], dim: int | None, groups: int = 1) -> tuple[int, ...]:
+    """The shape of one number for each unit; () if there is one for all. In one group it broadcasts to the weight."""
+    if dim is None:
+        return ()
+    units = (1,) * dim + (shape[dim],) + (1,) * (len(shape) - dim - 1)
+    return units if groups == 1 or dim != 1 else (groups, *units[1:])
 
 
 def checked(op: str, weight: Any, dim: int | None) -> tuple[Any, int | None]:
@@ -44,6 +48,15 @@ def checked(op: str, weight: Any, dim: int | None) -> tuple[Any, int | None]:
     if w.ndim == 0:
         raise ValueError(f"{op}: the weight must have an axis of units, and it is 0-d")
     return w, dim if dim is None else one_axis(dim, w.ndim, op)
+
+
+def check_groups(op: str, shape: tuple[int, ...], dim: int | None, groups: int) -> int:
+    """In how many groups the units of the weight are to be told apart: along axis 0 they are apart already."""
+    if groups < 1 or (shape[0] % groups and dim):
+        raise ValueError(f"{op}: groups={groups} must divide the first axis of the weight, whose shape is {shape}")
+    if groups > 1 and dim not in (0, 1):
+        raise ValueError(f"{op}: groups={groups} needs dim=1, as ConvTranspose has it, and dim is {dim}")
+    return groups if dim == 1 else 1
 
 
 def check_fits(op: str, name: str, values: Any, shape: tuple[int, ...], w: Any) -> None:
@@ -107,7 +120,7 @@ class WeightNorm(Fused):
         return from_matrix(out, dv, self.dim) if self.needs(0) else None, dg if self.needs(1) else None
 
 
-def weight_norm(v: Any, g: Any, dim: int | None = 0) -> Any:
+def weight_norm(v: Any, g: Any, dim: int | None = 0, groups: int = 1) -> Any:
     """Write a weight as a length times a direction, and learn the two apart.
 
     w = g · v / ‖v‖
@@ -121,13 +134,16 @@ def weight_norm(v: Any, g: Any, dim: int | None = 0) -> Any:
     `nn.utils.data_dependent_init` for a start that standardizes the pre-activations once.
 
     Shapes:
-        v any, g as v with every axis but `dim` of length 1, or () for `dim=None` → w as v.
+        v any, g as v with every axis but `dim` of length 1, or () for `dim=None` → w as v. With groups g's first axis
+        is of length `groups`.
 
     Args:
         v: the direction, of any length.
         g: the length of each unit's weights.
         dim: the axis of the units. For Linear and Conv this is 0; for ConvTranspose, whose weight is
             (in, out, ...), 1. None: one length for all of v.
+        groups: of a ConvTranspose, with dim=1: each group's filters have a g of their own. With 1, one g serves a
+            filter of every group, as in PyTorch.
 
     Raises:
         ValueError: a shape or an axis that does not fit.
@@ -150,7 +166,11 @@ def weight_norm(v: Any, g: Any, dim: int | None = 0) -> Any:
     """
     op = "weight_norm"
     array, dim = checked(op, v, dim)
-    check_fits(op, "g", g, unit_shape(array.shape, dim), array)
+    groups = check_groups(op, array.shape, dim, groups)
+    check_fits(op, "g", g, unit_shape(array.shape, dim, groups), array)
+    if groups > 1:
+        filters = filters_first(v, groups)
+        return filters_back(weight_norm(filters, reshape(g, unit_shape(filters.shape, 0)), 0), groups)
     rule = WeightNorm(dim)
     return rule.composed(v, g) if modes.composed or not squares_fit(array) else rule(v, g)
 
@@ -171,22 +191,23 @@ class WeightStandardization(RowNorm):
         return affine(standardize(x, *moments(x, filters), self.eps), gamma, beta, unit_shape(x.shape, 0))
 
 
-def standardized(op: str, weight: Any, gain: Any, dim: int, eps: float) -> Any:
+def standardized(op: str, weight: Any, gain: Any, dim: int, eps: float, groups: int) -> Any:
     """Each filter to mean 0 and variance 1, times a gain for each."""
     shape = raw(weight).shape
-    fan_in = prod(shape) // max(shape[dim], 1)
+    fan_in = prod(shape) // max(shape[dim] * groups, 1)
     if fan_in == 1:
         raise ValueError(
-            f"{op}: a filter of one weight has no variance, and the weight has shape {shape} with dim={dim}: "
-            "standardized, all would be 0. Depthwise 1×1 convolutions and single inputs are better left alone"
+            f"{op}: a filter of one weight has no variance, and the weight has shape {shape} with dim={dim}"
+            f"{f' and groups={groups}' if groups > 1 else ''}: standardized, all would be 0. "
+            "Depthwise 1×1 convolutions and single inputs are better left alone"
         )
-    w = movedim(weight, dim, 0) if dim else weight
+    w = filters_first(weight, groups) if groups > 1 else movedim(weight, dim, 0) if dim else weight
     rule = WeightStandardization(raw(w).shape, eps)
     w = rule.composed(w, gain, None) if modes.composed else rule(w, gain, None)
-    return movedim(w, 0, dim) if dim else w
+    return filters_back(w, groups) if groups > 1 else movedim(w, 0, dim) if dim else w
 
 
-def weight_standardization(weight: Any, dim: int = 0, eps: float = 1e-10) -> Any:
+def weight_standardization(weight: Any, dim: int = 0, eps: float = 1e-10, groups: int = 1) -> Any:
     """Give the weights of every output unit mean 0 and variance 1.
 
     ŵ = (w − μ) / √(σ² + ε)
@@ -206,9 +227,11 @@ def weight_standardization(weight: Any, dim: int = 0, eps: float = 1e-10) -> Any
         dim: the axis of the output units: 0 for Linear and Conv, 1 for ConvTranspose.
         eps: ε, under the root. Weights are small, with a variance near 1/fan_in, so batch norm's 1e-5 would be felt
             here. The authors' program adds 1e-5 to the *deviation*, σ: that is ε = 2e-5·σ + 1e-10 here.
+        groups: of a ConvTranspose, with dim=1: its weight, (in, out/groups, ...), holds a filter of each group at one
+            index of axis 1. A Conv's filters lie apart, and its groups need not be told.
 
     Raises:
-        ValueError: filters of a single weight, or an axis that is not there.
+        ValueError: filters of a single weight, an axis that is not there, or groups that do not fit.
         TypeError: not floating-point.
 
     Nothing changes in evaluation. A filter of equal weights becomes 0. The authors' program has the unbiased
@@ -223,12 +246,12 @@ def weight_standardization(weight: Any, dim: int = 0, eps: float = 1e-10) -> Any
         [[-1.0, 1.0], [-1.0, 1.0]]
     """
     op = "weight_standardization"
-    _, axis = checked(op, weight, int(dim))
-    return standardized(op, weight, None, int(axis or 0), eps)
+    w, axis = checked(op, weight, int(dim))
+    return standardized(op, weight, None, int(axis or 0), eps, check_groups(op, w.shape, axis, groups))
 
 
 def scaled_weight_standardization(
-    weight: Any, gain: Any = None, gamma: float = 1.0, dim: int = 0, eps: float = 1e-10
+    weight: Any, gain: Any = None, gamma: float = 1.0, dim: int = 0, eps: float = 1e-10, groups: int = 1
 ) -> Any:
     """Standardize every filter and divide by √fan_in, so that the layer keeps the variance of its input.
 
@@ -240,20 +263,23 @@ def scaled_weight_standardization(
 
     For inputs of variance 1 the pre-activations have variance γ², and because the weights of a unit add up to 0, the
     mean of relu's outputs is no longer amplified from layer to layer. With γ = √2/√(1 − 1/π) ≈ 1.7129 for relu,
-    residual networks train without any norm of activations.
+    residual networks train without any norm of activations. (A transposed convolution of stride s does not add up all
+    of a filter for one output, but about 1/sⁿ of it along n axes; the variance is as much smaller.)
 
     Shapes:
         weight (out, ...) for dim = 0, gain (out, 1, ...) → as the weight.
+        weight (in, out/groups, ...) for dim = 1, gain (groups, out/groups, 1, ...) → as the weight.
 
     Args:
         weight: w, at least two-dimensional.
-        gain: one number for each unit, of the weight's shape with every axis but `dim` of length 1; None for 1.
+        gain: one number for each unit; None for 1.
         gamma: γ, 1 divided by the deviation that the nonlinearity gives to a standard normal input.
         dim: the axis of the output units: 0 for Linear and Conv, 1 for ConvTranspose.
         eps: ε, under the root; see `weight_standardization`.
+        groups: of a ConvTranspose, with dim=1; see `weight_standardization`.
 
     Raises:
-        ValueError: filters of a single weight, or a shape or an axis that does not fit.
+        ValueError: filters of a single weight, or a shape, an axis or groups that do not fit.
         TypeError: not floating-point, or dtypes that differ.
 
     Nothing changes in evaluation. The authors' program bounds N·σ² from below by 1e-4 instead of adding ε. PyTorch and
@@ -270,14 +296,15 @@ def scaled_weight_standardization(
     """
     op = "scaled_weight_standardization"
     w, axis = checked(op, weight, int(dim))
-    units = w.shape[int(axis or 0)]
+    groups = check_groups(op, w.shape, axis, groups)
+    units = w.shape[int(axis or 0)] * groups
     scale = float(gamma) / sqrt(max(w.size // max(units, 1), 1))
     if gain is None:
         factors = np.full(units, scale, w.dtype)
     else:
-        check_fits(op, "gain", gain, unit_shape(w.shape, axis), w)
+        check_fits(op, "gain", gain, unit_shape(w.shape, axis, groups), w)
         factors = reshape(gain, (units,)) * scale
-    return standardized(op, weight, factors, int(axis or 0), eps)
+    return standardized(op, weight, factors, int(axis or 0), eps, groups)
 
 
 # -- spectral norm -------------------------------------------------------------------------------------------
