@@ -438,6 +438,15 @@ def test_the_error_of_a_test_set_is_that_of_a_binomial_simulation():
     assert summary.sampling_error(1.0, 1.0, 400) > 2 / 400, "nothing is certain"
 
 
+def test_where_the_first_step_shows_that_nothing_applies_the_reason_is_said(tmp_path, capsys):
+    arguments = ["--data", "moons", "--model", "mlp", "--depth", "1", "--epochs", "1", "--batch-size", "1"]
+    assert cli.main(["compare", *arguments, "--norm", "batch", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "Nothing was trained.\nbatch does not apply: batch_norm: training needs more than one" in out
+    assert "µs per step" not in out, "an empty table"
+    assert "Nothing was trained." in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_alone_nobody_wins():
     runs = [_finished("batch", 0, 0.5)]
     assert summary.verdict(runs, summary.summarize(runs, ["batch"], 0.9)) == [
@@ -815,6 +824,8 @@ def test_a_strangers_results_are_read_or_refused_in_one_line(folder_of_a_compari
         (("runs", 0, "layers", 0), "$\\frac$", "runs[0]: layers[0]"),
         (("settings", "lr"), "fast", "settings: lr: Expected `float`, got `str`"),
         (("settings", "epochs"), 10**12, "settings: epochs must be at least 1 and at most 1,000,000"),
+        (("settings", "seeds"), list(range(300_000)), "settings: seeds: 300,000 are too many; at most 10,000"),
+        (("settings", "norms"), ["none", "batch"] * 100_000, "settings: norms: 10,001 are too many"),
         (("settings", "optimizer"), None, "settings: optimizer: Expected `str`"),
         (("settings", "warmup"), 3, "settings: warmup is unknown"),
     ],

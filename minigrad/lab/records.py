@@ -8,6 +8,7 @@ This module needs msgspec. It is imported when a file is read.
 
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Annotated, Any
@@ -118,11 +119,11 @@ def results(path: Path) -> tuple[Settings, list[dict[str, Any]], Results]:
         found = msgspec.json.decode(path.read_bytes(), type=Results)
         place = "settings: "
         settings = msgspec.convert(complete(found.settings), Settings)
-        runs = []
+        runs, planned = [], set(product(settings.norms, settings.seeds))
         for number, run in enumerate(found.runs):
             place = f"runs[{number}]: "
             runs.append(_plain(msgspec.convert(run, NotApplicable | Finished | Diverged)))
-            check(runs[-1], settings)
+            check(runs[-1], settings.epochs, planned)
         place = "runs: "
         check_together(runs)
     except (msgspec.MsgspecError, ValueError, RuntimeError, MemoryError, OverflowError) as error:
@@ -178,21 +179,21 @@ def reason(error: Exception) -> str:
 # -- do the parts fit together? -----------------------------------------------------------------------------------
 
 
-def check(run: dict[str, Any], settings: Settings) -> None:
-    """Raise ValueError unless the run may come from a comparison with these settings."""
-    if run["norm"] not in settings.norms or run["seed"] not in settings.seeds:
+def check(run: dict[str, Any], all_epochs: int, planned: set[tuple[str, int]]) -> None:
+    """Raise ValueError unless the run may come from a comparison of this length, with these norms and seeds."""
+    if (run["norm"], run["seed"]) not in planned:
         raise ValueError(f"the settings have no run with norm {run['norm']!r:.60} and seed {run['seed']}")
     if run["status"] == "does not apply":
         return
     epochs, steps = len(run["epochs"]), len(run["step_losses"])
     if run["status"] == "finished":
-        if epochs != settings.epochs:
-            raise ValueError(f"epochs: the run is finished and has {epochs} of {settings.epochs}")
+        if epochs != all_epochs:
+            raise ValueError(f"epochs: the run is finished and has {epochs} of {all_epochs}")
         if steps == 0 or steps % epochs:
             raise ValueError(f"step_losses: {steps} losses are no whole number of steps in {epochs} epochs")
         check_lengths(run, epochs, steps // epochs)
         return
-    if epochs >= settings.epochs:
+    if epochs >= all_epochs:
         raise ValueError(f"epochs: the run diverged, and has all {epochs}")
     # The loss is not finite at the step after the last one that was kept, or in the evaluation after that one.
     if run["diverged_at"] not in (steps, steps + 1):

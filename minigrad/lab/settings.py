@@ -4,6 +4,7 @@ The command builds its options from these fields, so a default stands here and n
 """
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -56,7 +57,7 @@ class Settings:
     def __post_init__(self) -> None:
         check_name("model", self.model, models.MODELS)
         check_name("data", self.data, data.names())
-        names = tuple(models.NORMS) if "all" in self.norms else self.norms
+        names = tuple(models.NORMS) if "all" in self.norms else self.norms[: _MOST_NAMES + 1]
         object.__setattr__(self, "norms", tuple(find(norm, ("none",), "norms") for norm in names))
         check_name("activation", self.activation, models.ACTIVATIONS)
         check_name("optimizer", self.optimizer, OPTIMIZERS)
@@ -73,9 +74,11 @@ class Settings:
             values = getattr(self, name)
             if not values:
                 raise SettingError(f"{name}: give at least one")
-            twice = next((value for value in values if values.count(value) > 1), None)
-            if twice is not None:
-                raise SettingError(f"{name}: {twice} is named twice; name each once")
+            if len(values) > _MOST_NAMES:
+                raise SettingError(f"{name}: {len(values):,} are too many; at most {_MOST_NAMES:,}")
+            twice = [value for value, count in Counter(values).items() if count > 1]
+            if twice:
+                raise SettingError(f"{name}: {twice[0]} is named twice; name each once")
         for seed in self.seeds:
             if not 0 <= seed < 2**32:
                 raise SettingError(f"seeds must be numbers from 0 to {2**32 - 1}, and one is {seed}")
@@ -112,7 +115,10 @@ class Settings:
             ("data", self.data + where),
             ("training", f"{self.optimizer}, lr {self.lr:g}, batches of {self.batch_size}, {epochs}"),
             ("norms", ", ".join(self.norms)),
-            ("seeds", ", ".join(map(str, self.seeds))),
+            (
+                "seeds",
+                ", ".join(map(str, self.seeds[:20])) + (f", ... ({len(self.seeds):,})" if self.seeds[20:] else ""),
+            ),
             ("target", f"{100 * self.target:g} % on the test set"),
             ("threads", str(self.threads)),
             ("weights", self.start),
@@ -138,4 +144,5 @@ class Settings:
 
 # Far more than a comparison on a CPU can use. A file with a damaged number ends in an error, and not in a run that
 # never ends.
+_MOST_NAMES = 10_000
 _LIMITS = {"depth": 1000, "width": 100_000, "batch_size": 1_000_000, "epochs": 1_000_000, "threads": 1024}

@@ -188,6 +188,8 @@ def columns(seeds: int, target: float) -> list[str]:
 
 def cells(row: dict[str, Any]) -> list[str]:
     """One row of the table as text."""
+    if row["why_not"]:
+        return [row["norm"], "does not apply", *["–"] * 4]
     diverged = ""
     if row["diverged_at"]:
         steps = ", ".join(map(str, sorted(row["diverged_at"])))
@@ -268,7 +270,7 @@ def result(runs: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:
     else:
         sentences = [f"{best} {'is ahead' if close else 'wins'} with {score}."]
     if others and seeds == 1:
-        sentences.append("One seed cannot tell skill from luck: try --seeds 3.")
+        sentences.append("One seed cannot tell skill from luck: try three seeds.")
     elif close:
         plural = "s" if len(close) > 1 else ""
         sentences.append(f"Too close to call with {seeds} seeds: the difference{plural} to {_listed(close)}.")
