@@ -55,6 +55,7 @@ DIFFERENT = {
     "no_grad": "is a function here, and takes the function that it decorates if there are no brackets",
     "load": "reads plain files without pickle, which needs no options",
     "set_rng_state": "the state is NumPy's",
+    "nn.UninitializedBuffer": "whether it is saved is told where it is registered, not here",
     "var": "takes both of PyTorch's forms, (dim, unbiased, keepdim) and (dim, *, correction, keepdim)",
     "std": "as var",
     "var_mean": "as var",

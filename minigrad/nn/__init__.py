@@ -52,6 +52,22 @@ from minigrad.nn.dropout import (
     FeatureAlphaDropout,
 )
 from minigrad.nn.fixup import FixupBlock
+from minigrad.nn.lazy import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+    LazyLinear,
+    LazyModuleMixin,
+)
 from minigrad.nn.linear import Bilinear, Embedding, Linear
 from minigrad.nn.loss import (
     BCELoss,
@@ -108,7 +124,7 @@ from minigrad.nn.norm import (
     ThresholdedLinearUnit,
     UnitNorm,
 )
-from minigrad.nn.parameter import Parameter
+from minigrad.nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from minigrad.nn.pooling import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,

@@ -24,10 +24,17 @@ import numpy as np
 
 from minigrad.autograd import Function, Tensor, no_grad
 from minigrad.autograd.tensor import HookHandle, raw
-from minigrad.nn.parameter import Parameter
+from minigrad.nn.parameter import Parameter, is_lazy
 from minigrad.ops.device import conversion
 
-IncompatibleKeys = namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])
+
+class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
+    """What `load_state_dict` did not find, and what it did not know."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return super().__repr__() if any(self) else "<All keys matched successfully>"
 
 
 class _Signature:
@@ -346,7 +353,9 @@ class Module:
         if dtype.kind != "f" or dtype.itemsize not in (4, 8):
             raise TypeError(f"Module.to: parameters can be float32 or float64, not {dtype}")
         for tensor in (*self.parameters(), *self.buffers()):
-            if tensor.dtype.kind == "f" and tensor.dtype != dtype:
+            if is_lazy(tensor):
+                tensor.kept_dtype = dtype
+            elif tensor.dtype.kind == "f" and tensor.dtype != dtype:
                 tensor.array = tensor.array.astype(dtype)
                 tensor.version[0] += 1
                 if tensor.grad is not None:
@@ -380,8 +389,9 @@ class Module:
     ) -> dict[str, Any]:
         """All parameters and persistent buffers by dotted name. The tensors share memory with the module.
 
-        What a module's `get_extra_state` returns is there as well, under the name `_extra_state`. Because memory is shared, training goes on changing them: to keep a snapshot, `copy.deepcopy` it or
-        save it (`mg.save`).
+        What a module's `get_extra_state` returns is there as well, under the name `_extra_state`. The tensors share
+        memory with the parameters, so training goes on changing them: to keep a snapshot, `copy.deepcopy` it or save
+        it (`mg.save`).
 
         Args:
             destination: a dictionary to add to.
@@ -393,7 +403,7 @@ class Module:
             if isinstance(value, Module):
                 destination[name] = value.get_extra_state()
             else:
-                destination[name] = value if keep_vars else value.detach()
+                destination[name] = value if keep_vars or is_lazy(value) else value.detach()
         return destination
 
     def get_extra_state(self) -> Any:
@@ -435,12 +445,16 @@ class Module:
             if self.__dict__[name] is not None:
                 yield from self.__dict__[name]._state(f"{prefix}{name}.", extra)
 
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> IncompatibleKeys:
         """Copy values into the parameters and buffers, in place. Either all of it is loaded, or nothing.
 
         Args:
             state_dict: by name, tensors or arrays (PyTorch's CPU tensors are fine, too).
             strict: raise if a name is missing, or unknown here.
+            assign: put the given tensors in the place of those that are here, with their dtype and memory, rather
+                than copy their values. An optimizer that was made before goes on holding the old ones.
 
         Returns:
             `(missing_keys, unexpected_keys)`; with `strict=False` they may have something in them.
@@ -449,37 +463,72 @@ class Module:
             TypeError: `state_dict` is no dictionary.
             RuntimeError: listing all missing and unexpected names, and all shapes that do not fit. Shapes
                 must fit also with `strict=False`.
+
+        Checkpoints from before there were parametrizations (`weight_g` and `weight_v`, `weight_orig` and `weight_u`)
+        fit parametrized layers, and those from before batch norm counted its batches leave the counter alone.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(
                 f"load_state_dict of {type(self).__name__}: expected a dictionary from names to values, such as "
                 f"mg.load(path) or other.state_dict(), not a {type(state_dict).__name__}"
             )
+        state = dict(state_dict)
+        for path, module in self.named_modules(remove_duplicate=False):
+            module._update_names(state, f"{path}." if path else "")
         own = dict(self._state(extra="set_extra_state"))
-        extra = {name: module for name, module in own.items() if isinstance(module, Module)}
-        missing = [name for name in own if name not in state_dict]
-        unexpected = [name for name in state_dict if name not in own]
-        given = {name: np.asarray(raw(state_dict[name])) for name in own if name in state_dict and name not in extra}
+        missing = [name for name in own if name not in state]
+        unexpected = [name for name in state if name not in own]
+        extra = {name: own.pop(name) for name in list(own) if isinstance(own[name], Module)}
         problems = []
         if strict and missing:
             problems.append(f"missing: {', '.join(missing)}")
         if strict and unexpected:
             problems.append(f"unexpected: {', '.join(map(str, unexpected))}")
-        for name, array in given.items():
-            if array.shape != own[name].shape:
-                problems.append(f"shape of {name}: {array.shape} given, {own[name].shape} expected")
-            elif not np.can_cast(array.dtype, own[name].dtype, "same_kind"):
-                problems.append(f"dtype of {name}: {array.dtype} given, {own[name].dtype} expected")
+        given = {}
+        for name, tensor in own.items():
+            if name not in state or (is_lazy(state[name]) and is_lazy(tensor)):
+                continue
+            if is_lazy(state[name]):
+                problems.append(f"{name} has no values: call the network that it comes from once before you save it")
+                continue
+            given[name] = array = np.asarray(raw(state[name]))
+            if not is_lazy(tensor) and array.shape != tensor.shape:
+                problems.append(f"shape of {name}: {array.shape} given, {tensor.shape} expected")
+            elif not assign and not np.can_cast(array.dtype, tensor.dtype, "same_kind"):
+                problems.append(f"dtype of {name}: {array.dtype} given, {tensor.dtype} expected")
         if problems:
             hint = "\n  (strict=False loads what is there and ignores the rest)" if strict else ""
             raise RuntimeError(f"load_state_dict of {type(self).__name__}:\n  " + "\n  ".join(problems) + hint)
-        with no_grad():
-            for name, array in given.items():
-                own[name].copy_(array)
+        if assign:
+            self._assign({name: state[name] for name in given}, own)
+        else:
+            with no_grad():
+                for name, array in given.items():
+                    tensor = own[name]
+                    if is_lazy(tensor):
+                        tensor.materialize(array.shape)
+                    tensor.copy_(array)
         for name, module in extra.items():
-            if name in state_dict:
-                module.set_extra_state(state_dict[name])
+            if name in state:
+                module.set_extra_state(state[name])
         return IncompatibleKeys(missing, unexpected)
+
+    def _assign(self, given: dict[str, Any], own: dict[str, Tensor]) -> None:
+        """`load_state_dict(assign=True)`. What is shared here stays shared."""
+        new: dict[Tensor, Tensor] = {}
+        for name, value in given.items():
+            old = own[name]
+            if old not in new:
+                value = value if isinstance(value, Tensor) else Tensor(np.asarray(value))
+                if isinstance(old, Parameter):
+                    value = value if isinstance(value, Parameter) else Parameter(value)
+                    value.requires_grad_(old.requires_grad)
+                new[old] = value
+            path, _, leaf = name.rpartition(".")
+            setattr(self.get_submodule(path), leaf, new[old])
+
+    def _update_names(self, state: dict[str, Any], prefix: str) -> None:
+        """Bring the part of a state dictionary that is this module's up to date, where an older version saved it."""
 
     # -- hooks ---------------------------------------------------------------------------------------
 
@@ -539,9 +588,15 @@ class Module:
         width = max(len(tree) for tree, _, _ in rows)
         digits = max(len(count) for _, count, _ in rows)
         lines = [f"{tree:<{width}}  {count:>{digits}}  {shapes}".rstrip() for tree, count, shapes in rows]
-        total = sum(p.numel() for p in self.parameters())
-        frozen = sum(p.numel() for p in self.parameters() if not p.requires_grad)
-        lines.append(f"total: {total:,} parameters" + (f", {frozen:,} of them frozen" if frozen else ""))
+        known = [p for p in self.parameters() if not is_lazy(p)]
+        total = sum(p.numel() for p in known)
+        frozen = sum(p.numel() for p in known if not p.requires_grad)
+        lazy = len(list(self.parameters())) - len(known)
+        lines.append(
+            f"total: {total:,} parameters"
+            + (f", {frozen:,} of them frozen" if frozen else "")
+            + (f", and {lazy} tensors that are not initialized yet" if lazy else "")
+        )
         return "\n".join(lines)
 
 
@@ -552,10 +607,10 @@ def _describe(module: Module, name: str, depth: int, rows: list[tuple[str, str, 
         parameter = module.__dict__[parameter_name]
         if parameter is None:
             continue
-        notes = "×".join(map(str, parameter.shape)) or "scalar"
+        notes = "not initialized" if is_lazy(parameter) else "×".join(map(str, parameter.shape)) or "scalar"
         if parameter in seen:
             notes += " (shared)"
-        else:
+        elif not is_lazy(parameter):
             count += parameter.numel()
         if not parameter.requires_grad:
             notes += " (frozen)"

@@ -1,6 +1,6 @@
-"""`Parameter`: a tensor that a module learns."""
+"""`Parameter`: a tensor that a module learns; and tensors of lazy layers, whose shapes are not known yet."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -29,3 +29,72 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+class _Uninitialized(Tensor):
+    """A tensor without a shape and values; `materialize` gives it both, and the class that it has from then on."""
+
+    becomes: type[Tensor] = Tensor
+
+    def __init__(self, requires_grad: bool = False, dtype: Any = None):
+        self.version = [0]
+        self.requires_grad = requires_grad
+        self.kept_dtype = np.dtype(np.float32 if dtype is None else dtype)
+
+    def _missing(self) -> Any:
+        raise RuntimeError(
+            f"{type(self).__name__}: it has no shape and no values yet. It belongs to a lazy layer, which makes them "
+            "when it sees its first input: call the network once on a batch before you use its parameters, model(x)"
+        )
+
+    array = data = property(_missing)  # type: ignore[assignment]
+
+    @property
+    def dtype(self) -> Any:
+        return self.kept_dtype
+
+    def materialize(self, shape: Any, dtype: Any = None) -> None:
+        """Become an ordinary tensor of this shape, the same object. The values are still to be set."""
+        requires_grad, hooks, becomes = self.requires_grad, self.hooks, self.becomes
+        array = np.empty(tuple(shape), self.kept_dtype if dtype is None else dtype)
+        self.__dict__.clear()
+        object.__setattr__(self, "__class__", becomes)
+        becomes.__init__(self, array, requires_grad)
+        self.hooks = hooks
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        self.requires_grad = requires_grad
+        return self
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+class UninitializedParameter(_Uninitialized, Parameter):
+    """A parameter of a lazy layer, before its shape is known. Any use of its shape or values is an error.
+
+    Args:
+        requires_grad: False for a parameter that is not to be trained.
+        dtype: what its values will be; float32 by default.
+
+    Example:
+        >>> import minigrad as mg
+        >>> weight = mg.nn.UninitializedParameter()
+        >>> weight.materialize((2, 3))
+        >>> type(weight).__name__, weight.shape
+        ('Parameter', (2, 3))
+    """
+
+    becomes = Parameter
+
+    def __init__(self, requires_grad: bool = True, dtype: Any = None):
+        super().__init__(requires_grad, dtype)
+
+
+class UninitializedBuffer(_Uninitialized):
+    """A buffer of a lazy layer, before its shape is known; see `UninitializedParameter`."""
+
+
+def is_lazy(tensor: Any) -> TypeGuard[_Uninitialized]:
+    """Is it a parameter or buffer whose shape is not known yet?"""
+    return isinstance(tensor, _Uninitialized)

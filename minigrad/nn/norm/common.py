@@ -99,6 +99,11 @@ class ChannelNorm(Norm):
         self.reset_running_stats()
         super().reset_parameters()
 
+    def _update_names(self, state: dict[str, Any], prefix: str) -> None:
+        # Checkpoints from before batches were counted have no counter. As in PyTorch, this one's stays as it is.
+        if self.num_batches_tracked is not None:
+            state.setdefault(f"{prefix}num_batches_tracked", self.num_batches_tracked)
+
     def population_statistics(self) -> Any:
         """The object that `nn.utils.recompute_statistics` feeds with this layer's inputs; None without running
         averages. A layer with other averages than means and unbiased variances of channels returns another object.

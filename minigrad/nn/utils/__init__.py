@@ -6,6 +6,7 @@ from typing import Any
 from minigrad.autograd import Tensor, no_grad
 from minigrad.nn.utils import parametrizations, parametrize
 from minigrad.nn.utils.fusion import fold_batch_norm, fuse_conv_bn_eval, fuse_linear_bn_eval
+from minigrad.nn.utils.hooked import remove_spectral_norm, remove_weight_norm, spectral_norm, weight_norm
 from minigrad.nn.utils.start import data_dependent_init
 from minigrad.nn.utils.statistics import freeze_statistics, recompute_statistics, unfreeze_statistics
 from minigrad.ops.shape import cat, reshape

@@ -97,6 +97,9 @@ class WeightNorm(Module):
         groups: of a ConvTranspose, if each group's units are to have a g of their own.
     """
 
+    # What the function before there were parametrizations called them: weight_g and weight_v.
+    old_names = {"_g": "original0", "_v": "original1"}
+
     def __init__(self, dim: int | None = 0, groups: int = 1):
         super().__init__()
         self.dim, self.groups = dim, groups
@@ -308,6 +311,8 @@ class SpectralNorm(Module):
     Attributes:
         _u, _v: estimates of the first singular vectors, buffers. A vector, of which σ is the length, has none.
     """
+
+    old_names = {"_orig": "original", "_u": "{}._u", "_v": "{}._v"}
 
     _u: Tensor | None
     _v: Tensor | None

@@ -223,6 +223,16 @@ class _Parametrized(Module):
             )
         super()._check_name(name, names, what)
 
+    def _update_names(self, state: dict[str, Any], prefix: str) -> None:
+        super()._update_names(state, prefix)
+        for name, parts in self.parametrizations.items():
+            for i, parametrization in enumerate(parts):
+                old_names = getattr(parametrization, "old_names", {})  # such as {"_g": "original0"}
+                if old_names and all(f"{prefix}{name}{suffix}" in state for suffix in old_names):
+                    for suffix, new in old_names.items():
+                        new = f"{prefix}parametrizations.{name}.{new.format(i)}"
+                        state[new] = state.pop(f"{prefix}{name}{suffix}")
+
     def __dir__(self) -> Any:
         return [*super().__dir__(), *self.parametrizations]
 
