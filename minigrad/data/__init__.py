@@ -3,6 +3,14 @@
 from minigrad.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset, collate, random_split
 from minigrad.data.datasets import Splits, load, names
 from minigrad.data.loader import DataLoader
+from minigrad.data.sampler import (
+    BatchSampler,
+    RandomSampler,
+    Sampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 from minigrad.data.scalers import DecimalScaler, LogTransform, MinMaxScaler, StandardScaler, Whitening
 from minigrad.data.transforms import (
     Compose,
@@ -15,6 +23,7 @@ from minigrad.data.transforms import (
 )
 
 __all__ = [
+    "BatchSampler",
     "Compose",
     "ConcatDataset",
     "DataLoader",
@@ -26,12 +35,17 @@ __all__ = [
     "Normalize",
     "RandomCrop",
     "RandomHorizontalFlip",
+    "RandomSampler",
     "RandomShift",
+    "Sampler",
+    "SequentialSampler",
     "Splits",
     "StandardScaler",
     "Subset",
+    "SubsetRandomSampler",
     "TensorDataset",
     "Transform",
+    "WeightedRandomSampler",
     "Whitening",
     "collate",
     "load",

@@ -9,6 +9,7 @@ import numpy as np
 from minigrad.autograd import Tensor
 from minigrad.checks import brief, is_whole
 from minigrad.data.dataset import fetch
+from minigrad.data.sampler import batches
 from minigrad.data.transforms import Compose, Lambda, Transform
 from minigrad.ops import random
 
@@ -23,7 +24,12 @@ class DataLoader:
         dataset: anything with a length and samples by number; a `TensorDataset` is fastest.
         batch_size: samples in a batch.
         shuffle: visit the samples in a new random order each epoch.
-        sampler: an iterable of sample numbers, gone through anew each epoch, in place of `shuffle`.
+        sampler: an iterable of sample numbers, gone through anew each epoch, in place of `shuffle`: a list, or one of
+            `minigrad.data.sampler`. It is asked for one batch at a time, so it may be endless.
+        batch_sampler: an iterable of lists of sample numbers, one for each batch, in place of `batch_size`, `shuffle`,
+            `sampler` and `drop_last`.
+        num_workers, pin_memory, timeout, worker_init_fn, multiprocessing_context, prefetch_factor, persistent_workers,
+            pin_memory_device, in_order: accepted and without effect: batches are loaded in this process.
         collate_fn: makes a batch of a list of samples (default: `collate`, which stacks them).
         drop_last: leave out the last batch if it is smaller than the others. A batch of one sample is an error in a
             BatchNorm layer in training: this avoids it.
@@ -58,13 +64,30 @@ class DataLoader:
         batch_size: int = 1,
         shuffle: bool = False,
         sampler: Any = None,
-        *,
+        batch_sampler: Any = None,
+        num_workers: int = 0,
         collate_fn: Callable[[list[Any]], Any] | None = None,
+        pin_memory: bool = False,
         drop_last: bool = False,
+        timeout: float = 0,
+        worker_init_fn: Any = None,
+        multiprocessing_context: Any = None,
+        generator: Any = None,
+        *,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+        in_order: bool = True,
         transform: Any = None,
         seed: int | None = None,
-        generator: Any = None,
     ):
+        if num_workers < 0:
+            raise ValueError(f"DataLoader: num_workers must not be negative, and is {num_workers}")
+        if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
+            raise ValueError(
+                "DataLoader: batch_sampler decides on the batches, so batch_size, shuffle, sampler and drop_last must "
+                "be left out"
+            )
         if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool) or batch_size < 1:
             raise ValueError(f"DataLoader: batch_size must be an integer of at least 1, and is {batch_size!r}")
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
@@ -77,7 +100,8 @@ class DataLoader:
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: the sampler decides the order, so shuffle must be False")
         self.dataset, self.batch_size, self.drop_last = dataset, int(batch_size), drop_last
-        self.shuffle, self.sampler, self.collate_fn = shuffle, sampler, collate_fn
+        self.shuffle, self.sampler, self.batch_sampler, self.collate_fn = shuffle, sampler, batch_sampler, collate_fn
+        self.num_workers, self.pin_memory = num_workers, pin_memory
         self.transform = _as_transform(transform)
         self.epoch = 0
         if seed is None and (shuffle or transform is not None):
@@ -89,36 +113,38 @@ class DataLoader:
             )
 
     def _count(self) -> int:
-        if self.sampler is None:
+        sampler = self.sampler if self.batch_sampler is None else self.batch_sampler
+        if sampler is None:
             return len(self.dataset)
-        if not hasattr(self.sampler, "__len__"):
-            raise TypeError(f"len() of a DataLoader whose sampler, a {type(self.sampler).__name__}, has no length")
-        return len(self.sampler)
+        if not hasattr(sampler, "__len__"):
+            raise TypeError(f"len() of a DataLoader whose sampler, a {type(sampler).__name__}, has no length")
+        return len(sampler)
 
     def __len__(self) -> int:
         """The number of batches in an epoch."""
         n = self._count()
+        if self.batch_sampler is not None:
+            return n
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def __iter__(self) -> Iterator[Any]:
         # Not a generator itself: an epoch counts from the moment its loop starts, not from its first batch.
         rng = np.random.default_rng(None if self.seed is None else [self.seed, self.epoch])
         self.epoch += 1
+        if self.batch_sampler is not None:
+            return self._batches(iter(self.batch_sampler), rng)
         if self.sampler is not None:
-            order = np.array([as_index(i) for i in self.sampler], np.int64)
-            if not order.size and isinstance(self.sampler, Iterator):
-                raise RuntimeError(
-                    f"DataLoader: the sampler, a {type(self.sampler).__name__}, is used up. For several epochs it "
-                    "must be something like a list"
-                )
+            numbers = iter(self.sampler)
         else:
-            order = rng.permutation(len(self.dataset)) if self.shuffle else np.arange(len(self.dataset))
-        return self._batches(order, rng)
+            n = len(self.dataset)
+            numbers = iter(rng.permutation(n) if self.shuffle else np.arange(n))
+        return self._batches(batches(numbers, self.batch_size, self.drop_last), rng)
 
-    def _batches(self, order: Any, rng: np.random.Generator) -> Iterator[Any]:
-        stop = len(order) - len(order) % self.batch_size if self.drop_last else len(order)
-        for start in range(0, stop, self.batch_size):
-            indices = order[start : start + self.batch_size]
+    def _batches(self, numbers: Iterator[Any], rng: np.random.Generator) -> Iterator[Any]:
+        empty = True
+        for batch_of_numbers in numbers:
+            empty = False
+            indices = np.array([as_index(i) for i in batch_of_numbers], np.int64)
             if self.collate_fn is not None:
                 batch = self.collate_fn([self.dataset[int(i)] for i in indices])
             else:
@@ -126,6 +152,12 @@ class DataLoader:
             if self.transform is not None:
                 batch = _transformed(batch, self.transform, rng)
             yield batch
+        sampler = self.sampler if self.batch_sampler is None else self.batch_sampler
+        if empty and isinstance(sampler, Iterator):
+            raise RuntimeError(
+                f"DataLoader: the sampler, a {type(sampler).__name__}, is used up. For several epochs it must be "
+                "something like a list"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """The seed and the number of epochs begun. Saved between two epochs, it continues with the next one."""

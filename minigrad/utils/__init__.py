@@ -1,7 +1,5 @@
-"""PyTorch's place for data sets and loaders: `minigrad.utils.data` is `minigrad.data`."""
+"""PyTorch's place for loading data: `minigrad.utils.data` has what is in `minigrad.data`."""
 
-import sys
+from minigrad.utils import data
 
-from minigrad import data
-
-sys.modules["minigrad.utils.data"] = data  # for `from minigrad.utils.data import DataLoader`
+__all__ = ["data"]
