@@ -760,10 +760,9 @@ def test_a_backward_pass_by_hand_agrees_with_autograd():
 
 
 def test_the_forms_of_import():
+    import minigrad.nn as layers
     import minigrad.utils.data
     from minigrad.utils.data import DataLoader, TensorDataset
-
-    import minigrad.nn as layers
 
     assert layers is nn and mg.utils.data.DataLoader is DataLoader is mg.data.DataLoader
     assert minigrad.utils.data.TensorDataset is TensorDataset

@@ -1,6 +1,6 @@
 """What treats a weight filter by filter, on transposed convolutions: (in, out/groups, ...), a filter in each group.
 
-The oracle is a twin without groups: a weight of zeros but for one block for each group, and one filter after the other.
+The oracle is a twin without groups, whose weight has one block for each group and zeros elsewhere.
 """
 
 import numpy as np
