@@ -267,7 +267,7 @@ class Tensor(_Methods):
 
         What has no op here is refused where a gradient would be lost.
         """
-        name = ufunc.__name__
+        name: str = ufunc.__name__
         op = getattr(Tensor, _UFUNCS.get(name, name), None) if method == "__call__" else None
         if op is not None and out is None and not options:
             return op(*inputs)
@@ -399,7 +399,9 @@ class Tensor(_Methods):
             )
         if result.shape != self.shape:
             raise ValueError(f"{op}: the result has shape {result.shape}, which does not fit into {self.shape}")
-        hooks = self.grad_fn.hooks[self.output_index] if self._retains_grad and self.grad_fn else None
+        hooks = None
+        if self._retains_grad and self.grad_fn is not None and self.grad_fn.hooks is not None:
+            hooks = self.grad_fn.hooks[self.output_index]
         self.array, self.version, self._base = result.array, result.version, None
         self.grad_fn, self.output_index, self.requires_grad = result.grad_fn, result.output_index, result.requires_grad
         if hooks is not None:  # `retain_grad` is about this tensor, not about what it was
@@ -429,6 +431,7 @@ class Tensor(_Methods):
     def add_(self, other: ArrayLike, alpha: float = 1) -> "Tensor":
         """x ← x + alpha · other, in place."""
         if self._is_recorded_with(other):
+            other = other if isinstance(other, Tensor) else np.asarray(other)
             return self._become("add_", (self + (other if alpha == 1 else other * alpha)).to(self.dtype))
         step = raw(other) if alpha == 1 else np.multiply(raw(other), alpha)
         return self._change("add_", lambda x, _: np.add(x, step, out=x, casting="same_kind"), other)

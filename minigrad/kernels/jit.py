@@ -46,9 +46,11 @@ PARALLEL_FROM = 1 << 17
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     """Numba's compiled form of a function, kept on disk where the function is one of minigrad's kernels."""
-    compiled = njit(error_model="numpy", nogil=True, no_cfunc_wrapper=True, **options)(function)
+    options |= {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
+    compiled: Any = njit(**options)(function)
     if isinstance(compiled, Dispatcher) and function.__module__.rpartition(".")[0] == __package__:
-        compiled._cache = KernelCache(f"{function.__module__.rpartition('.')[2]}.{function.__name__}")
+        name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+        compiled._cache = KernelCache(name)  # pyright: ignore[reportAttributeAccessIssue]
     return compiled
 
 

@@ -51,7 +51,7 @@ def get_num_threads() -> int:
 
 def most_threads() -> int:
     """How many threads Numba can start: by default one for each core."""
-    return numba.config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
+    return numba.config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
 
 
 @contextmanager

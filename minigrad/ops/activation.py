@@ -714,7 +714,7 @@ def _implicit_axis(axis: Any, ndim: int, op: str) -> Any:
     return axis
 
 
-def _along_axis(kind: Any, x: Any, axis: int, dtype: Any, name: str) -> Any:
+def _along_axis(kind: Any, x: Any, axis: int | None, dtype: Any, name: str) -> Any:
     if dtype is not None:
         x = cast(x, dtype)
     check_float(x, name)

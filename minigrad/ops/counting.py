@@ -60,14 +60,11 @@ def unique_consecutive(
         [1, 2, 1]
     """
     array = np.asarray(raw(x))
-    if axis is None:
-        slices = array.reshape(-1)
-    else:
-        (a,) = normalize_axes(axis, array.ndim, "unique_consecutive")
-        slices = np.moveaxis(array, a, 0)
+    a = None if axis is None else normalize_axes(axis, array.ndim, "unique_consecutive")[0]
+    slices = array.reshape(-1) if a is None else np.moveaxis(array, a, 0)
     differs = (slices[1:] != slices[:-1]).reshape(max(len(slices) - 1, 0), -1).any(1)
     starts = np.flatnonzero(np.concatenate([np.ones(min(len(slices), 1), bool), differs]))
-    values = slices[starts] if axis is None else np.moveaxis(slices[starts], 0, a)
+    values = slices[starts] if a is None else np.moveaxis(slices[starts], 0, a)
     inverse = np.zeros(len(slices), np.int64)
     inverse[starts[1:]] = 1
     inverse = np.cumsum(inverse).reshape(array.shape if axis is None else -1)

@@ -128,8 +128,9 @@ def _dtype(given: Any) -> Any:
 class _Absent:
     """`mg.cuda` and its like: they say that they are not there, and take what a program sets for their sake."""
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, **switches: bool):
         self._name = name
+        self.__dict__.update(switches)
 
     def is_available(self) -> bool:
         """False."""
@@ -166,8 +167,8 @@ class _Backends:
     """`mg.backends`: what programs for PyTorch switch there has no meaning here."""
 
     def __init__(self) -> None:
-        self.cuda, self.mps, self.cudnn = _Absent("backends.cuda"), _Absent("backends.mps"), _Absent("backends.cudnn")
-        self.cudnn.enabled, self.cudnn.deterministic, self.cudnn.benchmark = False, True, False
+        self.cuda, self.mps = _Absent("backends.cuda"), _Absent("backends.mps")
+        self.cudnn = _Absent("backends.cudnn", enabled=False, deterministic=True, benchmark=False)
 
 
 cuda, mps, xpu, accelerator = _Absent("cuda"), _Absent("mps"), _Absent("xpu"), _Absent("accelerator")
