@@ -390,6 +390,21 @@ def test_loading_what_does_not_fit_changes_nothing() -> None:
     assert optimizer.param_groups[0]["lr"] == 1e-3
 
 
+class Count:
+    """Like PyTorch's tensor with one number, whose size is a method."""
+
+    ndim = 0
+
+    def __init__(self, value: int):
+        self.value = value
+
+    def item(self) -> float:
+        return float(self.value)
+
+    def size(self) -> tuple[int, ...]:
+        return ()
+
+
 def test_options_that_only_pytorch_has_are_left_out() -> None:
     params = parameters()
     optimizer = Adam(params)
@@ -397,9 +412,10 @@ def test_options_that_only_pytorch_has_are_left_out() -> None:
     state = optimizer.state_dict()
     state["param_groups"][0] |= {"foreach": None, "fused": None}
     for values in state["state"].values():
-        values["step"] = np.float32(values["step"])
+        values["step"] = Count(values["step"])
+    state["param_groups"][0]["lr"] = np.array(0.25)  # PyTorch's may be a tensor
     optimizer.load_state_dict(state)
-    assert "foreach" not in optimizer.param_groups[0]
+    assert "foreach" not in optimizer.param_groups[0] and optimizer.param_groups[0]["lr"] == 0.25
     assert optimizer.state[params[0]]["step"] == 1
 
 

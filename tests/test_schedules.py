@@ -252,8 +252,10 @@ def test_warns_when_the_first_rate_is_never_used() -> None:
     ],
 )
 def test_errors(make: Any, error: type[Exception], message: str) -> None:
+    o = optimizer()
     with pytest.raises(error, match=message):
-        make(optimizer())
+        make(o)
+    assert [(group["lr"], group["momentum"]) for group in o.param_groups] == [(1.0, 0.5), (0.1, 0.5)]
 
 
 X: Any = mg.zeros(1)

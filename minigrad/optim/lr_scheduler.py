@@ -543,6 +543,12 @@ class _MomentumLR(LRScheduler):
 
     cycle_momentum: bool
 
+    def _check_before(self, optimizer: Optimizer, last_epoch: int) -> None:
+        """Check the arguments before the optimizer is changed."""
+        self.optimizer, self.last_epoch = optimizer, last_epoch
+        self._last_lr = self._rates()
+        self._check(type(self).__name__)
+
     def _check(self, where: str) -> None:
         super()._check(where)
         _check_choice(where, self, "cycle_momentum", True, False)
@@ -608,8 +614,8 @@ class CyclicLR(_MomentumLR):
         if cycle_momentum:
             self.base_momentums = _one_each("CyclicLR: base_momentum", base_momentum, groups)
             self.max_momentums = _one_each("CyclicLR: max_momentum", max_momentum, groups)
+        self._check_before(optimizer, last_epoch)
         if last_epoch == -1:
-            self.optimizer = optimizer
             self._set(base_lrs)
             if cycle_momentum:
                 for group, low, high in zip(groups, self.base_momentums, self.max_momentums, strict=True):
@@ -627,8 +633,8 @@ class CyclicLR(_MomentumLR):
         _check_numbers(where, self, "step_ratio", low=0, high=1)
         for name in ("max_lrs", *(("base_momentums", "max_momentums") if self.cycle_momentum else ())):
             values = _list(where, name, getattr(self, name))
-            if len(values) != len(self.base_lrs):
-                raise ValueError(f"{where}: {len(values)} {name} for {len(self.base_lrs)} base_lrs")
+            if len(values) != len(self.max_lrs) or len(values) != len(vars(self).get("base_lrs", values)):
+                raise ValueError(f"{where}: {len(values)} {name}, and another number of other ends")
             for value in values:
                 _check_number(where, name, value)
 
@@ -713,8 +719,7 @@ class OneCycleLR(_MomentumLR):
                 _phase(last, "initial_lr", "min_lr", "max_momentum", "max_momentum"),
             ]
         self._schedule_phases = phases
-        self.optimizer = optimizer
-        self._check("OneCycleLR")
+        self._check_before(optimizer, last_epoch)
         if last_epoch == -1:
             tops = _one_each("OneCycleLR: max_lr", max_lr, groups)
             lows = _one_each("OneCycleLR: base_momentum", base_momentum, groups)
@@ -727,8 +732,7 @@ class OneCycleLR(_MomentumLR):
         super().__init__(optimizer, last_epoch)
 
     def _check(self, where: str) -> None:
-        if "last_epoch" in vars(self):
-            super()._check(where)
+        super()._check(where)
         _check_numbers(where, self, "total_steps", low=1)
         if self._anneal_func_type not in ("cos", "linear"):
             raise ValueError(f'{where}: anneal_strategy must be "cos" or "linear", and is {self._anneal_func_type!r}')

@@ -321,7 +321,7 @@ class Optimizer:
                 if key not in old and key not in _FLAGS:  # old versions of PyTorch lack some of the flags
                     raise ValueError(f"{where}: group {i} has no {key!r} in the saved state")
             kept = {*self.defaults, *_OF_SCHEDULES, "param_names"}
-            groups.append({**group, **{key: _copied(v) for key, v in old.items() if key in kept}})
+            groups.append({**group, **{key: _plain(v) for key, v in old.items() if key in kept}})
             if isinstance(groups[-1].get("betas"), list):
                 groups[-1]["betas"] = tuple(groups[-1]["betas"])  # JSON has no tuples
             self._check_group(groups[-1])
@@ -391,7 +391,7 @@ def _follow(x: Any, state: dict[str, Any]) -> None:
 
 def _count(what: str, value: Any) -> int:
     """A number of steps: an int, a float, or PyTorch's tensor."""
-    number = value.item() if hasattr(value, "item") and np.size(value) == 1 else value
+    number = value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
     if not is_number(number) or not 0 <= number < 2**63 or number != int(number):
         raise ValueError(f"{what} must be a number of steps, and is {brief(value)}")
     return int(number)
@@ -412,6 +412,13 @@ def _tensor_like(what: str, value: Any, p: Tensor) -> Tensor:
         )
     with np.errstate(over="ignore"):
         return Tensor(np.array(array, dtype=p.dtype, order="C"))
+
+
+def _plain(value: Any) -> Any:
+    """A copy of an option; a number if it was PyTorch's or NumPy's."""
+    if hasattr(value, "item") and not isinstance(value, Tensor) and np.ndim(value) == 0:
+        return value.item()
+    return _copied(value)
 
 
 def _copied(value: Any) -> Any:
