@@ -503,6 +503,38 @@ def test_a_state_for_another_number_of_groups_is_refused() -> None:
             assert name
 
 
+@pytest.mark.parametrize("step_between", [False, True])
+def test_a_run_with_a_group_that_was_added_is_resumed(step_between: bool) -> None:
+    def make(o: Any) -> list[Any]:
+        return [StepLR(o, 3, 0.5), CosineAnnealingLR(o, 30), ReduceLROnPlateau(o, patience=1)]
+
+    def go(o: Any, schedulers: list[Any], steps: range) -> list[Any]:
+        rates = []
+        for t in steps:
+            o.step()
+            for scheduler in schedulers:
+                scheduler.step(*[MEASURES[t]] * isinstance(scheduler, ReduceLROnPlateau))
+            rates.append([group["lr"] for group in o.param_groups])
+        return rates
+
+    new = {"params": [mg.zeros(2, requires_grad=True)], "lr": 0.7}
+    o = optimizer()
+    schedulers = make(o)
+    go(o, schedulers, range(4))
+    o.add_param_group(new)
+    go(o, schedulers, range(4, 6 if step_between else 4))
+    saved, states = o.state_dict(), [scheduler.state_dict() for scheduler in schedulers]
+    rest = go(o, schedulers, range(6, STEPS))
+
+    again = optimizer()
+    again.add_param_group(new)
+    resumed = make(again)
+    again.load_state_dict(saved)
+    for scheduler, state in zip(resumed, states, strict=True):
+        scheduler.load_state_dict(state)
+    assert go(again, resumed, range(6, STEPS)) == rest
+
+
 def test_a_schedule_of_ones_own() -> None:
     class Warm(LRScheduler):
         def __init__(self, o: Any, last_epoch: int = -1):

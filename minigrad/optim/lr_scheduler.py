@@ -192,11 +192,14 @@ class LRScheduler:
 
         Functions are not saved. Of an object that can be called, its attributes are.
         """
-        return {
+        state = {
             key: list(v) if isinstance(v, list) else v
             for key, v in vars(self).items()
             if key not in ("optimizer", "_is_initial", *self._apart) and not callable(v)
         }
+        if "_last_lr" in state:  # groups may have been added since the last step
+            state["_last_lr"] += self._rates()[len(self._last_lr) :]
+        return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from what `state_dict()` gave: here, or in PyTorch for the same schedule.
