@@ -216,8 +216,10 @@ def test_warns_when_the_first_rate_is_never_used() -> None:
         (
             lambda o: OneCycleLR(o, 1.0, total_steps=0),
             ValueError,
-            "total_steps must be a number of at least 1, and is 0",
+            "total_steps must be a whole number of at least 1",
         ),
+        (lambda o: OneCycleLR(o, 1.0, total_steps=2.5), ValueError, "total_steps must be a whole number"),
+        (lambda o: CosineAnnealingWarmRestarts(o, 3.5), ValueError, "T_0 must be a whole number"),
         (lambda o: OneCycleLR(o, [1.0], total_steps=5), ValueError, "max_lr: 1 values for 2"),
         (lambda o: OneCycleLR(o, 1.0, 5, pct_start=2), ValueError, "pct_start"),
         (lambda o: OneCycleLR(o, 1.0, 5, anneal_strategy="exp"), ValueError, "'exp'"),

@@ -16,7 +16,7 @@ from types import FunctionType
 from typing import Any, Literal
 
 from minigrad.autograd import Tensor
-from minigrad.checks import brief, is_number
+from minigrad.checks import brief, is_number, is_whole
 from minigrad.optim.optimizer import Optimizer
 
 # In the states that PyTorch saves, and of no use here; and the optimizer, which is never part of a state.
@@ -307,7 +307,28 @@ class MultiStepLR(_FactorLR):
 
 
 class ConstantLR(LRScheduler):
-    """Multiplies the rate by `factor` at first, and undoes that after `total_iters` steps."""
+    """Multiplies the rate by `factor` in step 0, and divides it by `factor` again in step `total_iters`.
+
+    lr(t) = lr · factor for t < total_iters, and lr from then on
+
+    Args:
+        optimizer: whose rate to set.
+        factor: from 0 to 1.
+        total_iters: the number of steps with the smaller rate.
+        last_epoch: see `LRScheduler`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> optimizer = mg.optim.SGD([mg.zeros(1, requires_grad=True)], lr=1.0)
+        >>> scheduler = mg.optim.lr_scheduler.ConstantLR(optimizer, factor=0.25, total_iters=2)
+        >>> rates = []
+        >>> for epoch in range(4):
+        ...     rates.append(scheduler.get_last_lr()[0])
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [0.25, 0.25, 1.0, 1.0]
+    """
 
     def __init__(self, optimizer: Optimizer, factor: float = 1 / 3, total_iters: int = 5, last_epoch: int = -1):
         self.factor, self.total_iters = factor, total_iters
@@ -386,7 +407,28 @@ class ExponentialLR(_FactorLR):
 
 
 class PolynomialLR(_FactorLR):
-    """Lets the rate fall to 0 in `total_iters` steps: lr(t) = lr · (1 − min(t, total_iters) / total_iters)^power."""
+    """Lets the rate fall to 0 in `total_iters` steps.
+
+    lr(t) = lr · (1 − min(t, total_iters) / total_iters)^power
+
+    Args:
+        optimizer: whose rate to set.
+        total_iters: the number of steps.
+        power: 1 for a straight line; above 1, the rate falls fast at first and slowly at last.
+        last_epoch: see `LRScheduler`.
+
+    Example:
+        >>> import minigrad as mg
+        >>> optimizer = mg.optim.SGD([mg.zeros(1, requires_grad=True)], lr=1.0)
+        >>> scheduler = mg.optim.lr_scheduler.PolynomialLR(optimizer, total_iters=4, power=2.0)
+        >>> rates = []
+        >>> for epoch in range(6):
+        ...     rates.append(scheduler.get_last_lr()[0])
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [1.0, 0.5625, 0.25, 0.0625, 0.0, 0.0]
+    """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1):
         self.total_iters, self.power = total_iters, power
@@ -445,7 +487,7 @@ class LambdaLR(_FunctionLR):
 
 
 class MultiplicativeLR(_FunctionLR):
-    """Multiplies the rate by lr_lambda(t) in step t = 1, 2, ...; `lr_lambda` is as in `LambdaLR`."""
+    """lr(t) = lr(t − 1) · lr_lambda(t) in step t = 1, 2, ...; `lr_lambda` is as in `LambdaLR`."""
 
     def get_lr(self) -> list[float]:
         if self._is_initial:
@@ -513,7 +555,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     def _check(self, where: str) -> None:
         super()._check(where)
-        _check_numbers(where, self, "T_0", "T_i", "T_mult", low=1)
+        _check_numbers(where, self, "T_0", "T_i", "T_mult", low=1, whole=True)
         _check_numbers(where, self, "eta_min", "T_cur")
 
     def get_lr(self) -> list[float]:
@@ -583,6 +625,18 @@ class CyclicLR(_MomentumLR):
         base_momentum, max_momentum: the ends of the momentum; numbers, or lists with one for each group.
 
     Source: Smith, Cyclical learning rates for training neural networks, arXiv 1506.01186.
+
+    Example:
+        >>> import minigrad as mg
+        >>> optimizer = mg.optim.SGD([mg.zeros(1, requires_grad=True)], momentum=0.9)
+        >>> scheduler = mg.optim.lr_scheduler.CyclicLR(optimizer, base_lr=1.0, max_lr=3.0, step_size_up=2)
+        >>> rates = []
+        >>> for batch in range(6):
+        ...     rates.append(scheduler.get_last_lr()[0])
+        ...     optimizer.step()
+        ...     scheduler.step()
+        >>> rates
+        [1.0, 2.0, 3.0, 2.0, 1.0, 2.0]
     """
 
     _apart = ("_scale_fn_custom",)
@@ -736,7 +790,7 @@ class OneCycleLR(_MomentumLR):
 
     def _check(self, where: str) -> None:
         super()._check(where)
-        _check_numbers(where, self, "total_steps", low=1)
+        _check_numbers(where, self, "total_steps", low=1, whole=True)
         if self._anneal_func_type not in ("cos", "linear"):
             raise ValueError(f'{where}: anneal_strategy must be "cos" or "linear", and is {self._anneal_func_type!r}')
         ends = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")
@@ -1053,18 +1107,20 @@ def _checked(scheduler: Any, optimizer: Any) -> Optimizer:
     return optimizer
 
 
-def _check_number(where: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> None:
+def _check_number(
+    where: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf, whole: bool = False
+) -> None:
     """It must be finite, and from `low` to `high`."""
-    if not is_number(value) or math.isinf(value) or not low <= value <= high:
-        wanted = "a number"
+    if not (is_whole if whole else is_number)(value) or math.isinf(value) or not low <= value <= high:
+        wanted = "a whole number" if whole else "a number"
         if low > -math.inf:
             wanted += f" of at least {low}" if math.isinf(high) else f" from {low} to {high}"
         raise ValueError(f"{where}: {name} must be {wanted}, and is {brief(value)}")
 
 
-def _check_numbers(where: str, thing: Any, *names: str, low: float = -math.inf, high: float = math.inf) -> None:
+def _check_numbers(where: str, thing: Any, *names: str, **limits: Any) -> None:
     for name in names:
-        _check_number(where, name, getattr(thing, name), low, high)
+        _check_number(where, name, getattr(thing, name), **limits)
 
 
 def _check_choice(where: str, thing: Any, name: str, *choices: Any) -> None:
