@@ -62,7 +62,7 @@ def replacing(path: FilePath) -> Iterator[BinaryIO]:
     - After an error, the old file is as it was, and there is no other.
     - A symbolic link stays one: the file that it leads to is replaced.
     - The old file's permissions stay, and its owner where the system allows it. A new file gets those of `open`.
-    - What is neither a file nor a folder, such as /dev/stdout or a pipe, cannot be replaced, and is written to.
+    - A device or a pipe, such as /dev/stdout, cannot be replaced: it is written to.
 
     Raises:
         OSError: as `open(path, "wb")` and `write` would; it names `path`. PermissionError for a file that is
@@ -87,8 +87,8 @@ def replacing(path: FilePath) -> Iterator[BinaryIO]:
         with open(path, "wb") as file:
             yield file
         return
-    target = os.path.realpath(path)
-    folder = os.path.dirname(target)
+    target = os.path.realpath(path) if os.path.islink(path) else os.fspath(path)
+    folder = os.path.dirname(target) or "."
     remove_leftovers(folder)
     temporary = None
     try:
@@ -184,7 +184,7 @@ def _remove_if_dead(path: str, of_this_machine: bool) -> None:
     try:
         status = os.fstat(descriptor)
         locked = _locked(descriptor)
-        # The locks of other machines may not be seen here, if the folder is shared; nor all locks on every system.
+        # In a shared folder, this machine may not see the locks of others; and some systems have no locks.
         trusted = locked and of_this_machine
         abandoned = trusted or (locked is not False and time.time() - status.st_mtime > ABANDONED)
         if abandoned and stat.S_ISREG(status.st_mode):

@@ -132,8 +132,8 @@ def random_split(
 
     Args:
         dataset: anything with a length and samples by number.
-        lengths: how many samples each part gets, or fractions that add up to 1. Fractions are rounded down, and
-            samples left over go to the parts in turn, from the first on.
+        lengths: the number of samples of each part, or fractions that add up to 1. Fractions are rounded down. The
+            samples that are left over go to the parts in turn, the first part first.
         generator: an `mg.Generator`, or a NumPy one, to draw from. Default: the framework's random numbers
             (`mg.manual_seed`).
         seed: in place of a generator; the same seed gives the same parts.
@@ -169,7 +169,7 @@ def random_split(
 
 
 def fetch(dataset: Any, indices: Any) -> Any:
-    """A batch from any dataset, also one that is no subclass of `Dataset`."""
+    """A batch from any dataset. The dataset need not be a subclass of `Dataset`."""
     batch = getattr(dataset, "batch", None)
     return batch(indices) if batch is not None else collate([dataset[int(i)] for i in indices])
 

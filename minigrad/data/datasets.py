@@ -65,10 +65,10 @@ def load(
 
     Args:
         name: one of these; upper case, "_" and spaces do not matter.
-        data_dir: the folder in which the files of a dataset of the last three kinds lie already.
+        data_dir: for the last three: the folder that holds their files, so that nothing is downloaded.
         download: if False, never download: only files that are there are read.
-        seed: of the division into training and test samples and of what is drawn. The last three have a division
-            of their own.
+        seed: for the division into training and test samples, and for the points that are drawn. The last three
+            are divided already.
         options: further arguments of the function that makes the dataset (`digits`, `moons`, ...).
 
     Returns:
@@ -152,7 +152,7 @@ def blobs(
     spread: float = 1.0,
     test_fraction: float = 0.2,
 ) -> Splits:
-    """Normal distributions of standard deviation `spread`, one a class, whose centres are drawn from [−10, 10]."""
+    """One normal distribution for each class, of standard deviation `spread`. The centres are drawn from [−10, 10]."""
     rng = np.random.default_rng(seed)
     label = _labels(n_samples, num_classes)
     centres = rng.uniform(-10, 10, (num_classes, num_features))
@@ -161,9 +161,9 @@ def blobs(
 
 
 def _labels(n_samples: int, num_classes: int) -> Any:
-    """Class numbers, each as often as any other, or once more."""
+    """Class numbers, in turn: each class has the same number of samples, or one more than the others."""
     if n_samples < 2 * num_classes:
-        raise ValueError(f"n_samples={n_samples} is too small for {num_classes} classes: two a class are needed")
+        raise ValueError(f"n_samples={n_samples} is too small for {num_classes} classes: each class needs two")
     return np.arange(n_samples) % num_classes
 
 

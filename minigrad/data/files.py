@@ -102,8 +102,8 @@ def locate(source: Source, file: str, data_dir: str | Path | None, download: boo
     if found != source.checksums[file]:
         raise BadFile(
             f"{path} is damaged, or another file of that name: its MD5 checksum is {found}, and it should be "
-            f"{source.checksums[file]}. Delete it, and it will be downloaded anew; or name its folder as data_dir to "
-            "read it all the same."
+            f"{source.checksums[file]}. Delete it, and it will be downloaded again; or name its folder as data_dir, "
+            "and it will be read as it is."
         )
     return path
 
@@ -119,10 +119,10 @@ def _md5(file: Any) -> str:
 
 def _download(source: Source, file: str, folder: Path) -> None:
     pooch: Any = require("pooch", extra="lab", what=f"downloading {file}")
-    folder.mkdir(parents=True, exist_ok=True)
     reasons = []
     for url in source.urls:
         try:
+            folder.mkdir(parents=True, exist_ok=True)
             with replacing(folder / file) as content:
                 pooch.HTTPDownloader()(url + file, content, None)
                 content.seek(0)
@@ -130,7 +130,7 @@ def _download(source: Source, file: str, folder: Path) -> None:
                 if found != source.checksums[file]:
                     raise ValueError(f"its MD5 hash is {found}, and should be {source.checksums[file]}")
             return
-        except (OSError, ValueError) as error:  # no network; or a file with another checksum
+        except (OSError, ValueError) as error:  # no network, no room on the disk; or a file with another checksum
             reasons.append(f"{url}: {error!s:.200}")
     raise FileNotFoundError(_how_to_get(source, file, folder, "and could not be downloaded", reasons))
 

@@ -17,15 +17,15 @@ from minigrad.ops import random
 class DataLoader:
     """Batches of a dataset; each `for` loop over it is one epoch.
 
-    The order of an epoch depends on two numbers only, the seed and how many epochs came before. So epochs differ
+    The order of an epoch depends on two numbers only: the seed, and the number of epochs before it. So epochs differ
     from each other, a run with the same seed repeats them, and `state_dict()` is these two numbers.
 
     Args:
         dataset: anything with a length and samples by number; a `TensorDataset` is fastest.
         batch_size: samples in a batch.
         shuffle: visit the samples in a new random order each epoch.
-        sampler: an iterable of sample numbers, gone through anew each epoch, in place of `shuffle`: a list, or one of
-            `minigrad.data.sampler`. It is asked for one batch at a time, so it may be endless.
+        sampler: an iterable of sample numbers, in place of `shuffle`: a list, or one of `minigrad.data.sampler`. Each
+            epoch iterates over it again. It is asked for one batch at a time, so it may be endless.
         batch_sampler: an iterable of lists of sample numbers, one for each batch, in place of `batch_size`, `shuffle`,
             `sampler` and `drop_last`.
         num_workers, pin_memory, timeout, worker_init_fn, multiprocessing_context, prefetch_factor, persistent_workers,
@@ -40,7 +40,7 @@ class DataLoader:
         generator: an `mg.Generator`, or a NumPy one, from which to draw the seed.
 
     Attributes:
-        epoch: how many epochs were begun so far.
+        epoch: the number of epochs that have begun.
 
     Raises:
         ValueError: `batch_size` is below 1, `seed` below 0, both `shuffle` and `sampler` are given, or no batch would
@@ -92,8 +92,8 @@ class DataLoader:
             raise ValueError(f"DataLoader: batch_size must be an integer of at least 1, and is {batch_size!r}")
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise TypeError(
-                f"DataLoader: dataset needs a length and samples by number, and a {type(dataset).__name__} has not "
-                "both; make a list of it, or a Dataset"
+                f"DataLoader: dataset needs a length and samples by number, and a {type(dataset).__name__} does not "
+                "have both; make a list of it, or a Dataset"
             )
         if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
             raise ValueError(f"DataLoader: seed must be an integer of at least 0, and is {seed!r}")
@@ -207,7 +207,7 @@ def _applied(transform: Transform, x: Tensor, rng: np.random.Generator) -> Tenso
     y = transform(x.array, rng)
     if np.ndim(y) == 0 or len(y) != len(x):
         raise ValueError(
-            f"DataLoader: transform made shape {np.shape(y)} of a batch of shape {x.shape}; it must return as many "
-            "samples as it is given"
+            f"DataLoader: transform made shape {np.shape(y)} of a batch of shape {x.shape}; it must return the "
+            "number of samples that it is given"
         )
     return Tensor(y)

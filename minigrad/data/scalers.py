@@ -40,7 +40,7 @@ from minigrad.ops.elementwise import cast
 from minigrad.ops.unary import exp, expm1, log, log1p
 
 BLOCK = 1 << 18
-"""About so many elements are converted to float64 at a time."""
+"""About this number of elements is converted to float64 at a time."""
 
 
 class Scaler(Transform):
@@ -257,7 +257,7 @@ def _names(x: Any) -> list[str] | None:
 
 
 class FeatureScaler(Scaler):
-    """What scalers share that treat each feature for itself.
+    """What all scalers have in common that treat each feature separately.
 
     Args:
         axis: the axes that share statistics; axis 0, the samples, is one of them. 0: each feature has its own;
@@ -332,7 +332,7 @@ class MinMaxScaler(FeatureScaler):
 
     Args:
         feature_range: (low, high).
-        clip: cut what lies outside the training set's range off at low and high.
+        clip: set values outside the training set's range to low or high.
         axis: the axes that share a minimum and a maximum; see `StandardScaler`.
 
     Attributes:
@@ -591,7 +591,7 @@ class LogTransform(Scaler):
         symmetric: take negative values as well.
 
     Raises (in `fit` and `transform`):
-        ValueError: values of which there is no logarithm.
+        ValueError: values that have no logarithm.
 
     Example:
         >>> import numpy as np
@@ -651,8 +651,8 @@ class Whitening(Scaler):
 
     Args:
         method: "pca" or "zca".
-        n_components: how many of the axes are kept: None for all, a number of them, or a number below 1, the part of
-            the whole variance that they must hold. ZCA projects the others away.
+        n_components: the number of axes that are kept; or None, for all; or a number below 1, the part of the whole
+            variance that the kept axes must hold. ZCA projects the others away.
         eps: ε, added to the variances. Above 0 it damps axes of little variance, which are mostly noise.
 
     Shapes:
@@ -774,7 +774,7 @@ class Whitening(Scaler):
 
 
 def _blocks(x: Any) -> Iterator[Any]:
-    """The samples in float64, some at a time: a whole data set at once would need several times its memory."""
+    """The samples in float64, in blocks: a whole data set at once would need several times its memory."""
     if x.size <= BLOCK:
         yield x.astype(np.float64)
         return

@@ -134,7 +134,7 @@ def _write(file: IO[bytes], structure: str, arrays: dict[str, Any]) -> None:
 
 
 def _encode(value: Any, place: str, arrays: dict[str, Any], depth: int = 0) -> Any:
-    """`value` as JSON, in which {"kind": ...} stands for what JSON cannot tell apart; arrays are put aside."""
+    """`value` as JSON. JSON cannot tell lists from tuples: {"kind": ...} does. Arrays go to `arrays`."""
     if value is None or isinstance(value, _SCALARS):
         return value
     if isinstance(value, np.generic) and isinstance(value.item(), _SCALARS):
@@ -321,7 +321,7 @@ def _content(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], tens
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
     """One array. The header is compared with the member's size before memory is taken.
 
-    The member is read to its end, where zipfile compares the checksum: it is that of the header, too.
+    The member is read to its end. There zipfile compares the checksum of all of it, header included.
     """
     with archive.open(info) as opened:
         member: Any = opened
