@@ -664,6 +664,13 @@ def test_cifar10_archives_and_folders(tmp_path: Path) -> None:
         mg.data.load("cifar-10", data_dir=folder)
 
 
+@pytest.mark.parametrize("name", ["cifar-10-python.tar.gz", "cifar-10-batches-py"])
+def test_pickled_batches_are_not_read(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(FileNotFoundError, match=rf"{name} consists of pickles.*Put cifar-10-binary\.tar\.gz there"):
+        mg.data.load("cifar-10", data_dir=tmp_path)
+
+
 def test_no_code_of_the_package_reads_pickles() -> None:
     package = Path(mg.__file__).parent
     found = [path for path in package.rglob("*.py") if re.search(r"^\s*(import|from) pickle", path.read_text(), re.M)]

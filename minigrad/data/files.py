@@ -87,9 +87,10 @@ def locate(source: Source, file: str, data_dir: str | Path | None, download: boo
         for candidate in _candidates(folder, source, file):
             if candidate.is_file():
                 return candidate
+        unpacked = "unpacked, without .gz" if "idx" in file else f"as the unpacked folder {_CIFAR_FOLDER}"
         raise FileNotFoundError(
-            f"{file} is not in {folder}. Put it there (unpacked, without .gz, will do), or leave out data_dir to "
-            f"download it. It is published at {source.urls[0]}{file}"
+            f"{file} is not in {folder}. Put it there (packed or {unpacked}), or leave out data_dir to download it. "
+            f"It is published at {source.urls[0]}{file}"
         )
     folder = cache_folder() / source.folder
     path = folder / file
@@ -208,6 +209,7 @@ def to_unit(pixels: Any) -> Any:
 
 _CIFAR_SHAPE = (3, 32, 32)
 _CIFAR_ARCHIVE, _CIFAR_FOLDER = "cifar-10-binary.tar.gz", "cifar-10-batches-bin"
+_CIFAR_PICKLED = ("cifar-10-python.tar.gz", "cifar-10-batches-py", "data_batch_1")
 _CIFAR_BATCHES = ([f"data_batch_{i}.bin" for i in range(1, 6)], ["test_batch.bin"])
 
 
@@ -225,6 +227,14 @@ def read_cifar10(data_dir: str | Path | None, download: bool) -> list[tuple[Any,
             for candidate in (place, place / _CIFAR_FOLDER):
                 if (candidate / _CIFAR_BATCHES[0][0]).is_file():
                     return _parts(_read_folder(candidate), candidate)
+            if (place / _CIFAR_ARCHIVE).is_file():
+                return _parts(_read_archive(place / _CIFAR_ARCHIVE), place / _CIFAR_ARCHIVE)
+        pickled = [folder / name for name in _CIFAR_PICKLED if (folder / name).exists()]
+        if pickled:
+            raise FileNotFoundError(
+                f"{pickled[0]} consists of pickles, which can run programs when they are opened, and is not read. Put "
+                f"{_CIFAR_ARCHIVE} there, which holds the same images: {CIFAR10.urls[0]}{_CIFAR_ARCHIVE}"
+            )
     path = locate(CIFAR10, _CIFAR_ARCHIVE, data_dir, download)
     return _parts(_read_archive(path), path)
 
