@@ -30,6 +30,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -636,14 +637,10 @@ def check(name: str) -> list[str]:
     item, record = ITEMS[name], recorded().get(name)
     if record is None:
         return []
-    folder = WORK / f"check-{name}-{time.time_ns()}"
-    folder.mkdir(parents=True)
-    return differences(
-        name,
-        record["values"],
-        json.loads(json.dumps(item.compute(item, folder))),
-        record["environment"] == environment(),
-    )
+    WORK.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"check-{name}-", dir=WORK) as folder:
+        values = json.loads(json.dumps(item.compute(item, Path(folder))))
+    return differences(name, record["values"], values, record["environment"] == environment())
 
 
 def up_to_date(name: str, text: str) -> bool:
