@@ -211,7 +211,7 @@ def _damaged(name: str, error: Exception) -> BadFile:
 
 
 _PYTORCH = (
-    "was written by torch.save. It is a pickle, which can run a program when it is opened, and mg.load reads none. "
+    "{what}. A pickle can run a program when it is opened, so mg.load reads none. "
     "Where PyTorch is installed, turn the weights into arrays: numpy.savez('weights.npz', **{{k: v.numpy() for k, v "
     "in torch.load('{name}', map_location='cpu').items()}}). mg.load('weights.npz') reads those"
 )
@@ -222,7 +222,7 @@ def _other_kind(beginning: bytes, name: str) -> str | None:
     if not beginning:
         return "is empty"
     if beginning[:1] == b"\x80" and beginning[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return _PYTORCH.format(name=name).replace("was written", "is a pickle, perhaps written", 1)
+        return _PYTORCH.format(what="is a pickle, perhaps one that was written by torch.save", name=name)
     if beginning[:6] == b"\x93NUMPY":
         return "is one NumPy array, and no archive: read it with mg.tensor(numpy.load(path))"
     if beginning[:4] == b"\x89HDF":
@@ -234,7 +234,7 @@ def _other_kind(beginning: bytes, name: str) -> str | None:
 
 def _other_archive(members: dict[str, zipfile.ZipInfo], name: str) -> str | None:
     if any(member.rpartition("/")[2] == "data.pkl" for member in members):
-        return _PYTORCH.format(name=name)
+        return _PYTORCH.format(what="was written by torch.save, as a pickle", name=name)
     if _STRUCTURE not in members and not all(member.endswith(".npy") for member in members):
         return "was not written by mg.save: it is a zip archive that holds other things than arrays"
     return None
