@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import minigrad
+from minigrad import interrupt
 from minigrad.kernels import cache
 from minigrad.lab.display import printable
 from minigrad.lab.settings import SettingError, Settings
@@ -250,15 +251,16 @@ def main(argv: list[str] | None = None) -> int:
     try:
         code = run(arguments, command)
         sys.stdout.flush()  # from here on, Ctrl-C ends the process at once
-        return code
     except KeyboardInterrupt:
         command.complain("interrupted")
-        return 130
+        code = 130
     except MemoryError as error:
         command.complain(f"not enough memory for a network or data of this size. {error}")
-        return 1
+        code = 1
     finally:
         cache.announce = None
+    interrupt.forget()
+    return code
 
 
 def _say_compiling(kept: bool) -> None:

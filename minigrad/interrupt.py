@@ -82,5 +82,14 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def forget() -> None:
+    """Let the process end with its own exit code.
+
+    Python remembers a KeyboardInterrupt that left an `exec`, as in the code that defines a dataclass, also when it is
+    caught later: at its end, the process would kill itself by the signal. The next `exec` clears that memory.
+    """
+    exec("")
+
+
 if is_command():
     quick()

@@ -1110,6 +1110,24 @@ def test_a_ctrl_c_that_python_loses_is_not_lost(monkeypatch, capsys):
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_an_interrupt_that_left_an_exec_ends_with_130(tmp_path):
+    """`python -m` would end such a process by the signal, although the exception was caught."""
+    program = (
+        "from minigrad import cli\n"
+        "def run(*arguments): exec('raise KeyboardInterrupt')\n"
+        "cli._norms = run\n"
+        "raise SystemExit(cli.main(['norms']))"
+    )
+    root = Path(mg.__file__).parent.parent
+    (tmp_path / "program.py").write_text(program)
+    result = subprocess.run(
+        [sys.executable, "-m", "program"], capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )  # fmt: skip
+    assert (result.returncode, result.stderr) == (130, "minigrad norms: interrupted\n")
+
+
 def test_a_program_that_imports_minigrad_keeps_its_ctrl_c():
     program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
