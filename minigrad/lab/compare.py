@@ -1,4 +1,4 @@
-"""`minigrad compare`: the same network with each normalization, over several seeds, and what came of it.
+"""`minigrad compare`: the same network with each normalization, over several seeds, and the results.
 
 The run folder is the whole state of a comparison:
 

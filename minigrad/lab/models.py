@@ -1,11 +1,11 @@
-"""The networks that are compared: one architecture, and a choice of what stands between sum and activation.
+"""The networks that are compared: one architecture, with a norm between the sum and the activation of each layer.
 
-Each block is  layer → norm → activation,  as in Ioffe and Szegedy (arXiv 1502.03167). `NORMS` says what each name of
-the catalogue puts in the middle; or what it does instead, if it is a method for weights, for the initialization, or
-for gradients. Nothing else differs: the layers keep their bias (before a norm that subtracts a mean it is
-superfluous, and harmless), and γ and β are constants at the start, so the same seed gives the same initial weights
-with every norm. Only a method that is a start itself (`Norm.own_start`) begins elsewhere, and one that comes with a
-nonlinearity of its own takes the place of the network's; a comparison says which.
+Each block is  layer → norm → activation,  as in Ioffe and Szegedy (arXiv 1502.03167). `NORMS` says which layer each
+name of the catalogue stands for; or what the method does otherwise, if it is one for weights, for the initialization,
+or for gradients. Everything else is the same. The layers keep their bias: before a norm that subtracts a mean, the
+bias is superfluous and harmless. γ and β are constants at the start, so the same seed gives the same initial weights
+with every norm. There are two exceptions, and a comparison names them: a method that is itself an initialization
+(`Norm.own_start`), and a method with a nonlinearity of its own, which replaces the network's.
 """
 
 from collections.abc import Callable, Iterable

@@ -103,7 +103,7 @@ def _together(settings: Settings, runs: list[dict[str, Any]], norms: list[str], 
     loss.set_title("Training loss (mean of the epoch)", color=ink, fontsize=11, loc="left")
     for axes in (accuracy, loss):
         axes.set_xlabel("epoch", color=ink, fontsize=9)
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     gradients.set_yscale("log")
     gradients.set_title("Gradient norm of each layer, first step", color=ink, fontsize=11, loc="left")
     _name_layers(gradients, layers, theme, first=1)
@@ -137,7 +137,7 @@ def _each_by_itself(
                 axes.plot([_when(settings, run, runs)], [0], marker="x", color=ink, markersize=8, clip_on=False)
         axes.set_ylim(0, 101)
         axes.set_yticks((0, 50, 100))
-        axes.xaxis.get_major_locator().set_params(integer=True, nbins=4)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1, nbins=4)
         axes.tick_params(labelbottom=number + columns >= len(norms), labelsize=8)
         title = norm if len(norm) < 20 else "_\n".join(norm.rsplit("_", 1))
         axes.set_title(title, color=ink, fontsize=9, loc="left")

@@ -30,7 +30,7 @@ def mean_and_interval(values: list[float]) -> tuple[float, float | None]:
 
 
 def tail(t: float, freedom: int) -> float:
-    """How likely |T| ≥ |t| is, for Student's T with this whole number of degrees of freedom (the two-sided p-value).
+    """The probability that |T| ≥ |t|, for Student's T with a whole number of degrees of freedom: the two-sided p-value.
 
     With θ = arctan(t/√ν), P(|T| < t) is a finite sum of powers of cos θ. Source: Abramowitz and Stegun, "Handbook of
     Mathematical Functions", 26.7.3 and 26.7.4.
@@ -51,7 +51,7 @@ def tail(t: float, freedom: int) -> float:
 
 
 def holm(p_values: dict[Any, float], tests: int, level: float = 0.05) -> set[Any]:
-    """Which of several hypotheses are rejected. The probability of any wrong rejection is at most `level`.
+    """The hypotheses that are rejected. The probability of any wrong rejection is at most `level`.
 
     The smallest p is compared with level/n, the next with level/(n − 1), and so on until one is larger, where n is the
     number of tests. Source: Holm, Scandinavian Journal of Statistics 6(2), 1979.
@@ -310,7 +310,7 @@ def _finished_more(runs: list[dict[str, Any]], one: str, other: str) -> bool:
 def clearly_better(
     runs: list[dict[str, Any]], pairs: list[tuple[str, str]], comparisons: int | None = None
 ) -> set[tuple[str, str]]:
-    """In which pairs the first norm is clearly better than the second.
+    """The pairs in which the first norm is clearly better than the second.
 
     Args:
         runs: the records.
