@@ -30,7 +30,7 @@ def mean_and_interval(values: list[float]) -> tuple[float, float | None]:
 
 
 def tail(t: float, freedom: int) -> float:
-    """The probability that |T| ≥ |t|, for Student's T with a whole number of degrees of freedom: the two-sided p-value.
+    """The probability that |T| ≥ |t|, for Student's T with whole degrees of freedom: the two-sided p-value.
 
     With θ = arctan(t/√ν), P(|T| < t) is a finite sum of powers of cos θ. Source: Abramowitz and Stegun, "Handbook of
     Mathematical Functions", 26.7.3 and 26.7.4.
