@@ -8,7 +8,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import minigrad
@@ -360,6 +360,7 @@ def _letters(text: str) -> str:
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
+@cache
 def _spellings() -> dict[str, str]:
     """Every way to write a name, with the name: "groupnorm", "GroupNorm", "group-norm", "gn" are all "group"."""
     found: dict[str, str] = {}

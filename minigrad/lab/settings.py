@@ -57,7 +57,10 @@ class Settings:
     def __post_init__(self) -> None:
         check_name("model", self.model, models.MODELS)
         check_name("data", self.data, data.names())
-        names = tuple(models.NORMS) if "all" in self.norms else self.norms[: _MOST_NAMES + 1]
+        for name in ("norms", "seeds"):
+            if len(getattr(self, name)) > _MOST_NAMES:
+                raise SettingError(f"{name}: {len(getattr(self, name)):,} are too many; at most {_MOST_NAMES:,}")
+        names = tuple(models.NORMS) if "all" in self.norms else self.norms
         object.__setattr__(self, "norms", tuple(find(norm, ("none",), "norms") for norm in names))
         check_name("activation", self.activation, models.ACTIVATIONS)
         check_name("optimizer", self.optimizer, OPTIMIZERS)
@@ -74,8 +77,6 @@ class Settings:
             values = getattr(self, name)
             if not values:
                 raise SettingError(f"{name}: give at least one")
-            if len(values) > _MOST_NAMES:
-                raise SettingError(f"{name}: {len(values):,} are too many; at most {_MOST_NAMES:,}")
             twice = [value for value, count in Counter(values).items() if count > 1]
             if twice:
                 raise SettingError(f"{name}: {twice[0]} is named twice; name each once")
