@@ -2,7 +2,10 @@
 
 import copy
 import inspect
+import os
 import pickle
+import subprocess
+import sys
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
@@ -284,9 +287,9 @@ def test_repr_shows_shapes_counts_and_total():
     model[1].requires_grad_(False)
     lines = repr(model).splitlines()
     assert lines[0] == "Sequential("
-    assert lines[1].split("  ")[-1] == "weight 256×64, bias 256" and "16,640" in lines[1]
+    assert lines[1].split("  ")[-1] == "weight 256x64, bias 256" and "16,640" in lines[1]
     assert lines[2].startswith("  (last): Linear(in_features=256, out_features=10, bias=False)")
-    assert lines[2].endswith("2,560  weight 10×256 (frozen)")
+    assert lines[2].endswith("2,560  weight 10x256 (frozen)")
     assert lines[-1] == "total: 19,200 parameters, 2,560 of them frozen"
     assert lines[1].index("16,640") + 6 == lines[2].index("2,560") + 5
     assert repr(nn.Identity()).splitlines() == ["Identity()", "total: 0 parameters"]
@@ -550,3 +553,44 @@ def test_a_class_that_inherits_its_init_shows_its_arguments():
     assert inspect.signature(Twin) == own
     assert list(own.parameters)[:3] == ["in_features", "out_features", "bias"]
     assert list(inspect.signature(Twin(2, 3)).parameters) == ["args", "kwargs"], "a module is called like `forward`"
+
+
+# -- printing ------------------------------------------------------------------------------------------------------
+
+PRINTS = """
+import minigrad as mg
+from minigrad import nn
+
+net = nn.Sequential(
+    nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.LSTM(3, 4), nn.MultiheadAttention(4, 2),
+    nn.utils.parametrizations.weight_norm(nn.Linear(3, 2)), nn.Embedding(3, 4), nn.SELU(), nn.Bilinear(2, 3, 4),
+)
+net[0].requires_grad_(False)
+optimizer = mg.optim.Adam(net.parameters())
+print(net, repr(net), optimizer, mg.optim.lr_scheduler.StepLR(optimizer, 3))
+x = mg.randn(3, 2, requires_grad=True)
+print(x, x.exp(), x.exp().grad_fn, mg.arange(3), f"{x}")
+"""
+
+
+def test_printing_on_an_ascii_terminal():
+    settings = {"LANG": "C", "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-c", PRINTS]
+    result = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "weight 2x1x3x3 (frozen), bias 2 (frozen)" in result.stdout and "grad_fn" in result.stdout
+
+
+def test_every_layer_prints_as_ascii():
+    arguments = [(), (4,), (4, 4), (2, 4), (4, 2), (2, 3, 3), (4, 4, 4), ((4,),), (4, 2, 8), (4, 2, 8, 8)]
+    layers = [c for c in vars(nn).values() if isinstance(c, type) and issubclass(c, nn.Module)]
+    printed = set()
+    for layer in layers:
+        for values in arguments:
+            try:
+                text = repr(layer(*values))
+            except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError):
+                continue  # not the arguments of this layer
+            printed.add(layer)
+            assert text.isascii(), text
+    assert len(printed) > 0.8 * len(layers)

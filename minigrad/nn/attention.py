@@ -77,6 +77,8 @@ class MultiheadAttention(Module):
         dtype: Any = None,
     ):
         super().__init__()
+        if embed_dim < 1:
+            raise ValueError(f"MultiheadAttention: embed_dim must be at least 1, and is {embed_dim}")
         if num_heads < 1 or embed_dim % num_heads:
             raise ValueError(f"MultiheadAttention: embed_dim={embed_dim} is not divisible by num_heads={num_heads}")
         self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads

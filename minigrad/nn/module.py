@@ -607,7 +607,7 @@ def _describe(module: Module, name: str, depth: int, rows: list[tuple[str, str, 
         parameter = module.__dict__[parameter_name]
         if parameter is None:
             continue
-        notes = "not initialized" if is_lazy(parameter) else "×".join(map(str, parameter.shape)) or "scalar"
+        notes = "not initialized" if is_lazy(parameter) else "x".join(map(str, parameter.shape)) or "scalar"
         if parameter in seen:
             notes += " (shared)"
         elif not is_lazy(parameter):

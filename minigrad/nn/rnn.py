@@ -92,7 +92,7 @@ class _Recurrent(Module):
         super().__init__()
         name = type(self).__name__
         _check_factory(name, norm)
-        for argument, value in (("hidden_size", hidden_size), ("num_layers", num_layers)):
+        for argument, value in (("input_size", input_size), ("hidden_size", hidden_size), ("num_layers", num_layers)):
             if value < 1:
                 raise ValueError(f"{name}: {argument} must be at least 1, not {value}")
         if not 0 <= dropout <= 1:

@@ -233,9 +233,18 @@ _WHOLE = _adaptive_windows(1, 1)  # an axis that the image does not have
 
 
 def _check(op: str, n: int, x: Any) -> None:
+    """Are the shape and the dtype those that PyTorch takes, too?"""
     check_axes(op, n, x)
-    if x.dtype.kind != "f":
+    if op in ("max_pool2d", "max_pool3d"):
+        fits = x.dtype.kind in "fiu"
+    else:
+        fits = x.dtype.kind == "f" or (op.startswith("avg_pool") and x.dtype == np.int64)
+    if not fits:
         raise TypeError(f"{op}: needs a floating-point tensor, not {x.dtype}: convert it first, x.float()")
+    # A batch may be empty. Where adaptive pooling takes a first axis for one, it does so without a batch as well.
+    lenient = op in ("adaptive_avg_pool1d", "adaptive_avg_pool2d") or (op.startswith("adaptive") and x.ndim == n + 1)
+    if x.shape[-n - 1] == 0 and not lenient:
+        raise ValueError(f"{op}: the input must have at least one channel, and has shape {x.shape}")
 
 
 def _tables(
@@ -277,7 +286,7 @@ def _adaptive_tables(op: str, n: int, x: Any, output_size: Any) -> tuple[Windows
     if len(given) == n:
         given = [i if o is None else o for i, o in zip(image, given, strict=True)]
     wanted = sizes(given, n, op, "output_size", 0)
-    if 0 in image:
+    if 0 in image and not (op.startswith("adaptive_avg") and set(wanted) == {1}):
         raise ValueError(f"{op}: the image has no pixels: the input has shape {x.shape}")
     return tuple(map(_adaptive_windows, image, wanted))
 
@@ -339,7 +348,8 @@ def max_pool2d(
         (N, C, H_out, W_out) or (C, H_out, W_out), with ⌊(L + 2p − d(k − 1) − 1) / s⌋ + 1 windows along an axis.
 
     Raises:
-        ValueError: no window fits, or an option is out of range.
+        ValueError: no window fits, there are no channels, or an option is out of range.
+        TypeError: a boolean input (in one dimension, also an integer one).
 
     Example:
         >>> import minigrad as mg
@@ -385,7 +395,8 @@ def avg_pool2d(
         (N, C, H_out, W_out) or (C, H_out, W_out).
 
     Raises:
-        ValueError: no window fits, or an option is out of range.
+        ValueError: no window fits, there are no channels, or an option is out of range.
+        TypeError: an input that is neither floating-point nor int64, whose means are cut towards zero.
 
     Example:
         >>> import minigrad as mg

@@ -53,7 +53,7 @@ def fold_batch_norm(model: Module, pairs: Iterable[tuple[str, str]] | None = Non
         >>> model = mg.nn.Sequential(mg.nn.Linear(3, 2, bias=False), mg.nn.BatchNorm1d(2), mg.nn.ReLU()).eval()
         >>> mg.nn.utils.fold_batch_norm(model)
         Sequential(
-          (0): Linear(in_features=3, out_features=2, bias=True)  8  weight 2×3, bias 2
+          (0): Linear(in_features=3, out_features=2, bias=True)  8  weight 2x3, bias 2
           (1): Identity()
           (2): ReLU()
         )

@@ -65,7 +65,7 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
         eps: ε, under the root.
 
     Raises:
-        ValueError: G does not divide C, or a shape does not fit.
+        ValueError: G does not divide C, a shape does not fit, or the input is one group of one element per channel.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
     A batch of one is allowed, and nothing changes in evaluation. A group of equal elements, or of one, gives exactly β
@@ -84,6 +84,11 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     channels = x.shape[1]
     check_groups(op, x, num_groups)
     check_parameters(op, x, (channels,), weight, bias)
+    if x.size == num_groups:
+        raise ValueError(
+            f"{op}: more than one element per group is needed, and the input has shape {x.shape} with "
+            f"num_groups={num_groups}: the variance of one element is 0. Use fewer groups, or leave the norm out"
+        )
     norm = GroupNorm(num_groups, x.shape, eps)
     return norm.composed(input, weight, bias) if modes.composed else norm(input, weight, bias)
 
@@ -107,7 +112,8 @@ def instance_norm(
     `group_norm` with as many groups as channels.
 
     Shapes:
-        input (N, C, *) with at least one axis of space, output the same; everything else (C,).
+        input (N, C, *) with at least one axis of space, output the same; everything else (C,). Without
+            `use_input_stats` also (N, C).
 
     Args:
         input: x, floating-point.
@@ -138,10 +144,10 @@ def instance_norm(
     """
     op = "instance_norm"
     x = check_float(op, input)
-    if x.ndim < 3:
-        raise ValueError(f"{op}: the input must be (N, C, ...) with an axis of space, and has shape {x.shape}")
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+    if x.ndim < 3:
+        raise ValueError(f"{op}: the input must be (N, C, ...) with an axis of space, and has shape {x.shape}")
     channels = x.shape[1]
     check_parameters(op, x, (channels,), weight, bias, running_mean, running_var)
     if (running_mean is None) != (running_var is None):
