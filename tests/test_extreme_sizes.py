@@ -94,6 +94,23 @@ def test_norms_of_nothing_much(p, dtype):
         assert mg.norm(mg.zeros(2, 0), p, axis=1).tolist() == [0, 0]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("p", [2, 3, 1.5, 0.5])
+def test_a_norm_that_overflows_has_a_gradient(p, dtype):
+    """The norm of these is beyond the dtype; how it depends on each of them is an ordinary number."""
+    share = np.array([[1.0, -0.5, 0.75], [1.0, 2.0, 3.0]])
+    size = np.array([[np.finfo(dtype).max], [1.0]])
+    x = mg.tensor((share * size).astype(dtype), requires_grad=True)
+    y = mg.norm(x, p, axis=1)
+    (g,) = mg.grad(y, x, mg.tensor([2.0, 3.0], dtype=x.dtype), create_graph=True)
+    assert np.isinf(y.array[0]) and np.isfinite(y.array[1])
+    total = (np.abs(share) ** p).sum(1, keepdims=True) ** (1 / p)
+    expected = np.sign(share) * (np.abs(share) / total) ** (p - 1) * np.array([[2.0], [3.0]])
+    np.testing.assert_allclose(g.detach().numpy(), expected, rtol=1e-5)
+    (h,) = mg.grad(g, x, mg.ones(2, 3, dtype=x.dtype))
+    assert np.isfinite(h.array).all() and np.abs(h.array[0]).max() < 1e-30 and h.array[1].any()
+
+
 def test_a_zero_vector_has_a_second_derivative_of_0():
     x = mg.tensor(np.zeros(3), requires_grad=True)
     (g,) = mg.grad(mg.norm(x), x, create_graph=True)

@@ -293,7 +293,8 @@ class EuclideanNorm(Reduction):
         squares = raw(y) * raw(y)
         if ((squares > TINY[x.dtype]) & (squares < 1 / TINY[x.dtype])).all():
             return x * self.keep(g / y, x.shape)
-        return self.keep(g, x.shape) * (x / self.keep(y, x.shape))  # g / y may leave the range of the numbers
+        # g / y may leave the range of the numbers.
+        return self.keep(g, x.shape) * _quotient(x, self.keep(y, x.shape), EuclideanNorm(self.axes, True))
 
 
 def euclidean(x: Any, axes: tuple[int, ...], keepdim: bool = False) -> Any:
@@ -309,6 +310,15 @@ def euclidean(x: Any, axes: tuple[int, ...], keepdim: bool = False) -> Any:
         m = _magnitude(x, axes)
         y = np.sqrt(add_up((x / m) ** 2, axes, True)) * m
     return y.reshape(np.shape(squares))
+
+
+def _quotient(x: Any, y: Any, norm: Any) -> Any:
+    """x / y for y = norm(x). It does not depend on the size of x, and exists where y itself would overflow."""
+    if np.isinf(raw(y)).any():
+        x = x / _magnitude(raw(x), norm.axes)
+        y = norm(x)
+        y = where(raw(y) == 0, 1.0, y)
+    return x / y
 
 
 def _magnitude(x: Any, axes: tuple[int, ...], least: bool = False) -> Any:
@@ -343,7 +353,8 @@ class PNorm(Reduction):
         flat = self.keep(raw(y) == 0, x.shape)
         if self.p < 1:
             flat = flat | (raw(x) == 0)
-        ratio = where(flat, 1.0, abs(x) / self.keep(where(raw(y) == 0, 1.0, y), x.shape))
+        y = self.keep(where(raw(y) == 0, 1.0, y), x.shape)
+        ratio = where(flat, 1.0, _quotient(abs(x), y, PNorm(self.p, self.axes, True)))
         return where(flat, 0.0, self.keep(g, x.shape)) * (np.sign(raw(x)) * pow(ratio, self.p - 1))
 
 

@@ -65,11 +65,11 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
         eps: ε, under the root.
 
     Raises:
-        ValueError: G does not divide C, a shape does not fit, or the input is one group of one element per channel.
+        ValueError: G does not divide C, a shape does not fit, or there is one sample whose groups have one element.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    A batch of one is allowed, and nothing changes in evaluation. A group of equal elements, or of one, gives exactly β
-    (PyTorch raises where the whole batch has a single group of a single element). Keras has ε = 1e-3.
+    A batch of one is allowed, and nothing changes in evaluation. A group of equal elements, or of one, gives exactly
+    β. Keras has ε = 1e-3.
 
     Source: Wu & He, "Group normalization", arXiv 1803.08494.
 
