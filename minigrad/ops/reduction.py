@@ -343,8 +343,8 @@ class PNorm(Reduction):
         with np.errstate(all="ignore"):
             m = _magnitude(x, self.axes, least=self.p < 0)
             powers = add_up(np.power(np.abs(x) / m, self.p), self.axes, True)
-            y = np.power(powers, 1 / self.p, dtype=np.float64) * m
-        y = y.astype(x.dtype).reshape(np.sum(x, axis=self.axes, keepdims=self.keepdim).shape)
+            y = (np.power(powers, 1 / self.p, dtype=np.float64) * m).astype(x.dtype)
+        y = y if self.keepdim else y.squeeze(self.axes)
         self.save_for_backward(x, y)
         return y
 
