@@ -482,7 +482,7 @@ def test_a_beginning_unlike_the_rest_costs_no_accuracy(apply: Any, shape: Any, a
 def test_single_elements_give_beta(eps: float) -> None:
     b = mg.tensor([0.5])
     assert F.layer_norm(mg.tensor([[3.0], [4.0]]), 1, bias=b, eps=eps).tolist() == [[0.5], [0.5]]
-    assert F.group_norm(mg.tensor([[3.0], [4.0]]), 1, bias=b, eps=eps).tolist() == [[0.5], [0.5]]
+    assert F.group_norm(mg.tensor([[3.0]]), 1, bias=b, eps=eps).tolist() == [[0.5]]
 
 
 @pytest.mark.parametrize("shape", [(0, 3), (0, 3, 4), (2, 3, 0)])

@@ -640,7 +640,7 @@ ROWS = [
     Row(
         "clipping sees the first gradient only",
         attribute(
-            "minigrad.optim.clip.get_total_norm",
+            "minigrad.optim.clip._total_norm",
             lambda original: lambda tensors, *rest, **options: original(list(tensors)[:1], *rest, **options),
         ),
         clipping_reaches_the_norm,

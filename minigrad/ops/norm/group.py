@@ -65,11 +65,11 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
         eps: ε, under the root.
 
     Raises:
-        ValueError: G does not divide C, a shape does not fit, or there is one sample whose groups have one element.
+        ValueError: G does not divide C, or a shape does not fit.
         TypeError: an input that is not floating-point, or dtypes that differ.
 
-    A batch of one is allowed, and nothing changes in evaluation. A group of equal elements, or of one, gives exactly
-    β. Keras has ε = 1e-3.
+    A batch of one is allowed, and nothing changes in evaluation. A group of equal elements, or of one, gives exactly β
+    (PyTorch raises where there is a single sample whose groups have one element each). Keras has ε = 1e-3.
 
     Source: Wu & He, "Group normalization", arXiv 1803.08494.
 
@@ -84,11 +84,6 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
     channels = x.shape[1]
     check_groups(op, x, num_groups)
     check_parameters(op, x, (channels,), weight, bias)
-    if x.size == num_groups:
-        raise ValueError(
-            f"{op}: more than one element per group is needed, and the input has shape {x.shape} with "
-            f"num_groups={num_groups}: the variance of one element is 0. Use fewer groups, or leave the norm out"
-        )
     norm = GroupNorm(num_groups, x.shape, eps)
     return norm.composed(input, weight, bias) if modes.composed else norm(input, weight, bias)
 
