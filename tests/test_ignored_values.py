@@ -130,6 +130,16 @@ def test_only_the_extrema_get_an_infinite_gradient():
         assert x.grad.tolist() == [np.inf if i == at else 0 for i in range(3)]
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_norm_below_epsilon_gets_no_gradient(axis):
+    """y = x/ε there, so ∂y/∂x = 1/ε, whatever the gradient is elsewhere in the vector."""
+    x = mg.tensor(np.full((3, 3), 1e-6, np.float32), requires_grad=True)
+    v = np.array([[np.inf, 1.0, 2.0]] * 3 if axis else [[np.inf] * 3, [1.0] * 3, [2.0] * 3], np.float32)
+    y = F.normalize(x, axis=axis, eps=0.5)
+    (g,) = mg.grad(y, x, mg.tensor(v))
+    np.testing.assert_array_equal(g.numpy(), v * 2)
+
+
 def test_the_slopes_of_prelu_do_not_see_the_inputs_above_0():
     """∂⟨u, ∂⟨v, y⟩/∂w⟩/∂v = u x for x ≤ 0, and 0 above, for x = ∞ as well."""
     x = np.array([[np.inf, -2.0], [3.0, -np.inf]])

@@ -163,7 +163,8 @@ def runs_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, sums: Any) ->
         total, dot = dot_run(g[r], x[r])
         inv, share = stats[0, r], stats[1, r]
         sums[0, r], sums[1, r] = dot * inv, total
-        slope, scale = x.dtype.type(dot * inv * share), x.dtype.type(inv * gamma[r % gamma.size])
+        slope = x.dtype.type(dot * inv * share if share != 0 else 0.0)  # 0 · ∞ would be NaN
+        scale = x.dtype.type(inv * gamma[r % gamma.size])
         gradient_run(g[r], x[r], x.dtype.type(inv), slope, scale, dx[r])
 
 
@@ -229,6 +230,6 @@ def across_backward(g: Any, x: Any, stats: Any, dx: Any) -> None:
             add_dots(g[i, c, first:last], x[i, c, first:last], dots)
         for s in range(last - first):
             inv, share = stats[0, i, first + s], stats[1, i, first + s]
-            factors[0, s], factors[1, s] = inv, dots[s] * inv * share
+            factors[0, s], factors[1, s] = inv, dots[s] * inv * share if share != 0 else 0.0
         for c in range(channels):
             gradient_across(g[i, c, first:last], x[i, c, first:last], factors[0], factors[1], dx[i, c, first:last])
