@@ -95,7 +95,7 @@ def test_a_parametrized_layer_computes_its_weight_and_trains_the_original():
 def test_repr_counts_each_parameter_once():
     text = repr(nn.Sequential(weight_norm(nn.Linear(3, 2)), nn.ReLU()))
     assert "ParametrizedLinear(in_features=3, out_features=2, bias=True" in text
-    assert "original0 2×1, original1 2×3" in text and "(0): WeightNorm(dim=0)" in text
+    assert "original0 2x1, original1 2x3" in text and "(0): WeightNorm(dim=0)" in text
     assert text.endswith("total: 10 parameters")
 
 
