@@ -1,5 +1,6 @@
 """Compiled kernels on disk: keyed by the source of all kernels, shared by processes; none if nothing is writable."""
 
+import ast
 import json
 import os
 import shutil
@@ -250,6 +251,33 @@ def test_the_command_says_that_it_compiles_and_the_library_does_not(copied):
     shutil.rmtree(copied / "minigrad" / "kernels" / "__pycache__")
     result = subprocess.run(library, cwd=copied, env=environment, capture_output=True, text=True, timeout=280)
     assert result.returncode == 0 and result.stderr == ""
+
+
+def test_explaining_a_norm_compiles_that_norm_only(copied):
+    """The page shows for four norms which elements share statistics. That needs none of their kernels."""
+    cache = copied / "cache"
+    command = [sys.executable, "-m", "minigrad.cli", "explain", "instance_norm"]
+    environment = {**os.environ, "PYTHONPATH": str(copied), "NUMBA_CACHE_DIR": str(cache)}
+    subprocess.run(command, cwd=copied, env=environment, capture_output=True, timeout=280, check=True)
+    names = {file.name.partition("-")[0] for file in cache.glob("*/kernels-*/*")}
+    assert {"norm.segments_forward", "norm.segments_backward"} <= names
+    others = ("norm.rows_", "norm.columns_", "norm.channels_")
+    assert not [name for name in names if name.startswith(others)]
+
+
+def test_no_kernel_assigns_an_array_to_a_slice():
+    """Numba compiles an error message for lengths that differ, more than a second of strings. Loops need none."""
+    found = []
+    for file in sorted((PACKAGE / "kernels").glob("*.py")):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        functions = [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and f.decorator_list]
+        for node in (node for function in functions for node in ast.walk(function)):
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
+                sliced = any(isinstance(part, ast.Slice) for part in ast.walk(node.targets[0].slice))
+                scalar = isinstance(node.value, ast.Constant) or ast.unparse(node.value).startswith("bias[")
+                if sliced and not scalar:
+                    found.append(f"{file.name}: {ast.unparse(node)}")
+    assert not found
 
 
 def test_the_command_says_that_nothing_is_kept(copied):

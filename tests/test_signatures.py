@@ -53,6 +53,7 @@ DIFFERENT = {
     "scatter": "takes src or value, and reduce, in one function",
     "true_divide": "is div",
     "no_grad": "is a function here, and takes the function that it decorates if there are no brackets",
+    "set_num_threads": "the number has a name",
     "load": "reads plain files without pickle, which needs no options",
     "set_rng_state": "the state is NumPy's",
     "nn.UninitializedBuffer": "whether it is saved is told where it is registered, not here",
@@ -83,6 +84,7 @@ EXTRA: dict[str, set[str]] = {
     "nn.functional.local_response_norm": {"average"},
     "nn.RMSNorm": {"partial"},  # the paper's second method
     "nn.functional.rms_norm": {"partial"},
+    "nn.utils.parametrizations.weight_norm": {"groups"},  # of a transposed convolution, apart
 }
 
 # (name, argument) → why its default is another one

@@ -1,6 +1,6 @@
 """What treats a weight filter by filter, on transposed convolutions: (in, out/groups, ...), a filter in each group.
 
-The oracle is a twin without groups, whose weight has one block for each group and zeros elsewhere.
+The oracles are plain indexing, filter by filter, and a layer without groups for each group.
 """
 
 import numpy as np
