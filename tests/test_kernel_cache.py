@@ -10,10 +10,13 @@ import tempfile
 import textwrap
 from pathlib import Path
 
+import numba
 import pytest
 
 import minigrad as mg
 from minigrad import folders
+
+pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
 
 PACKAGE = Path(mg.__file__).parent
 

@@ -4,6 +4,7 @@ import gc
 import itertools
 import tracemalloc
 
+import numba
 import numpy as np
 import pytest
 
@@ -210,6 +211,7 @@ POOLS = {
 }
 
 
+@pytest.mark.skipif(numba.config.DISABLE_JIT, reason="plain Python takes minutes")
 @pytest.mark.parametrize("name", POOLS)
 def test_a_long_signal_needs_no_table_of_all_elements_of_all_windows(name):
     x = mg.tensor(RNG.standard_normal((1, 1, 200_000)).astype("f"), requires_grad=True)

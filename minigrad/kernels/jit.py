@@ -25,7 +25,6 @@ from typing import Any
 
 import numpy as np
 from numba import njit, prange
-from numba.core.dispatcher import Dispatcher
 
 from minigrad.kernels import threads
 from minigrad.kernels.cache import KernelCache
@@ -48,9 +47,8 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     """Numba's compiled form of a function, kept on disk where the function is one of minigrad's kernels."""
     options |= {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     compiled: Any = njit(**options)(function)
-    if isinstance(compiled, Dispatcher) and function.__module__.rpartition(".")[0] == __package__:
-        name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
-        compiled._cache = KernelCache(name)  # pyright: ignore[reportAttributeAccessIssue]
+    if compiled is not function and function.__module__.rpartition(".")[0] == __package__:
+        compiled._cache = KernelCache(f"{function.__module__.rpartition('.')[2]}.{function.__name__}")
     return compiled
 
 

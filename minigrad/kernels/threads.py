@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numba
+from numba.core import config
 from threadpoolctl import threadpool_limits
 
 __all__ = ["get_num_threads", "most_threads", "num_threads", "set_num_threads"]
@@ -51,7 +52,7 @@ def get_num_threads() -> int:
 
 def most_threads() -> int:
     """How many threads Numba can start: by default one for each core."""
-    return numba.config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue, reportPrivateImportUsage]
+    return config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @contextmanager
