@@ -46,6 +46,8 @@ class Tensor(_Methods):
     _retains_grad: bool = False
     _base: "Callable[[], Tensor | None] | None" = None
     """Of a view: a weak reference to the tensor that it is a view of. `_unrecorded` for `x.data`."""
+    _shown: "np.ndarray[Any, Any] | None" = None
+    """Of `x.data`: the array of x."""
 
     # What the engine reads of a leaf, where a graph ends: it depends on nothing and is older than any op.
     edges = ()
@@ -179,7 +181,7 @@ class Tensor(_Methods):
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies are made of: a deep copy of a view is no view."""
-        return {name: value for name, value in self.__dict__.items() if name != "_base"}
+        return {name: value for name, value in self.__dict__.items() if name not in ("_base", "_shown")}
 
     # -- ways out of the graph -----------------------------------------------------------------------
 
@@ -240,20 +242,20 @@ class Tensor(_Methods):
             tensor([0.5, 1. ], requires_grad=True)
         """
         tensor = Tensor._of(self.array.view())
-        tensor._base = _unrecorded
+        tensor._base, tensor._shown = _unrecorded, self.array
         return tensor
 
     @data.setter
     def data(self, values: Any) -> None:
+        if isinstance(values, Tensor) and values._shown is self.array:
+            return  # after `p.data -= step`, these are its own elements again, which the graph may know
         array = np.asarray(raw(values))
         check_dtype(array.dtype, "data")
         if self.requires_grad and array.dtype.kind != "f":
             raise TypeError(
                 f"data: this tensor requires a gradient, and {array.dtype} has none; convert it: x.float()"
             )
-        # After `p.data -= step`, these are its own elements again, which the graph may know.
-        if _layout(array) != _layout(self.array):
-            self.array = array.view()
+        self.array, self._shown = array.view(), None
 
     def _base_of_views(self) -> "Callable[[], Tensor | None]":
         """The `_base` of a view of this tensor: the tensor at the end of the chain, if it is still there."""
@@ -552,11 +554,6 @@ def set_printoptions(
 
 def _unrecorded() -> None:
     """The `_base` of `x.data` and of its views: changes of these are not recorded."""
-
-
-def _layout(array: "np.ndarray[Any, Any]") -> Any:
-    """Equal for two arrays with the same elements in memory."""
-    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype
 
 
 # NumPy's name → that of the method, where they differ. (`x.equal(y)` is one boolean.)
