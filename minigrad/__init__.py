@@ -25,6 +25,7 @@ from minigrad.autograd.tensor import set_printoptions
 from minigrad.files import BadFile
 from minigrad.kernels.threads import get_num_threads, set_num_threads
 from minigrad.nn.saving import load, save
+from minigrad.ops import random
 from minigrad.ops.activation import log_softmax, relu, softmax
 from minigrad.ops.compare import (
     allclose,
@@ -77,6 +78,8 @@ from minigrad.ops.creation import (
     from_numpy,
     full,
     full_like,
+    int8,
+    int16,
     int32,
     int64,
     is_floating_point,
@@ -278,6 +281,7 @@ finfo, iinfo = numpy.finfo, numpy.iinfo
 
 # Last, because from here on these names mean dtypes in this file, as `mg.bool` and `mg.float` do outside it.
 float, double, int, long, bool = float32, float64, int32, int64, ops.creation.boolean
+short = int16
 clamp, swapaxes, moveaxis = clip, transpose, movedim
 concat = concatenate = cat
 multiply, negative, absolute = mul, neg, abs

@@ -14,7 +14,7 @@ from minigrad.autograd.modes import (
     set_grad_enabled,
 )
 from minigrad.autograd.static import once_differentiable
-from minigrad.autograd.tensor import Tensor
+from minigrad.autograd.tensor import Tensor, Variable
 
 # Where PyTorch has it.
 function.once_differentiable = once_differentiable
@@ -24,6 +24,7 @@ __all__ = [
     "Function",
     "GradcheckError",
     "Tensor",
+    "Variable",
     "composed",
     "detect_anomaly",
     "enable_grad",

@@ -24,8 +24,8 @@ ArrayLike: TypeAlias = "np.ndarray[Any, Any] | Tensor | Sequence[Any] | float | 
 class Tensor(_Methods):
     """An n-dimensional array with a gradient.
 
-    Make one with `mg.tensor(data, requires_grad=True)`; this constructor keeps the array that it is given
-    without copying it.
+    Make one with `mg.tensor(data, requires_grad=True)`. This constructor keeps the array that it is given without
+    copying it. As in PyTorch, it makes float32 of lists, and takes integers for a size: `Tensor(2, 3)`.
 
     Attributes:
         array: the NumPy array itself.
@@ -58,10 +58,14 @@ class Tensor(_Methods):
         """Shape and dtype, as a `Function` tells them of each of its outputs."""
         return ((self.array.shape, self.array.dtype),)
 
-    def __init__(self, data: Any, requires_grad: bool = False):
+    def __init__(self, data: Any, requires_grad: bool | int = False, *size: int):
         # Shared memory, shared counter: a change in place must not escape those who saved the other tensor.
         self.version: list[int] = data.version if isinstance(data, Tensor) else [0]
-        array = np.asarray(data, np.float32) if isinstance(data, list | tuple) else np.asarray(raw(data))
+        if type(data) is int:
+            rest = (requires_grad, *size) if type(requires_grad) is int else size
+            array, requires_grad = np.empty((data, *rest), np.float32), requires_grad is True
+        else:
+            array = np.asarray(data, np.float32) if isinstance(data, list | tuple) else np.asarray(raw(data))
         check_dtype(array.dtype, "Tensor")
         if not array.dtype.isnative:  # another machine's order of bytes, which kernels cannot read
             array = array.astype(array.dtype.newbyteorder("="))
@@ -581,3 +585,8 @@ def check_dtype(dtype: "np.dtype[Any]", who: str) -> None:
             f"{who}: data must be float32, float64, integers or booleans, not {dtype}; convert it first, "
             "array.astype(np.float32)"
         )
+
+
+def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
+    """A tensor that shares the memory of `data`: what old programs wrap tensors in. A tensor is enough today."""
+    return data.detach().requires_grad_(requires_grad)

@@ -17,7 +17,8 @@ from minigrad.ops.device import check_device
 from minigrad.ops.random import generator as numpy_generator
 
 float32, float64 = np.dtype(np.float32), np.dtype(np.float64)
-int32, int64, uint8 = np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.uint8)
+int8, int16, int32, int64 = np.dtype(np.int8), np.dtype(np.int16), np.dtype(np.int32), np.dtype(np.int64)
+uint8 = np.dtype(np.uint8)
 boolean = np.dtype(np.bool_)  # minigrad.bool
 
 

@@ -80,6 +80,16 @@ def to_long(x: Any) -> Any:
     return cast(x, np.int64)
 
 
+def to_short(x: Any) -> Any:
+    """`x` as int16, cut towards zero."""
+    return cast(x, np.int16)
+
+
+def to_byte(x: Any) -> Any:
+    """`x` as uint8, cut towards zero."""
+    return cast(x, np.uint8)
+
+
 def to_bool(x: Any) -> Any:
     """Which elements of `x` are not 0?"""
     return cast(x, np.bool_)

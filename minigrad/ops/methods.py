@@ -128,6 +128,8 @@ class Methods:
     double = elementwise.to_double
     int = elementwise.to_int
     long = elementwise.to_long
+    short = elementwise.to_short
+    byte = elementwise.to_byte
     bool = elementwise.to_bool
 
     # -- elementwise -------------------------------------------------------------------------------------
