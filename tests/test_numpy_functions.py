@@ -65,7 +65,7 @@ FUNCTIONS = {
     "minigrad.clone": lambda v, m: np.copy(v),
     "minigrad.allclose": lambda v, m: np.allclose(v, v),
     "minigrad.equal": lambda v, m: np.array_equal(v, v),
-    "no such function, diff": lambda v, m: np.diff(v),
+    "minigrad.diff": lambda v, m: np.diff(v),
     "no such function, interp": lambda v, m: np.interp(0.5, v, v),
     "no such function, percentile": lambda v, m: np.percentile(v, 50),
     "no such function, svd": lambda v, m: np.linalg.svd(m),

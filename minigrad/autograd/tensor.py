@@ -284,7 +284,12 @@ class Tensor(_Methods):
                 "functions, or x.detach() where no gradient is wanted"
             )
         if out is not None:
-            options["out"] = tuple([o._write(f"np.{name}") if isinstance(o, Tensor) else o for o in out])
+            if any(isinstance(o, Tensor) for o in out):
+                raise TypeError(
+                    f"np.{name}: a tensor cannot be written by NumPy, because autograd would not notice. Write "
+                    "x[...] = values or x.copy_(values), or to its array, x.array"
+                )
+            options["out"] = out
         result = getattr(ufunc, method)(*map(raw, inputs), **options)
         if out is not None:
             return out[0] if len(out) == 1 else out
