@@ -12,7 +12,7 @@ def digits() -> tuple[Any, Any]:
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    return data.array / 16.0, data.target
+    return data.data / 16.0, data.target
 
 
 def images() -> tuple[Any, Any]:
