@@ -602,7 +602,7 @@ ERRORS = {
     "mean_only_batch_norm: bias has shape (2,), and must have (3,)": (
         lambda: F.mean_only_batch_norm(mg.zeros(2, 3), None, ONES[:2], True)
     ),
-    "mean_only_batch_norm: running_mean is to be updated in place": (
+    "mean_only_batch_norm: running_mean must be updated in place": (
         lambda: F.mean_only_batch_norm(mg.zeros(2, 3), np.broadcast_to(np.float32(0), 3), training=True)
     ),
     "power_norm: the channels are on axis 1 or axis −1, not 2": lambda: F.power_norm(mg.zeros(2, 3), ONES, axis=2),

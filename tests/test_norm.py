@@ -727,7 +727,7 @@ def test_no_channels_at_all(shape, composed):
 def test_running_averages_that_cannot_be_written():
     x = mg.randn(4, 3)
     for average in (mg.zeros(1).expand(3), mg.from_numpy(np.broadcast_to(np.float32(0), 3))):
-        with pytest.raises(ValueError, match=r"batch_norm: running_mean is to be updated in place.*clone"):
+        with pytest.raises(ValueError, match=r"batch_norm: running_mean must be updated in place.*clone"):
             F.batch_norm(x, average, mg.ones(3), training=True)
 
 

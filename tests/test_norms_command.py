@@ -300,7 +300,7 @@ def test_the_readme_shows_what_the_command_prints():
     (shown,) = re.findall(r"```text\n(Group normalization\n.*?)```", readme, re.S)
     page = "\n".join(norms.page(CATALOGUE["group"], 80)).replace(norms.HEADING, "")
     assert page.startswith(shown)
-    assert "lists forty methods" in re.sub("<!--.*?-->", "", readme) and len(ENTRIES) == 40
+    assert f"lists {len(ENTRIES)} methods" in re.sub("<!--.*?-->", "", readme)
 
 
 @each_entry

@@ -313,7 +313,7 @@ def test_spectral_norm_refuses_what_does_not_fit():
         spectral_norm(nn.Linear(2, 2), n_power_iterations=0)
     frozen = np.array(values(u))
     frozen.flags.writeable = False
-    with pytest.raises(ValueError, match="u is to be updated in place"):
+    with pytest.raises(ValueError, match="u must be updated in place"):
         F.spectral_norm(w, frozen, v, training=True)
     assert F.spectral_norm(mg.Tensor(np.zeros((0, 4))), mg.Tensor(np.zeros(0)), v, training=True).shape == (0, 4)
 

@@ -13,7 +13,7 @@ The pictures go to docs/, and their checksums to docs/numbers.json: so numbers a
 What is done is written at once: stop the command whenever you like, and give it again to go on. A comparison goes on
 in the middle. (--force begins anew.)
 
-Needs `pip install -e ".[test]"`; the explorer's picture also ".[test-browser]" and Chromium, the benchmark PyTorch.
+Needs the extra "test"; the explorer's picture also needs "test-browser" and Chromium, the benchmark needs PyTorch.
 """
 
 import argparse

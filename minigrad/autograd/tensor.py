@@ -199,12 +199,13 @@ class Tensor(_Methods):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> "np.ndarray[Any, Any]":
         """What NumPy asks for in `np.asarray(t)`. Of a tensor that needs a gradient: `t.detach()`."""
+        array = self.array
         if self.requires_grad:
             raise RuntimeError(
                 "a tensor that requires a gradient cannot become a NumPy array, because the gradient would be lost: "
                 "compute with minigrad's functions (minigrad.stack for a list of tensors), or call t.detach() first"
             )
-        return np.array(self.array, dtype=dtype, copy=copy)
+        return np.array(array, dtype=dtype, copy=copy)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         """What NumPy's functions come to when they are given a Tensor: `np.mean(t)`, `np.stack([t, u])`."""

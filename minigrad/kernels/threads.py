@@ -1,6 +1,6 @@
 """How many threads the kernels use, and NumPy's matrix products.
 
-One by default. Layers of a small network gain little from a second thread, and lose much if another program keeps that
+Both use one by default. Layers of a small network gain little from a second thread, and lose much if another program keeps that
 core busy: the first thread waits for the second at the end of every loop.
 """
 
@@ -33,9 +33,28 @@ if not any(os.environ.get(name) for name in _BLAS):
 
 
 def set_num_threads(n: int) -> None:
-    """Let large kernels use up to `n` threads (but not more than there are cores).
+    """Let large kernels use up to `n` threads, but not more than there are cores. The default is 1.
 
     A kernel that has little to do runs on one thread all the same. The results have the same bits for every `n`.
+
+    Args:
+        n: at least 1.
+
+    Raises:
+        ValueError, TypeError: `n` is no such number.
+
+    Differences from PyTorch: its default is all cores. NumPy's matrix products are not concerned: `import minigrad`
+    sets them to one thread, since their last digits depend on the number of threads. For large matrices a program may
+    have more: the variable `OPENBLAS_NUM_THREADS`, or `threadpoolctl.threadpool_limits(4, user_api="blas")` after the
+    import. The variables `NUMBA_NUM_THREADS` and `OMP_NUM_THREADS` set the default.
+
+    Example:
+        >>> import minigrad as mg
+        >>> before = mg.get_num_threads()
+        >>> mg.set_num_threads(4)
+        >>> mg.get_num_threads()
+        4
+        >>> mg.set_num_threads(before)
     """
     global number
     if isinstance(n, bool) or not hasattr(n, "__index__"):

@@ -421,6 +421,6 @@ def spectral_norm(
 def overwrite(op: str, name: str, values: Any, new: Any) -> None:
     """Set `values`, in place."""
     if not raw(values).flags.writeable:
-        raise ValueError(f"{op}: {name} is to be updated in place, and is read-only; pass a copy of it")
+        raise ValueError(f"{op}: {name} must be updated in place, but it is read-only; pass a copy of it")
     array = values._write(op) if isinstance(values, Tensor) else values
     array[...] = new
