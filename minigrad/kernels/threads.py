@@ -1,7 +1,7 @@
 """How many threads the kernels use, and NumPy's matrix products.
 
-Both use one by default. Layers of a small network gain little from a second thread, and lose much if another program keeps that
-core busy: the first thread waits for the second at the end of every loop.
+Both use one by default. Layers of a small network gain little from a second thread, and lose much if another program
+keeps that core busy: the first thread waits for the second at the end of every loop.
 """
 
 import os
