@@ -52,7 +52,7 @@ class Settings:
     epochs: int = _option(6, "number of passes over the training set", "N")
     seeds: tuple[int, ...] = _option((0, 1, 2), "number of seeds, or a list of seeds such as 0,1,2", "N|A,B")
     target: float = _option(0.9, "test accuracy, from 0 to 1; the report says after which epoch it is reached", "X")
-    threads: int = _option(1, "number of threads for kernels and matrix products", "N")
+    threads: int = _option(1, "number of threads for large kernels", "N")
 
     def __post_init__(self) -> None:
         check_name("model", self.model, models.MODELS)
