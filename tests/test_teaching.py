@@ -73,6 +73,10 @@ def test_setting_data_exchanges_the_values():
         x.data = mg.arange(2)
     with pytest.raises(TypeError, match="complex128"):
         x.data = np.ones(2, complex)
+    shown = x.data
+    shown.data = mg.full((2,), 7.0)
+    x.data = shown
+    assert x.tolist() == [7, 7] and x.dtype == np.float32
     layer = nn.Linear(2, 1)
     layer.weight.data.fill_(0.5)
     layer.bias.data.zero_()
@@ -327,7 +331,10 @@ def test_tensors_of_one_dtype():
         assert kind([0, 1]).dtype == kind(2, 3).dtype == kind(mg.ones(2)).dtype == kind(np.ones(2)).dtype == dtype
         assert kind(2, 3).shape == (2, 3) and kind().shape == (0,) and isinstance(kind([1]), kind)
     assert not isinstance(mg.ones(1), mg.LongTensor) and not isinstance(np.ones(1), mg.DoubleTensor)
-    assert mg.Tensor([1, 2]).dtype == np.float32
+    assert mg.Tensor([1, 2]).dtype == mg.Tensor(2, 3, 4).dtype == np.float32
+    assert mg.Tensor(5).shape == (5,) and mg.Tensor(2, 3, 4).shape == (2, 3, 4)
+    assert (mg.ones(1).short().dtype, mg.ones(1).byte().dtype, mg.int8) == (np.int16, np.uint8, np.int8)
+    assert mg.autograd.Variable(mg.ones(2), requires_grad=True).requires_grad
 
 
 def test_facts_about_a_tensor():
