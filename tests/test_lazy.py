@@ -93,7 +93,7 @@ def test_before_the_first_call(name):
     assert isinstance(weight, nn.Parameter) and weight.requires_grad and weight.grad is None and weight.is_leaf
     uses = [
         lambda: weight.shape, lambda: weight + 1, lambda: mg.ones(3) * weight, lambda: weight.sum(),
-        lambda: len(weight), lambda: weight.numel(), lambda: weight.detach(), lambda: np.asarray(weight),
+        lambda: len(weight), lambda: weight.numel(), lambda: weight.detach(),
         lambda: weight[0], lambda: nn.init.zeros_(weight), lambda: weight.ndim, lambda: weight.array,
         lambda: nn.utils.parameters_to_vector(lazy.parameters()), lambda: weight.tolist(),
         lambda: nn.utils.parametrizations.weight_norm(lazy),

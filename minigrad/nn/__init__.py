@@ -124,6 +124,23 @@ from minigrad.nn.norm import (
     ThresholdedLinearUnit,
     UnitNorm,
 )
+from minigrad.nn.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from minigrad.nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from minigrad.nn.pooling import (
     AdaptiveAvgPool1d,

@@ -18,6 +18,7 @@ special is only that the module remembers their *names*: so it can list them, sa
 import inspect
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping
+from functools import wraps
 from typing import Any, Self
 
 import numpy as np
@@ -25,7 +26,7 @@ import numpy as np
 from minigrad.autograd import Function, Tensor, no_grad
 from minigrad.autograd.tensor import HookHandle, raw
 from minigrad.nn.parameter import Parameter, is_lazy
-from minigrad.ops.device import conversion
+from minigrad.ops.device import check_device, conversion
 
 
 class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
@@ -48,6 +49,18 @@ class _Signature:
             raise AttributeError("__signature__")  # a module itself is called with the arguments of `forward`
         _, *parameters = inspect.signature(cls.__init__).parameters.values()
         return inspect.Signature(parameters)
+
+
+def _on_a_device(init: Callable[..., None]) -> Callable[..., None]:
+    """`__init__` with an argument `device` that is checked and not used."""
+
+    @wraps(init)
+    def checked(self: Any, *args: Any, device: Any = None, **options: Any) -> None:
+        if device is not None:
+            check_device(device, type(self).__name__)
+        init(self, *args, **options)
+
+    return checked
 
 
 class Module:
@@ -74,6 +87,13 @@ class Module:
 
     # Set by `nn.utils.freeze_statistics`: the module stays in evaluation mode, and this is what it returns to.
     _mode_when_unfrozen: bool | None = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A layer that takes a `dtype` takes a `device` as well, as in PyTorch. It can only be the CPU."""
+        super().__init_subclass__(**options)
+        keywords = getattr(cls.__init__, "__kwdefaults__", None) or {}
+        if "dtype" in keywords and "device" not in keywords:
+            cls.__init__ = _on_a_device(cls.__init__)
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         module = super().__new__(cls)
