@@ -62,7 +62,7 @@ def test_drawing_opens_no_window_and_importing_viz_loads_no_matplotlib():
 def test_without_matplotlib_the_error_says_what_to_install(monkeypatch):
     for name in ("matplotlib", "matplotlib.figure"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=r"needs matplotlib.*minigrad\[viz\]"):
+    with pytest.raises(ImportError, match=r"needs matplotlib.*\[viz\]"):
         mg.viz.filters(nn.Conv2d(1, 2, 3))
 
 

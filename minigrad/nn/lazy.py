@@ -123,7 +123,7 @@ class LazyLinear(_LazyLayer, Linear):
         >>> layer(mg.zeros(32, 64)).shape
         (32, 10)
         >>> layer
-        Linear(in_features=64, out_features=10, bias=True)  650  weight 10×64, bias 10
+        Linear(in_features=64, out_features=10, bias=True)  650  weight 10x64, bias 10
         total: 650 parameters
     """
 
