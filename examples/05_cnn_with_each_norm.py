@@ -10,8 +10,6 @@ import os
 import time
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # matrices this small are multiplied faster by one thread
-
 import matplotlib
 
 matplotlib.use(os.environ.get("MPLBACKEND", "agg"))

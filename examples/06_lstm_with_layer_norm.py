@@ -11,8 +11,6 @@
 import os
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # matrices this small are multiplied faster by one thread
-
 import matplotlib
 import numpy as np
 

@@ -8,8 +8,6 @@
 import os
 from pathlib import Path
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # matrices this small are multiplied faster by one thread
-
 import numpy as np
 
 import minigrad as mg
