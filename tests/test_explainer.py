@@ -3,8 +3,10 @@
 The oracles here are written in NumPy alone: forward functions, gradients in closed form, finite differences.
 """
 
+import io
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -362,11 +364,12 @@ def test_values_from_files(tmp_path):
         ({"values": [[1.0, 2.0], [3.0, 4.0]], "shape": (2, 2)}, "both given"),
         ({"values": [[1.0, 2.0], [3.0, 4.0]], "batch_size": 3}, "have 2 samples"),
         ({"values": {"x": [[1.0, np.nan], [3.0, 4.0]]}}, "NaN"),
-        ({"values": {"x": [[1.0, 2.0], [3.0]]}}, "not an array of numbers"),
+        ({"values": {"x": [[1.0, 2.0], [3.0]]}}, "array of real numbers"),
         ({"values": {"gama": [1.0]}}, "did you mean 'gamma'"),
         ({"values": {"gamma": [1.0]}}, r"gamma has shape \(1,\), and must have \(2,\)"),
         ({"values": {"seed": [1.0]}}, "seed has shape"),
-        ({"values": "x.txt"}, "there is no file"),
+        ({"values": "x.txt"}, "is not a .npy, .csv or .json file"),
+        ({"values": "x.csv"}, "there is no such file"),
     ],
 )
 def test_bad_options_are_explained(options, message):
@@ -398,7 +401,7 @@ def test_unknown_names_get_a_suggestion(tmp_path):
 @pytest.mark.parametrize(
     "name, values, message",
     [
-        ("batch_norm", np.array([[1j, 2.0], [3.0, 1.0]]), "not an array of numbers"),
+        ("batch_norm", np.array([[1j, 2.0], [3.0, 1.0]]), "array of real numbers"),
         ("softmax", {"z": [[1.0, 2.0], [3.0, 1.0]], "target": [0, 7]}, "class 7, and there are 0 to 1"),
         ("softmax", {"z": [[1.0, 2.0], [3.0, 1.0]], "target": [0.5, 1]}, "whole numbers"),
         ("softmax", {"z": [[1.0, 2.0], [3.0, 1.0]], "target": [-1, 1]}, "whole numbers"),
@@ -588,3 +591,90 @@ def test_a_page_that_cannot_be_written_is_called_by_its_name(tmp_path, capsys):
         assert cli.main(["explain", "linear", "-o", str(path)]) == 1
         message = capsys.readouterr().err
         assert str(path) in message and ".tmp" not in message
+
+
+# -- files with junk in them --------------------------------------------------------------------------------------
+
+NPY = io.BytesIO()
+np.save(NPY, np.arange(4.0).reshape(2, 2))
+NPY = NPY.getvalue()
+
+JUNK = {
+    **{f"empty.{kind}": b"" for kind in ("csv", "json", "npy")},
+    **{f"blank.{kind}": b"\n \n" for kind in ("csv", "json", "npy")},
+    **{f"binary.{kind}": bytes(range(256)) for kind in ("csv", "json", "npy")},
+    **{f"utf16.{kind}": "1,2\n3,4".encode("utf-16") for kind in ("csv", "json", "npy")},
+    **{f"large.{kind}": b"[1," * 400_000 for kind in ("csv", "json", "npy")},
+    "other.txt": b"1,2",
+    "archive.npz": b"PK\x03\x04",
+    "noending": b"1,2",
+    "ragged.csv": b"1,2\n3\n",
+    "words.csv": b"a,b\nc,d\n",
+    "names.csv": b"a,b\n",
+    "nan.csv": b"nan,1\n2,3\n",
+    "infinite.csv": b"1e999,1\n2,3\n",
+    "cell.csv": b"1," + b"9" * 200_000 + b"\n",
+    "many.csv": b",".join([b"1"] * 1000),
+    "deep.json": b"[" * 100_000,
+    "objects.json": b'{"x":' * 50_000,
+    "integer.json": b"[[" + b"9" * 400 + b", 1], [2, 3]]",
+    "digits.json": b"[[" + b"9" * 5000 + b", 1], [2, 3]]",
+    "null.json": b"null",
+    "nothing.json": b"[]",
+    "word.json": b'"x"',
+    "object.json": b'{"x": {"a": 1}}',
+    "unknown.json": b'{"\\ud800\\u001b[31m": [1]}',
+    "ragged.json": b"[[1, 2], [3]]",
+    "missing.json": b"[[1, null], [3, 4]]",
+    "seed.json": b'{"x": [[1, 2], [3, 4]], "seed": []}',
+    "gamma.json": b'{"x": [[1, 2], [3, 4]], "gamma": [1, 2, 3]}',
+    "trailing.json": b"[[1, 2], [3, 4]] x",
+    "header.npy": NPY[:50],
+    "short.npy": NPY[:-8],
+    "shape.npy": NPY.replace(b"(2, 2), }    ", b"(9999999999,)}"),
+    "brackets.npy": NPY.replace(b"(2, 2)", b"(((((("),
+    "objects.npy": NPY.replace(b"'<f8'", b"'|O' "),
+    "type.npy": NPY.replace(b"'<f8'", b"'zzz'"),
+    "version.npy": NPY[:6] + b"\x09" + NPY[7:],
+}
+
+
+@pytest.mark.parametrize("name", JUNK)
+def test_junk_in_a_file_of_values_is_one_line(name, tmp_path, capsys):
+    (tmp_path / name).write_bytes(JUNK[name])
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["explain", "batch_norm", "--text", "--values", str(tmp_path / name)])
+    assert stop.value.code == 2
+    line, hint = capsys.readouterr().err.splitlines()
+    assert line.startswith("minigrad explain batch_norm: ") and line.isprintable() and len(line) < 500
+    assert hint.startswith("Try ")
+    with pytest.raises(ValueError, match="explain batch_norm: "):
+        explain("batch_norm", values=str(tmp_path / name))
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "npy"])
+def test_what_is_no_file_is_not_read(kind, tmp_path, capsys):
+    folder, link, pipe = tmp_path / f"folder.{kind}", tmp_path / f"link.{kind}", tmp_path / f"pipe.{kind}"
+    folder.mkdir()
+    link.symlink_to(link)
+    paths = [folder, link, tmp_path / f"nowhere.{kind}", Path("x" * 5000 + f".{kind}"), Path(f"a\0b.{kind}")]
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(pipe)
+        endless = tmp_path / f"endless.{kind}"
+        endless.symlink_to("/dev/zero")
+        paths += [pipe, endless]
+    for path in paths:
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["explain", "batch_norm", "--text", "--values", str(path)])
+        assert stop.value.code == 2
+        line = capsys.readouterr().err.splitlines()[0]
+        assert "cannot be read: " in line and len(line) < 500
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xef\xbb\xbf1,2\n3,4\n", b"a,b\n1,2\n3,4", b"1,2\r\n\r\n3,4\r\n", b" 1 , 2\n3,4\n\n"]
+)
+def test_a_file_as_spreadsheets_write_it_is_read(text, tmp_path):
+    (tmp_path / "x.csv").write_bytes(text)
+    page = explain("batch_norm", values=tmp_path / "x.csv")
+    assert page.setting.arrays["x"].tolist() == [[1, 2], [3, 4]]

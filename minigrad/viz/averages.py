@@ -112,7 +112,7 @@ def _agreement(axes: Any, layer: str, kind: str, running: Any, true: Any, varian
             text = f"off by {np.sqrt(np.mean(gap**2)):.2g} σ"
         else:
             text = f"off by a factor {np.exp(np.sqrt(np.mean(np.log(running / true) ** 2))):.3g}"
-    style.dress(axes, theme, f"{layer}: {text}", f"true {NAMES[kind]}")
+    style.dress(axes, theme, f"{style.written(layer)}: {text}", f"true {NAMES[kind]}")
     both = np.concatenate([running, true])
     both = both[np.isfinite(both)]
     low, high = (both.min(), both.max()) if both.size else (0.0, 1.0)

@@ -148,7 +148,7 @@ class BoundaryMovie:
         for axes in every[len(self.models) :]:
             axes.set_visible(False)
         if self.titles[index]:
-            figure.suptitle(self.titles[index], color=style.INK[self.theme], fontsize=12)
+            figure.suptitle(style.written(self.titles[index]), color=style.INK[self.theme], fontsize=12)
         return figure
 
     def save(self, path: str | Path, fps: float = 8, hold: float = 2.0, dpi: int = 80, colours: int = 128) -> None:
@@ -236,10 +236,8 @@ class BoundaryMovie:
             axes.scatter(
                 mine[:, 0], mine[:, 1], s=9, color=palette[k], edgecolors=style.PAPER[self.theme], linewidths=0.3
             )
-        axes.set_title(
-            f"{name}{': ' if name else ''}{100 * accuracy:.0f} % right", color=style.INK[self.theme], fontsize=11,
-            loc="left",
-        )  # fmt: skip
+        title = f"{style.written(name)}{': ' if name else ''}{100 * accuracy:.0f} % right"
+        axes.set_title(title, color=style.INK[self.theme], fontsize=11, loc="left")
         axes.set_xlim(*ends[0])
         axes.set_ylim(*ends[1])
 

@@ -82,9 +82,8 @@ def filters(model: Module, layer: str | None = None, *, limit: int = 64, theme: 
         tiles = [one for row in shown for one in row]
     size = float(np.clip(9 / columns, 0.28, 0.9))
     shape = (columns * size, rows * size * max(0.25, height / width))
-    title = (
-        f"{name} {type(conv).__name__}: {out} filters over {channels} channel{'s' * (channels > 1)}, {height}×{width}"
-    )
+    count = f"{out} filters over {channels} channel{'s' * (channels > 1)}, {height}×{width}"
+    title = f"{style.written(name)} {type(conv).__name__}: {count}"
     figure = style.picture(max(shape[0] + 1.0, 4.5), shape[1] + 0.7, theme)
     axes = figure.subplots()
     drawn = _mosaic(axes, tiles, rows, columns, scale, theme)
@@ -222,7 +221,7 @@ def _maps(model: Module, maps: dict[str, Any], picture: Any, limit: int, theme: 
         finite = np.abs(row[np.isfinite(row)])
         scale = float(finite.max()) if finite.size and finite.max() > 0 else 1.0
         _tiles(list(line), list(row), scale, theme)
-        label = name if name == "input" else f"{name or 'model'} {kinds[name]}"
+        label = name if name == "input" else f"{style.written(name) or 'model'} {kinds[name]}"
         more = f"\n{rows[name].shape[0]} × {rows[name].shape[1]} × {rows[name].shape[2]}"
         line[0].set_ylabel(label + more, color=style.INK[theme], fontsize=9, rotation=0, ha="right", va="center")
     return figure

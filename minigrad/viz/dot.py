@@ -1,7 +1,6 @@
 """A layout as text in Graphviz's language: what stands in a node, its colours, boxes and arrows."""
 
 import html
-import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 
 from minigrad.extras import require
 from minigrad.viz.folding import Box, Layout, summary
+from minigrad.viz.names import LONGEST, printable, short
 from minigrad.viz.program import Node, Program, Value
 
 WHAT = "a computation graph"
@@ -38,16 +38,17 @@ MONO = "Courier,monospace"
 SMALL = 12
 """Tensors of up to so many elements are printed whole."""
 
-_UNPRINTABLE = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
 
 def escape(text: Any) -> str:
-    """Text for an HTML-like label. What XML cannot hold becomes a question mark."""
-    return html.escape(_UNPRINTABLE.sub("?", str(text)))
+    r"""Text for a label, HTML-like or plain. What XML cannot hold, or nobody can see, becomes a question mark.
+
+    Graphviz reads `\N` and the like in the text as the name of the node, and so on; `\\` is a backslash.
+    """
+    return html.escape(printable(text)).replace("\\", "\\\\")
 
 
-def plain(text: Any) -> str:
-    """Text for an ordinary label: a backslash means nothing special, neither do "&lt;" or brackets around it all."""
+def tooltip(text: Any) -> str:
+    """Text for a tooltip, in which Graphviz looks for such names twice."""
     return escape(text).replace("\\", "\\\\")
 
 
@@ -132,8 +133,8 @@ def _table(role: str, rows: str, style: str = "ROUNDED") -> str:
 
 def node_label(node: Node, place: str, values: bool, names: Any, alarm: str = "") -> str:
     """The label of a node: name, place in the model, options, and for each output its type and its numbers."""
-    head = f"<B>{escape(node.label)}</B>"
-    aside = "  ".join(text for text in (place, node.id if node.op and node.id[0] == "n" else "") if text)
+    head = f"<B>{escape(short(node.label))}</B>"
+    aside = "  ".join(text for text in (short(place), node.id if node.op and node.id[0] == "n" else "") if text)
     if aside:
         head += f'  <FONT POINT-SIZE="9" COLOR="{SOFT}">{escape(aside)}</FONT>'
     rows = f"<TR><TD>{head}</TD></TR>"
@@ -152,7 +153,7 @@ def node_label(node: Node, place: str, values: bool, names: Any, alarm: str = ""
 
 def _value_rows(value: Value, i: int, values: bool, names: Any) -> str:
     type_ = "" if value.shape is None else f"{value.dtype}  {shape_text(value.shape)}"
-    type_ = f"{value.name}  {type_}" if value.name else type_
+    type_ = f"{short(value.name)}  {type_}" if value.name else type_
     rows = f'<TR><TD PORT="o{i}">{escape(type_)}</TD></TR>'
     if values and value.array is not None:
         rows += _numbers(value.array, "", "")
@@ -160,7 +161,7 @@ def _value_rows(value: Value, i: int, values: bool, names: Any) -> str:
         rows += _numbers(value.grad, "∇ ", ' BGCOLOR="#F3E3EF"')
     if value.kept_by:
         users = list(dict.fromkeys(names(id) for id in value.kept_by))
-        text = "kept for " + ", ".join(users[:3]) + (" …" if len(users) > 3 else "")
+        text = "kept for " + ", ".join(map(short, users[:3])) + (" …" if len(users) > 3 else "")
         rows += f'<TR><TD BORDER="1" STYLE="DOTTED" COLOR="{INK}"><FONT POINT-SIZE="9">{escape(text)}</FONT></TD></TR>'
     return rows
 
@@ -169,7 +170,8 @@ def _wrap(text: str, width: int) -> list[str]:
     lines = []
     for line in text.splitlines() or [""]:
         current = ""
-        for word in line.split(" "):
+        words = [word[i : i + width] for word in line.split(" ") for i in range(0, max(len(word), 1), width)]
+        for word in words:
             if current and len(current) + len(word) >= width:
                 lines.append(current)
                 current = word
@@ -197,7 +199,7 @@ def box_title(box: Box) -> str:
 
 def box_label(box: Box, outgoing: list[Value], values: bool, names: Any, alarm: str = "") -> str:
     """The label of a closed box."""
-    rows = f"<TR><TD><B>{escape(box_title(box))}</B></TD></TR>"
+    rows = f"<TR><TD><B>{escape(short(box_title(box), 2 * LONGEST))}</B></TD></TR>"
     facts = [f"{box.size:,} op{'s' * (box.size != 1)}"]
     if box.parameters:
         facts.append(f"{box.parameters:,} parameters")
@@ -263,7 +265,7 @@ def source(program: Program, nodes: list[Node], layout: Layout, title: str, valu
                 kind, name = "closed", box_title(item)
             if alarm or (isinstance(item, Node) and _is_bad(item)):
                 kind += " nan"  # the class is for style sheets and scripts
-            drawing.node(item.id, label, id=item.id, tooltip=plain(name), **{"class": kind})
+            drawing.node(item.id, label, id=item.id, tooltip=tooltip(name), **{"class": kind})
         else:
             stack.pop()
             if stack:
@@ -284,7 +286,7 @@ def _hidden_alarms(nodes: list[Node], layout: Layout) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for node in nodes:
         if layout.shown[node.id] != node.id and _is_bad(node):
-            found.setdefault(layout.shown[node.id], []).append(f"{node.label} {node.id}")
+            found.setdefault(layout.shown[node.id], []).append(f"{short(node.label)} {node.id}")
     return {
         id: "NaN or infinity in " + ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         for id, names in found.items()
@@ -300,7 +302,7 @@ def _alarm_row(text: str) -> str:
 
 def _box_style(box: Box) -> dict[str, str]:
     return {
-        "label": plain(box_title(box)),
+        "label": escape(short(box_title(box), 2 * LONGEST)),
         "id": box.id,
         "class": "repeated" if box.count > 1 else "module",
         "bgcolor": "transparent",
@@ -308,7 +310,7 @@ def _box_style(box: Box) -> dict[str, str]:
         "color": LINE if box.count == 1 else ROLES["module"][1],
         "fontcolor": SOFT,
         "labeljust": "l",
-        "tooltip": plain(box_title(box)),
+        "tooltip": tooltip(box_title(box)),
     }
 
 
@@ -389,7 +391,8 @@ def _caption(title: str, note: str, roles: dict[str, None], kept: bool, repeats:
     if cells:
         legend = f'<TABLE BORDER="0" CELLBORDER="0" CELLSPACING="4" CELLPADDING="3"><TR>{cells}</TR></TABLE>'
         legend = f"<TR><TD>{legend}</TD></TR>"
-    text = f'<TR><TD><FONT POINT-SIZE="14"><B>{escape(title)}</B></FONT></TD></TR>' if title else ""
+    title = escape(short(title, 3 * LONGEST))
+    text = f'<TR><TD><FONT POINT-SIZE="14"><B>{title}</B></FONT></TD></TR>' if title else ""
     if note:
         text += f"<TR><TD>{escape(note)}</TD></TR>"
     rows = text + legend

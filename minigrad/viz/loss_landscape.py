@@ -277,6 +277,10 @@ def _counter(done: int, total: int) -> None:
 # -- pictures ---------------------------------------------------------------------------------------------
 
 
+def _heading(name: str, land: "Landscape") -> str:
+    return f"{style.written(name)}{': ' if name else ''}loss {land.center:.3g} in the middle"
+
+
 def landscapes(
     lands: "Mapping[str, Landscape | Sequence[Landscape]]",
     *,
@@ -332,7 +336,7 @@ def _lines(groups: dict[str, list[Landscape]], theme: str, limit: float | None) 
         a, losses = group[0].a, np.stack([land.losses for land in group])
         losses = np.where(np.isfinite(losses), losses, np.nan)
         losses = losses if limit is None else np.minimum(losses, limit)
-        axes.plot(a, losses.mean(0), color=colour, linewidth=2, label=name)
+        axes.plot(a, losses.mean(0), color=colour, linewidth=2, label=style.written(name))
         if len(group) > 1:
             axes.fill_between(a, losses.min(0), losses.max(0), color=colour, alpha=0.18, linewidth=0)
     drawn = np.concatenate([np.asarray(line.get_ydata()) for line in axes.lines])
@@ -375,7 +379,7 @@ def _contours(panels: dict[str, Landscape], theme: str, limit: float | None) -> 
     scale = LogNorm(levels[0], levels[-1])
     filled = None
     for axes, (name, land) in zip(every, panels.items(), strict=False):
-        style.dress(axes, theme, f"{name}{': ' if name else ''}loss {land.center:.3g} in the middle", grid=False)
+        style.dress(axes, theme, _heading(name, land), grid=False)
         z = shown[name].T  # the first direction goes to the right
         filled = axes.contourf(land.a, land.a, z, levels=levels, norm=scale, cmap=style.sequential(theme))
         axes.contour(land.a, land.a, z, levels=levels[::2], colors=style.INK[theme], linewidths=0.5, alpha=0.55)
@@ -424,7 +428,7 @@ def _surfaces(panels: dict[str, Landscape], theme: str, limit: float | None) -> 
         axes.set_zticks(powers, [f"{10**power:g}" for power in powers])
         axes.set_zlim(np.log10(levels[0]), np.log10(levels[-1]))
         axes.view_init(30, -55)
-        axes.set_title(f"{name}{': ' if name else ''}loss {land.center:.3g} in the middle", color=ink, fontsize=11)
+        axes.set_title(_heading(name, land), color=ink, fontsize=11)
         for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
             axis.set_pane_color(to_rgba(style.PAPER[theme], 0))
             axis.line.set_color(ink)

@@ -359,7 +359,7 @@ class Monitor:
                 layer = name if kind != "parameter_gradients" else name.rpartition(".")[0].partition(".parametr")[0]
                 axes.plot(
                     numbers["step"], numbers[statistic], color=colours[layer], linestyle=dashes[layer],
-                    linewidth=1.3, label=name,
+                    linewidth=1.3, label=style.written(name),
                 )  # fmt: skip
                 positive |= bool((numbers[statistic] > 0).any())
             if statistic == "zeros":
@@ -378,7 +378,7 @@ class Monitor:
         if len(names) > 21:  # too many for a legend: every so manieth shows how the colours go
             names = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, 14).round().astype(int))]
         lines = [Line2D([], [], color=colours[name], linestyle=dashes[name], linewidth=2) for name in names]
-        style.legend(figure, lines, [f"{name} {self.kinds[name]}".strip() for name in names], theme)
+        style.legend(figure, lines, [f"{style.written(name)} {self.kinds[name]}".strip() for name in names], theme)
 
     def histograms(
         self, kind: str = "activations", layers: Iterable[Any] | None = None, theme: str = "light"
@@ -461,7 +461,7 @@ def histograms(
             title = layer if kind == "parameter_gradients" else f"{layer} {watch.kinds[layer]}".strip()
             _through_training(axes, watch._histograms[kind][layer], title, theme)
         if name:
-            line[0].set_ylabel(name, color=style.INK[theme], fontsize=11)
+            line[0].set_ylabel(style.written(name), color=style.INK[theme], fontsize=11)
     for axes in every[-1]:
         axes.set_xlabel("step", color=style.INK[theme], fontsize=9)
     figure.suptitle(_TITLES[kind], color=style.INK[theme], fontsize=12)
@@ -489,7 +489,7 @@ def _through_training(axes: Any, mine: dict[int, Histogram], title: str, theme: 
     for k, width in ((1, 0.6), (2, 1.2), (3, 0.6)):
         axes.plot(steps, quantiles[:, k], color=style.COLOURS[theme]["layer"], linewidth=width)
     style.dress(axes, theme, grid=False)
-    axes.set_title(title, color=style.INK[theme], fontsize=9, loc="left")
+    axes.set_title(style.written(title), color=style.INK[theme], fontsize=9, loc="left")
     axes.tick_params(labelsize=8)
     axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3))
     axes.yaxis.get_offset_text().set_fontsize(8)

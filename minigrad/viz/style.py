@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from minigrad.extras import require
+from minigrad.viz.names import printable, short
 
 if TYPE_CHECKING:
     from minigrad.viz.picture import Picture
@@ -95,6 +96,11 @@ def picture(width: float, height: float, theme: str, layout: Any = "constrained"
     from minigrad.viz.picture import Picture
 
     return Picture(figsize=(width, height), dpi=110, layout=layout, facecolor=PAPER[theme])
+
+
+def written(name: Any) -> str:
+    """A name that a user gave, for matplotlib: short, printable, and its dollars begin no formula."""
+    return short(printable(name), 40).replace("$", r"\$")
 
 
 def dress(axes: Any, theme: str, title: str = "", x: str = "", y: str = "", grid: bool = True) -> None:

@@ -1,6 +1,7 @@
 """An `Explanation`: one operation on given numbers, with every combination of its switches worked out."""
 
 import csv
+import io
 import itertools
 import json
 import os
@@ -21,6 +22,7 @@ from minigrad.suggest import UnknownName, choose, nearest
 from minigrad.viz.explainer.methods import ALIASES, OPERATIONS
 from minigrad.viz.explainer.operation import Closed, Operation, Setting
 from minigrad.viz.explainer.walk import Gradients, Walk
+from minigrad.viz.names import printable, short
 
 STEP = 1e-6
 """How far finite differences go to either side."""
@@ -573,7 +575,8 @@ def _groups(who: str, operation: Operation, shape: tuple[int, ...], groups: int 
 
 # -- values from a file ------------------------------------------------------------------------------------
 
-CONSTANTS = ("target", "running_mean", "running_std")
+LARGEST = 1_000_000
+"""The most bytes that a file of values may have."""
 
 
 def read(values: Any, operation: Operation, who: str) -> tuple[dict[str, Any], Any, dict[str, Any]]:
@@ -591,14 +594,16 @@ def read(values: Any, operation: Operation, who: str) -> tuple[dict[str, Any], A
     seed = None
     for key, entry in values.items():
         if key not in known:
-            raise UnknownName(f"{who}: values has {key!r}{nearest(key, known)} {choose(known)}")
+            raise UnknownName(f"{who}: values has {short(key)!r}{nearest(key, known)} {choose(known)}")
         try:
             array = np.array(entry)
             if array.dtype.kind not in "biufO":
                 raise TypeError
             array = array.astype(np.float64)
-        except (TypeError, ValueError):
-            raise ValueError(f"{who}: {key} is not an array of numbers, real ones and as many in every row") from None
+        except (TypeError, ValueError, OverflowError):
+            raise ValueError(
+                f"{who}: {key} must be an array of real numbers, with the same number of them in every row"
+            ) from None
         if not np.isfinite(array).all():
             raise ValueError(f"{who}: {key} holds NaN or ∞; give finite numbers")
         if key == "running_std" and not (array > 0).all():
@@ -617,21 +622,44 @@ def read(values: Any, operation: Operation, who: str) -> tuple[dict[str, Any], A
 
 
 def load(path: Path, who: str) -> Any:
-    """What a .npy, .csv or .json file holds."""
-    if not path.exists():
-        raise ValueError(f"{who}: there is no file {path}")
+    """What a .npy, .csv or .json file holds.
+
+    Raises:
+        ValueError: the one error for whatever is wrong with the file.
+    """
     kind = path.suffix.lower()
+    if kind not in (".npy", ".csv", ".json"):
+        raise ValueError(f"{who}: {short(path.name)!r} is not a .npy, .csv or .json file")
     try:
-        if kind == ".npy":
-            return np.load(path, allow_pickle=False)
-        if kind == ".json":
-            return json.loads(path.read_text(encoding="utf-8"))
-        if kind == ".csv":
-            rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if row]
-            try:
-                return [[float(cell) for cell in row] for row in rows]
-            except ValueError:  # a first line of names
-                return [[float(cell) for cell in row] for row in rows[1:]]
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{who}: {path} cannot be read: {error}") from error
-    raise ValueError(f"{who}: {path.name} is not a .npy, .csv or .json file")
+        if not path.exists():
+            raise ValueError("there is no such file")
+        if not path.is_file():  # a folder; or a pipe, which may never end
+            raise ValueError("it is not a regular file")
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST:,} bytes, and at most {MOST} numbers are shown")
+        if not content.strip():
+            raise ValueError("it is empty")
+        return _parse(kind, content)
+    except Exception as error:  # the parsers raise a dozen kinds of errors, down to MemoryError and SyntaxError
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        if isinstance(error, RecursionError):
+            reason = "its brackets are nested too deeply"
+        elif isinstance(error, MemoryError):
+            reason = "it announces an array that does not fit into memory"
+        reason = short(printable(reason or type(error).__name__), 200)
+        raise ValueError(f"{who}: {short(path, 200)} cannot be read: {reason}") from error
+
+
+def _parse(kind: str, content: bytes) -> Any:
+    if kind == ".npy":
+        return np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+    text = content.decode("utf-8-sig")
+    if kind == ".json":
+        return json.loads(text)
+    rows = [row for row in csv.reader(text.splitlines()) if any(cell.strip() for cell in row)]
+    try:
+        return [[float(cell) for cell in row] for row in rows]
+    except ValueError:  # a first line of names
+        return [[float(cell) for cell in row] for row in rows[1:]]
