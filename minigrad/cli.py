@@ -30,7 +30,7 @@ _GRAPH_EPILOG = """examples:
   minigrad graph --model cnn --norm batch -o cnn.svg
   minigrad graph --model mlp --norm layer --view both --layers 1 -o mlp.png
   minigrad graph --model mlp --norm batch --layers 1 --expand -o batch.pdf
-  minigrad graph --layers 12 --depth 1               the parts of a deep network, each as one node
+  minigrad graph --layers 12 --depth 1               a deep network, each of its parts as one node
   minigrad graph my_script.py:make_loss              what this function computes
   minigrad graph my_script.py:model --input 4,64     what this module computes for such an input
 
@@ -178,19 +178,32 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     )
     option = explain.add_argument
     option("name", help="batch_norm, layer_norm, ... (listed below)")
-    option("--shape", type=_shape, metavar="N,C,...", help="of the input (small by default, so that one can read it)")
+    option(
+        "--shape",
+        type=_shape,
+        metavar="N,C,...",
+        help="the shape of the input (small by default, so that you can read the numbers)",
+    )
     option("--values", type=Path, metavar="FILE", help="the input from a .npy, .csv or .json file")
     option("--eps", type=float, metavar="X", help="ε (default: that of the operation)")
     option("--batch-size", type=int, metavar="N", help="the length of the first axis")
-    option("--groups", type=int, metavar="G", help="of group_norm (default: 2)")
-    option("--text", action="store_true", help="the walk in the terminal rather than a page")
-    option("--break", dest="broken", type=_names, default=(), metavar="A,B", help="with --text: switches to throw")
-    option("-o", "--out", type=Path, metavar="FILE", help="the page (default: NAME.html)")
+    option("--groups", type=int, metavar="G", help="the number of groups of group_norm (default: 2)")
+    option("--text", action="store_true", help="print the walk in the terminal instead of writing a page")
+    option(
+        "--break", dest="broken", type=_names, default=(), metavar="A,B", help="with --text: the switches to turn on"
+    )
+    option(
+        "-o",
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the page, .html, or the walk as text, .txt (default: NAME.html)",
+    )
     graph = commands.add_parser(
         "graph",
         help="draw the computation graph of a network, or of your own program",
         description="Draw the computation graph of a network of `minigrad compare`, or of what a function in "
-        "your program computes. Needs no program but Python's packages.",
+        "your program computes. Only Python packages are needed.",
         epilog=_GRAPH_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -213,16 +226,26 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     option("--width", type=int, metavar="N", help="units or channels of a hidden layer (default: 16)")
     option("--batch-size", type=int, metavar="N", help="default: 32")
     option("--view", help="forward, backward, both, double: a backward pass that is recorded (default: forward)")
-    option("--depth", type=int, metavar="N", help="close modules nested deeper than this; 0 closes the network")
-    option("--expand", action="store_true", default=None, help="fused ops beside their composed form")
+    option(
+        "--depth",
+        type=int,
+        metavar="N",
+        help="draw modules that are nested deeper than this as one node; 0: the whole network",
+    )
+    option(
+        "--expand",
+        action="store_true",
+        default=None,
+        help="draw each fused op beside the small ops that it consists of",
+    )
     option(
         "--fold",
         action=argparse.BooleanOptionalAction,
-        help="draw what repeats once (default: modules, if it is long)",
+        help="draw repeated parts once (default: repeated modules, and in long graphs all that repeats)",
     )
     option("--values", action=argparse.BooleanOptionalAction, help="write numbers into the nodes (default: yes)")
     option("--direction", choices=("TB", "LR"), help="from top to bottom, or from left to right (default: TB)")
-    option("--format", help="svg, png, pdf or dot (default: as the file is called, or svg)")
+    option("--format", help="svg, png, pdf or dot (default: by the ending of the file, or svg)")
     option("-o", "--out", type=Path, metavar="FILE", help="the picture (default: named after what is drawn)")
     return parser, {"compare": compare, "norms": norms, "explain": explain, "graph": graph}
 

@@ -43,7 +43,7 @@ def filters(model: Module, layer: str | None = None, *, limit: int = 64, theme: 
     Args:
         model: it has a convolutional layer, or is one.
         layer: the name, as in `named_modules()`; default: the first.
-        limit: at most so many filters, and so many columns, are drawn.
+        limit: the largest number of filters, and of columns, that is drawn.
         theme: "light" or "dark".
 
     Raises:
@@ -155,7 +155,7 @@ def feature_maps(
         x: pictures, (N, C, H, W).
         layers: name or names of the layers to draw, as in `named_modules()`. Default: all convolutions.
         sample: which of the pictures.
-        limit: at most so many channels of each layer.
+        limit: the largest number of channels of each layer that is drawn.
         theme: "light" or "dark".
 
     Raises:

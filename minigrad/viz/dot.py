@@ -28,7 +28,7 @@ ROLES = {
     "gradient": ("#E9D3F2", "#8E4BA8", "the gradient of a leaf"),
     "seed": ("#FFE3C2", "#D55E00", "where the backward pass starts"),
     "error": ("#FFD3D3", "#D40000", "here it failed"),
-    "module": ("#E4E8F5", "#5B6FB5", "a module, closed"),
+    "module": ("#E4E8F5", "#5B6FB5", "a module, drawn as one node"),
 }
 INK, SOFT, ALARM = "#1F2328", "#4A5560", "#B00000"
 LINE = "#7A8592"
@@ -36,7 +36,7 @@ FONT = "Helvetica,Arial,sans-serif"
 MONO = "Courier,monospace"
 
 SMALL = 12
-"""Tensors of up to so many elements are printed whole."""
+"""Tensors with up to this number of elements are printed whole."""
 
 
 def escape(text: Any) -> str:

@@ -18,7 +18,7 @@ PERIODS = 64
 """The longest sequence of units whose repetition is found."""
 
 CHUNKS = 24
-"""Into so many boxes ops are put that stand side by side in great number and do not repeat."""
+"""The number of boxes for ops that stand side by side in great number and do not repeat."""
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +91,7 @@ def arrange(nodes: list[Node], depth: int | None = None, fold: bool | None = Non
         nodes: of a program, in order.
         depth: modules nested deeper than this are closed; None closes them only where there is too much to draw.
         fold: draw repetitions once? None: repeated modules always, others if there is half of what is too much.
-        limit: so many nodes are too much.
+        limit: the largest number of nodes that is drawn.
     """
     if limit < 1:
         raise ValueError(f"graph: limit={limit} must be at least 1")
@@ -340,7 +340,7 @@ def _nodes_of(item: Any) -> list[Node]:
 
 
 def _runs(kinds: Any, least: int, longest: int) -> list[tuple[int, int, int]]:
-    """(start, period, count) of sequences that repeat at least so many times in a row, from left to right."""
+    """(start, period, count) of sequences that repeat at least `least` times in a row, from left to right."""
     n = len(kinds)
     periods = min(longest, n // least)
     if periods < 1:
@@ -431,7 +431,7 @@ def _close_until(root: Box, limit: int) -> None:
 
 
 def _chunks(root: Box, limit: int) -> None:
-    """Where so many units stand side by side that nobody could read them: put neighbours into closed boxes.
+    """Where more than `limit` units stand side by side, put neighbours into closed boxes.
 
     They ran one after another, so arrows between such boxes go one way only.
     """

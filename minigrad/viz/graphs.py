@@ -91,7 +91,7 @@ def graph(
         params: names for tensors: a module, `dict(w=w, b=b)`, or `model.named_parameters()`.
         view: "forward"; "backward", the rules and gradients; "both", linked by the tensors that are kept for the
             backward pass; "double", the backward pass as ops that can be differentiated again.
-        depth: close modules nested deeper than this: 0 closes the model, 1 its parts.
+        depth: modules nested deeper than this are drawn as one node each; 0: the model is one node, 1: its parts are.
         expand: draw every fused op beside its composed form, the small ops that it stands for.
         fold: draw what repeats (three times or more) once, as "Block × 12". None: repeated modules always, other
             sequences if there are more nodes than half the `limit`. False: draw everything, whatever it takes.
@@ -136,7 +136,7 @@ def graph(
     if direction not in ("TB", "LR", "BT", "RL"):
         raise ValueError(f"graph: direction={direction!r}: there are TB, LR, BT and RL")
     if depth is not None and depth < 0:
-        raise ValueError(f"graph: depth={depth} must be at least 0, which closes the outermost module")
+        raise ValueError(f"graph: depth={depth} must be at least 0, which draws the whole model as one node")
     random = get_rng_state()
     try:
         if isinstance(computation, Module) or (callable(computation) and not isinstance(computation, Tensor)):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 BINS = 512
-"""A histogram has at most so many bins, and at least half as many unless all numbers are equal."""
+"""The largest number of bins of a histogram; it has at least half of them unless all numbers are equal."""
 
 
 @dataclass

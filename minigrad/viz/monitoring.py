@@ -126,7 +126,7 @@ def monitor(
         layers: the layers to watch: names as in `named_modules()`, or classes. Default: all that have no parts
             (a parametrized layer counts as one), but for those that only pass on, `Flatten`, `Unflatten` and
             `Identity`.
-        every: look at one step in so many.
+        every: look at one step in this number of steps.
         histograms: how many to keep of each layer, at most: when there are more, every second one is dropped, and
             from then on only half as many are taken. 0 takes none.
         evaluation: look at calls in evaluation mode, too.
@@ -375,7 +375,7 @@ class Monitor:
         from matplotlib.lines import Line2D
 
         names = list(colours)
-        if len(names) > 21:  # too many for a legend: every so manieth shows how the colours go
+        if len(names) > 21:  # too many for a legend: some of them show how the colours go
             names = [names[i] for i in np.unique(np.linspace(0, len(names) - 1, 14).round().astype(int))]
         lines = [Line2D([], [], color=colours[name], linestyle=dashes[name], linewidth=2) for name in names]
         style.legend(figure, lines, [f"{style.written(name)} {self.kinds[name]}".strip() for name in names], theme)

@@ -55,7 +55,7 @@ class Way:
 
 @dataclass
 class Change:
-    """How far something moved when switches were thrown.
+    """How far something moved when switches were turned on.
 
     Attributes:
         right: without the switches (of a smaller batch, the samples that are left).
@@ -470,7 +470,7 @@ def explain(
         values: the input itself, in place of random numbers: an array, a file (.npy, .csv, .json), or a dictionary
             with any of the leaves ("x", "gamma", "beta", ...) and "seed", the gradient that arrives at the output.
         eps: ε.
-        batch_size: the length of the first axis; of given values, so many are used.
+        batch_size: the length of the first axis; of given values, this number is used.
         groups: of group_norm (default: 2, or 1 if the channels are odd in number).
 
     Returns:

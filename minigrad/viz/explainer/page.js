@@ -221,7 +221,7 @@ function drawPanel() {
   const title = (text) => put(make("h3", {}, math(text)));
 
   if (step.kind === "inputs") {
-    kicker("What goes in");
+    kicker("The inputs");
     const leaves = program().steps.filter((s) => !s.parents.length);
     title(leaves.map((s) => s.symbol).join(", "));
     put(make("p", {}, leaves.map((s) => `${s.symbol}: ${s.why}`).join(" ")));

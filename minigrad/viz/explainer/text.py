@@ -36,7 +36,7 @@ def text(explanation: "Explanation", on: Any = (), width: int = 100) -> list[str
 
 def _forward(v: "Variation", width: int) -> list[str]:
     values = list(v.walk.values.values())
-    lines = ["", HEADING + "What goes in"]
+    lines = ["", HEADING + "The inputs"]
     for value in values:
         if value.function is None:
             lines += ["", f"{value.symbol}: {value.why}", *table(value.array, value.axes)]
