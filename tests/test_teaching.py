@@ -150,14 +150,6 @@ def test_rows_are_filled_by_a_model():
 def test_what_cannot_be_assigned_says_what_to_write():
     w = leaf([1.0, 2.0])
     table = mg.zeros(2, 2, dtype=mg.float64)
-    with pytest.raises(
-        RuntimeError, match=r"setitem: this tensor is a view .* \(y\[i, j\] = v rather than y\[i\]\[j\] = v"
-    ):
-        table[0][1] = w[0]
-    with pytest.raises(RuntimeError, match="add_: this tensor is a view"):
-        table[0].add_(w)
-    with pytest.raises(RuntimeError, match="setitem: this tensor is a view"):
-        table.view(-1)[3] = w[0]
     with pytest.raises(RuntimeError, match="a leaf that requires a gradient cannot be changed in place"):
         w[0] = 1.0
     assert table.tolist() == [[0, 0], [0, 0]]

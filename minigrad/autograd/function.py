@@ -35,7 +35,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd.modes import modes
-from minigrad.autograd.tensor import Tensor
+from minigrad.autograd.tensor import Tensor, ViewOf
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
 _new = object.__new__
@@ -171,7 +171,7 @@ class Function:
                 result = _new(Tensor)
                 result.array = out
                 if self.is_view:
-                    result.version, result._base = x.version, x._base_of_views()
+                    _share(result, x)
                 else:
                     result.version = [0]
                 if tracked and self.differentiable and modes.grad:
@@ -375,7 +375,7 @@ def _set_apart(result: Tensor, arrays: list[Any], inputs: tuple[Any, ...]) -> No
 
 def _share(view: Tensor, owner: Tensor) -> None:
     """They share memory: then they count its changes together."""
-    view.version, view._base = owner.version, owner._base_of_views()
+    view.version, view._base = owner.version, ViewOf._make(view, owner)
 
 
 class AnomalyError(RuntimeError):

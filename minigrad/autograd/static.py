@@ -30,7 +30,7 @@ from typing import Any
 
 from minigrad.autograd.function import Function
 from minigrad.autograd.modes import modes, no_grad
-from minigrad.autograd.tensor import Tensor, raw
+from minigrad.autograd.tensor import Tensor, ViewOf, raw
 
 
 class FunctionCtx:
@@ -135,7 +135,9 @@ class StaticFunction(Function):
     def _output(self, x: Tensor, made: list[Tensor]) -> Tensor:
         """The next of `made`, the outputs in the graph, for what the op's `forward` returned."""
         result, context = made.pop(0), self._context
-        result.version, result._base = x.version, x._base  # x may be a view of an input
+        result.version = x.version
+        if x._base is not None:  # x may be a view of an input
+            result._base = ViewOf._make(result, x)
         if _is_one_of(x, context._non_differentiable):
             result.grad_fn, result.output_index, result.requires_grad = None, 0, False
         if not _is_one_of(x, context._dirty):

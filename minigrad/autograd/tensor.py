@@ -44,8 +44,8 @@ class Tensor(_Methods):
     requires_grad: bool = False
     hooks: "dict[int, list[Callable[[Tensor], Any]]] | None" = None
     _retains_grad: bool = False
-    _base: "Callable[[], Tensor | None] | None" = None
-    """Of a view: a weak reference to the tensor that it is a view of. `_unrecorded` for `x.data`."""
+    _base: "ViewOf | None" = None
+    """Of a view: a weak reference to the tensor that it is a view of."""
     _shown: "np.ndarray[Any, Any] | None" = None
     """Of `x.data`: the array of x."""
 
@@ -71,7 +71,7 @@ class Tensor(_Methods):
             array = array.astype(array.dtype.newbyteorder("="))
         self.array: np.ndarray[Any, Any] = array.view()
         if isinstance(data, Tensor):
-            self._base = data._base_of_views()
+            self._base = ViewOf._make(self, data, "detached")
         if requires_grad:
             self.requires_grad_()
 
@@ -227,7 +227,7 @@ class Tensor(_Methods):
         """The same memory, outside the graph: no gradient flows through it. Changes in place are shared."""
         tensor = Tensor._of(self.array.view())
         tensor.version = self.version
-        tensor._base = self._base_of_views()
+        tensor._base = ViewOf._make(tensor, self, "detached")
         return tensor
 
     @property
@@ -247,7 +247,7 @@ class Tensor(_Methods):
             tensor([0.5, 1. ], requires_grad=True)
         """
         tensor = Tensor._of(self.array.view())
-        tensor._base, tensor._shown = _unrecorded, self.array
+        tensor._base, tensor._shown = ViewOf._make(tensor, self, "data"), self.array
         return tensor
 
     @data.setter
@@ -261,11 +261,6 @@ class Tensor(_Methods):
                 f"data: this tensor requires a gradient, and {array.dtype} has none; convert it: x.float()"
             )
         self.array, self._shown = array.view(), None
-
-    def _base_of_views(self) -> "Callable[[], Tensor | None]":
-        """The `_base` of a view of this tensor: the tensor at the end of the chain, if it is still there."""
-        base = self._base
-        return base if base is not None and (base is _unrecorded or base() is not None) else ref(self)
 
     # -- NumPy's elementwise functions ---------------------------------------------------------------
 
@@ -369,7 +364,7 @@ class Tensor(_Methods):
 
     def _write(self, op: str, *sources: Any) -> "np.ndarray[Any, Any]":
         """Ask to change `array` in place: refused where autograd would not notice; counted where it may be."""
-        if modes.grad and self._base is not _unrecorded:
+        if modes.grad and not self._is_data():
             if self.requires_grad:
                 what = "a leaf" if self.is_leaf else f"the output of {self.grad_fn!r}"
                 raise RuntimeError(
@@ -396,30 +391,6 @@ class Tensor(_Methods):
             hint = "" if array.flags.writeable else ". Its elements share memory, or are read-only: change x.clone()"
             kind = next(kind for kind in (ValueError, TypeError, IndexError) if isinstance(error, kind))
             raise kind(f"{op}: {error} (tensor: {self.dtype}{list(self.shape)}, given: {given}){hint}") from error
-        return self
-
-    def _become(self, op: str, result: "Tensor") -> "Tensor":
-        """A change in place that is recorded: from here on this tensor is `result`, with memory of its own.
-
-        Its old values stay what they were for the rules that need them. A view cannot do so behind the back of the
-        tensor that it is a view of.
-        """
-        if self._is_view():
-            raise RuntimeError(
-                f"{op}: this tensor is a view of another one, and a change that is recorded would not reach that one. "
-                "Change the other one directly (y[i, j] = v rather than y[i][j] = v), or a copy: x.clone()"
-            )
-        if result.shape != self.shape:
-            raise ValueError(f"{op}: the result has shape {result.shape}, which does not fit into {self.shape}")
-        hooks = None
-        if self._retains_grad and self.grad_fn is not None and self.grad_fn.hooks is not None:
-            hooks = self.grad_fn.hooks[self.output_index]
-        self.array, self.version, self._base = result.array, result.version, None
-        self.grad_fn, self.output_index, self.requires_grad = result.grad_fn, result.output_index, result.requires_grad
-        if hooks is not None:  # `retain_grad` is about this tensor, not about what it was
-            hooks.pop()
-            self._retains_grad = False
-            self.retain_grad()
         return self
 
     def copy_(self, source: ArrayLike, non_blocking: bool = False) -> "Tensor":
@@ -472,32 +443,58 @@ class Tensor(_Methods):
 
     def _is_recorded_with(self, other: Any) -> bool:
         """Does a change in place by `other` belong into a graph? (A leaf with a gradient must not be.)"""
-        if not modes.grad or (self.requires_grad and self.is_leaf) or self._base is _unrecorded:
+        if not modes.grad or (self.requires_grad and self.is_leaf) or self._is_data():
             return False
         return self.requires_grad or (
             isinstance(other, Tensor) and other.requires_grad and self.array.dtype.kind == "f"
         )
 
-    def _is_view(self) -> bool:
-        """Is there another tensor that has these elements?"""
-        return self._base is not None and self._base() is not None
-
-    # x += y. Of a view it is recorded as x = x + y: then `h[i] += y`, which ends with h[i] = x, is right.
+    def _is_data(self) -> bool:
+        """Is it `x.data` of some x, or a view of that? Changes of these are not recorded."""
+        return self._base is not None and self._base.how == "data"
 
     def __iadd__(self, other: ArrayLike) -> "Tensor":
-        return self + other if self._is_view() and self._is_recorded_with(other) else self.add_(other)
+        return self.add_(other)
 
     def __isub__(self, other: ArrayLike) -> "Tensor":
-        return self - other if self._is_view() and self._is_recorded_with(other) else self.sub_(other)
+        return self.sub_(other)
 
     def __imul__(self, other: ArrayLike) -> "Tensor":
-        return self * other if self._is_view() and self._is_recorded_with(other) else self.mul_(other)
+        return self.mul_(other)
 
     def __itruediv__(self, other: ArrayLike) -> "Tensor":
-        return self / other if self._is_view() and self._is_recorded_with(other) else self.div_(other)
+        return self.div_(other)
 
     def __ipow__(self, other: ArrayLike) -> "Tensor":
-        return self**other if self._is_view() and self._is_recorded_with(other) else self.pow_(other)
+        return self.pow_(other)
+
+
+class ViewOf(ref):  # type: ignore[type-arg]
+    """The reference of a view to its base: to the tensor at the end of the chain, if that is still there.
+
+    Every view has one of its own, so that the base finds all its views among the references to it.
+
+    Attributes:
+        view: a weak reference to the view.
+        how: "view", or outside the graph: "detached", or "data", of which no change is recorded.
+    """
+
+    __slots__ = ("how", "view")
+    how: str
+    view: "Callable[[], Tensor | None]"
+
+    @staticmethod
+    def _make(view: Tensor, owner: Tensor, how: str = "view") -> "ViewOf":
+        """That of a view of `owner`, which may be a view itself."""
+        above = owner._base
+        base = None if above is None else above()
+        if above is not None and above.how != "view" and how != "data":
+            how = above.how
+        if how == "view" and owner.requires_grad and not modes.grad:
+            how = "detached"
+        link = ViewOf(owner if base is None else base)
+        link.view, link.how = ref(view), how
+        return link
 
 
 class HookHandle:
@@ -560,10 +557,6 @@ def set_printoptions(
     _print.update({name: value for name, value in given.items() if value is not None})
     if sci_mode is not None:
         _print["suppress_small"] = not sci_mode
-
-
-def _unrecorded() -> None:
-    """The `_base` of `x.data` and of its views: changes of these are not recorded."""
 
 
 # NumPy's name → that of the method, where they differ. (`x.equal(y)` is one boolean.)

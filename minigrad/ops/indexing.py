@@ -127,12 +127,11 @@ def _get(x: Any, index: tuple[Any, Any]) -> Any:
 def setitem(x: Tensor, index: Any, value: Any) -> None:
     """`x[index] = value`, in place; an index as for `getitem`.
 
-    Where `x` or `value` needs a gradient, this is recorded: `x` is from then on a new tensor, the old one with other
-    values at these places. Views of the old one stay as they were.
+    Where `x` or `value` needs a gradient, this is recorded: `x` and its views get new memory, and what was computed
+    of the old values keeps these.
 
     Raises:
-        RuntimeError: `x` is a leaf that requires a gradient (use `with mg.no_grad():`), or a view of another tensor,
-            where a recorded change would not reach the other one.
+        RuntimeError: `x` is a leaf that requires a gradient, or a view of one: use `with mg.no_grad():`.
 
     Example:
         >>> import minigrad as mg
@@ -145,6 +144,10 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
     """
     parts = _parts(index, x.ndim)
     if x._is_recorded_with(value):
+        if isinstance(value, Tensor) and value._base is not None and value._base.how == "view":
+            places = _part(x.array, parts)[parts[1]]
+            if value.array.__array_interface__ == places.__array_interface__:
+                return  # x[i] += y ends with x[i] = v, where v are these very elements
         if not isinstance(value, Tensor):
             value = np.asarray(value)
         x._become("setitem", SetItem(parts)(x, cast(value, x.dtype)))

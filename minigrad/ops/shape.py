@@ -459,7 +459,9 @@ class Diagonal(Function):
 
     def forward(self, x: Any) -> Any:
         self.original = x.shape
-        return np.diagonal(x, self.offset, self.axis1, self.axis2)
+        y = np.diagonal(x, self.offset, self.axis1, self.axis2)
+        y.flags.writeable = x.flags.writeable  # a view like others, in contrast to NumPy's
+        return y
 
     def backward(self, g: Any) -> Any:
         return OnDiagonal(self.original, self.offset, self.axis1, self.axis2)(g)
