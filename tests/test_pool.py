@@ -200,6 +200,48 @@ def test_adaptive_maxima_of_a_large_image(n, monkeypatch):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("size", [1, 2, 5])
+@pytest.mark.parametrize("stride", [1, 2, 3, 7])
+@pytest.mark.parametrize("dilation", [1, 3])
+def test_a_line_of_several_strips(size, stride, dilation):
+    """The windows in the middle of a row are walked together, those at the edges one by one, in strips of a row."""
+    x = RNG.integers(-50, 50, (1, 2, 30_011)).astype("f")
+    x[RNG.random(x.shape) < 0.001] = np.nan
+    pad, reach = size // 2, dilation * (size - 1) + 1
+    around = np.pad(x, [(0, 0), (0, 0), (pad, pad)], constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(around, reach, -1)[..., ::stride, ::dilation]
+    nan = np.isnan(windows)
+    # The first of the largest, or the last NaN.
+    best = np.where(nan.any(-1), size - 1 - nan[..., ::-1].argmax(-1), np.where(nan, -np.inf, windows).argmax(-1))
+    places = np.arange(best.shape[-1]) * stride - pad + best * dilation
+    y, found = F.max_pool1d(mg.tensor(x), size, stride, pad, dilation, return_indices=True)
+    assert np.array_equal(y.array, windows.max(-1), equal_nan=True)
+    assert np.array_equal(found.array, places)
+    leaf = mg.tensor(x, requires_grad=True)
+    for t in (mg.tensor(x), leaf):  # without places, and with
+        assert np.array_equal(F.max_pool1d(t, size, stride, pad, dilation).array, y.array, equal_nan=True)
+    v = RNG.integers(1, 9, y.shape).astype("f")
+    F.max_pool1d(leaf, size, stride, pad, dilation).backward(mg.tensor(v))
+    expected = np.zeros_like(x)
+    for c in range(2):
+        np.add.at(expected[0, c], places[0, c], v[0, c])
+    assert np.array_equal(leaf.grad.array, expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 12, 10), (1, 1, 400, 300)])
+def test_a_maximum_without_a_gradient_is_the_same(shape):
+    x = RNG.standard_normal(shape).astype("f")
+    x[0, 0, 3, 3] = np.nan
+    leaf = mg.tensor(x, requires_grad=True)
+    with_places = F.max_pool2d(leaf, 3, 2, 1).array
+    assert np.array_equal(F.max_pool2d(mg.tensor(x), 3, 2, 1).array, with_places, equal_nan=True)
+    assert np.array_equal(F.max_pool2d(x, 3, 2, 1), with_places, equal_nan=True)
+    with mg.no_grad():
+        assert np.array_equal(F.max_pool2d(leaf, 3, 2, 1).array, with_places, equal_nan=True)
+        _, places = F.max_pool2d(leaf, 3, 2, 1, return_indices=True)
+    assert np.array_equal(np.take(x[0, 0], places.array[0, 0]), with_places[0, 0], equal_nan=True)
+
+
 POOLS = {
     "max": lambda x: F.max_pool1d(x, 101, 1, 50),
     "max, with places": lambda x: F.max_pool1d(x, 101, 1, 50, return_indices=True)[0],

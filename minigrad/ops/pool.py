@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Function
+from minigrad.autograd.modes import modes
 from minigrad.kernels import pool as kernels
 from minigrad.ops.conv import check_axes, sizes
 from minigrad.ops.reduction import mean
@@ -26,6 +27,8 @@ class Windows:
     end: Any
     step: int
     divisor: Any  # by how much this axis divides the sum, in a mean
+    alike: tuple[int, int, int]
+    """(begin, end, stride): windows begin to end − 1 have equally many elements, each `stride` behind the last one."""
 
     @cached_property
     def size(self) -> int:
@@ -44,34 +47,33 @@ class MaxPool(Function):
     The places are constants of the derivative rule: they don't change when x changes a little.
     """
 
-    def __init__(self, windows: tuple[Windows, ...], return_indices: bool):
-        self.windows, self.return_indices = windows, return_indices
+    def __init__(self, windows: tuple[Windows, ...], return_indices: bool, places: bool = True):
+        self.windows, self.return_indices, self.places = windows, return_indices, places
 
     def forward(self, x: Any) -> Any:
         n = len(self.windows)
         planes, image = math.prod(x.shape[:-n]), x.shape[-n:]
         shape = _pooled_shape(x, self.windows)
-        out, index = np.empty(shape, x.dtype), np.empty(shape, np.int32)
+        out, index = np.empty(shape, x.dtype), np.empty(shape, np.int32) if self.places else None
         elements = math.prod(w.size for w in self.windows)
         count = math.prod(shape[-n:])
         together = _planes_together(planes, count)
         blocks = planes // together
         if out.size:
             if elements * count * together <= SMALL:
-                rows = [a.reshape(blocks, -1) for a in (np.ascontiguousarray(x), out, index)]
-                kernels.max_pool(out.size * elements, rows[0], _places(self.windows, image, together), *rows[1:])
+                x2, out2 = np.ascontiguousarray(x).reshape(blocks, -1), out.reshape(blocks, -1)
+                index2 = None if index is None else index.reshape(blocks, -1)
+                kernels.max_pool(out.size * elements, x2, _places(self.windows, image, together), out2, index2)
             else:
                 blocks = planes
-                tables, steps = _ranges(self.windows, x.dtype)[:6], [w.step for w in self.windows]
-                size, steps = (np.array([1] * (3 - n) + list(a)) for a in (image, steps))
-                plane = np.ascontiguousarray(x).reshape(planes, -1)
-                if n == 1:
-                    flat = (a.reshape(planes, -1) for a in (out, index))
-                    kernels.max_pool_line(x.size, plane, *tables[4:], steps, *flat)
-                else:
-                    kernels.max_pool_large(x.size, plane, size, *tables, steps, _image(out, n), _image(index, n))
+                size, steps = (1,) * (3 - n) + image, (1,) * (3 - n) + tuple(w.step for w in self.windows)
+                index4 = None if index is None else _image(index, n)
+                kernels.max_pool_large(
+                    x.size, np.ascontiguousarray(x).reshape(planes, -1), size,
+                    *_ranges(self.windows, x.dtype)[:6], steps, self.windows[-1].alike, _image(out, n), index4,
+                )  # fmt: skip
         self.index, self.blocks, self.shape = index, blocks, x.shape
-        return (out, index.astype(np.int64) % math.prod(image)) if self.return_indices else out
+        return (out, index.astype(np.int64) % math.prod(image)) if self.return_indices and index is not None else out
 
     def backward(self, g: Any, _: Any = None) -> Any:
         return Scatter(self.index, self.blocks, self.shape)(g)
@@ -218,7 +220,10 @@ def _windows(
     first = np.where(start < 0, start % dilation, start)  # the first element that is not padding
     inside = np.minimum(end, length)
     counted = np.minimum(end, length + padding) - start if pad_counts else inside - first
-    return Windows(first, inside, dilation, counted if divisor is None else np.full(count, divisor))
+    if divisor is not None:
+        counted = np.full(count, divisor)
+    whole = -(-padding // stride), min((length + padding - dilation * (size - 1) - 1) // stride + 1, count)
+    return Windows(first, inside, dilation, counted, (*whole, stride))
 
 
 @lru_cache(maxsize=64)
@@ -226,7 +231,8 @@ def _adaptive_windows(length: int, count: int) -> Windows:
     """`count` windows that cover the axis, as equal as they can be: from ⌊i·L/count⌋ to ⌈(i + 1)·L/count⌉."""
     i = np.arange(count)
     first, end = i * length // max(count, 1), -(-(i + 1) * length // max(count, 1))
-    return Windows(first, end, 1, end - first)
+    whole = count if count and length % count == 0 else 0
+    return Windows(first, end, 1, end - first, (0, whole, length // max(count, 1)))
 
 
 _WHOLE = _adaptive_windows(1, 1)  # an axis that the image does not have
@@ -294,7 +300,12 @@ def _adaptive_tables(op: str, n: int, x: Any, output_size: Any) -> tuple[Windows
 def _max_pool(
     op: str, n: int, x: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool, indices: bool
 ) -> Any:
-    return MaxPool(_tables(op, n, x, kernel_size, stride, padding, dilation, ceil_mode, False), indices)(x)
+    return _apply_max_pool(_tables(op, n, x, kernel_size, stride, padding, dilation, ceil_mode, False), indices, x)
+
+
+def _apply_max_pool(tables: tuple[Windows, ...], indices: bool, x: Any) -> Any:
+    """Maxima, and the places of the maxima only if they are asked for, or a backward pass may ask for them."""
+    return MaxPool(tables, indices, indices or (modes.grad and getattr(x, "requires_grad", False)))(x)
 
 
 def _avg_pool(
@@ -451,7 +462,7 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
 
 def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima of `output_size` windows of (N, C, L) or (C, L); see `adaptive_max_pool2d`."""
-    return MaxPool(_adaptive_tables("adaptive_max_pool1d", 1, input, output_size), return_indices)(input)
+    return _apply_max_pool(_adaptive_tables("adaptive_max_pool1d", 1, input, output_size), return_indices, input)
 
 
 def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
@@ -465,9 +476,9 @@ def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = Fal
     Returns:
         (N, C, H_out, W_out) or (C, H_out, W_out).
     """
-    return MaxPool(_adaptive_tables("adaptive_max_pool2d", 2, input, output_size), return_indices)(input)
+    return _apply_max_pool(_adaptive_tables("adaptive_max_pool2d", 2, input, output_size), return_indices, input)
 
 
 def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima of windows of (N, C, D, H, W) or (C, D, H, W); see `adaptive_max_pool2d`."""
-    return MaxPool(_adaptive_tables("adaptive_max_pool3d", 3, input, output_size), return_indices)(input)
+    return _apply_max_pool(_adaptive_tables("adaptive_max_pool3d", 3, input, output_size), return_indices, input)
