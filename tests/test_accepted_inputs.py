@@ -155,5 +155,5 @@ def test_cells_of_size_0_are_allowed(cell):
 
 
 def test_attention_of_size_0():
-    with pytest.raises(ValueError, match="embed_dim must be at least 1, and is 0"):
+    with pytest.raises(ValueError, match="embed_dim must be at least 1, got 0"):
         nn.MultiheadAttention(0, 1)

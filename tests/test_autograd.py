@@ -1076,7 +1076,7 @@ def test_saving_an_intermediate_value_is_refused():
             self.save_for_backward(root)
             return root + 1
 
-    with pytest.raises(RuntimeError, match=r"Caching: save_for_backward takes inputs and outputs"):
+    with pytest.raises(RuntimeError, match=r"Caching: save_for_backward takes only inputs and outputs"):
         Caching()(leaf([1.0, 2.0]))
 
 

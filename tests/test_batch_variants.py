@@ -586,7 +586,7 @@ ERRORS = {
         lambda: F.batch_renorm(mg.zeros(2, 3), ONES, ONES[:2])
     ),
     "BatchRenorm1d: the limits widen from step start=9 to r_end=8": lambda: nn.BatchRenorm1d(3, start=9, r_end=8),
-    "BatchRenorm2d: the input must be (N, C, H, W), and has shape (2, 3)": lambda: nn.BatchRenorm2d(3)(mg.zeros(2, 3)),
+    "BatchRenorm2d: the input must be (N, C, H, W), got shape (2, 3)": lambda: nn.BatchRenorm2d(3)(mg.zeros(2, 3)),
     "ghost_batch_norm: a ghost has at least one sample, and ghost_size=0": (
         lambda: F.ghost_batch_norm(mg.zeros(2, 3), 0, training=True)
     ),
@@ -610,7 +610,7 @@ ERRORS = {
     "power_norm: the paper's backward pass needs its running average nu": (
         lambda: F.power_norm(mg.zeros(2, 3), ONES, training=True)
     ),
-    "PowerNorm: the input must have num_features=3 channels on axis -1, and its shape is (2, 3, 4)": (
+    "PowerNorm: the input must have num_features=3 channels on axis -1, got shape (2, 3, 4)": (
         lambda: nn.PowerNorm(3, axis=-1)(mg.zeros(2, 3, 4))
     ),
     "switchable_norm: in (N, C) an instance is a single element": lambda: nn.SwitchableNorm(3)(mg.zeros(2, 3)),

@@ -234,9 +234,9 @@ def test_spade_keeps_a_map_that_normalization_would_wash_away():
 # -- errors ------------------------------------------------------------------------------------------------
 
 ERRORS = {
-    "adaptive_instance_norm: content and style need the same samples and channels, and have shapes (2, 3, 4) and "
+    "adaptive_instance_norm: content and style need the same samples and channels, got shapes (2, 3, 4) and "
     "(2, 4, 4)": lambda: F.adaptive_instance_norm(mg.zeros(2, 3, 4), mg.zeros(2, 4, 4)),
-    "adaptive_instance_norm: the style must be (N, C, ...) with an axis of space, and has shape (2, 3)": (
+    "adaptive_instance_norm: the style must be (N, C, ...) with an axis of space, got shape (2, 3)": (
         lambda: F.adaptive_instance_norm(mg.zeros(2, 3, 4), mg.zeros(2, 3))
     ),
     "adaptive_instance_norm: the content is float32 and the style float64": (
@@ -254,13 +254,13 @@ ERRORS = {
     "spade: bias has shape (2, 3), and must have (2, 3, 4)": (
         lambda: F.spade(mg.zeros(2, 3, 4), mg.ones(2, 3, 4), mg.ones(2, 3), training=True)
     ),
-    "spade: norm must be 'batch' or 'instance', and is 'group'": (
+    "spade: norm must be 'batch' or 'instance', got 'group'": (
         lambda: F.spade(mg.zeros(2, 3, 4), mg.ones(2, 3, 4), mg.ones(2, 3, 4), norm="group")
     ),
     "AdaptiveInstanceNorm: the style must be a tensor of shape (2, 5), a vector for each sample; its shape": (
         lambda: nn.AdaptiveInstanceNorm(3, 5)(mg.zeros(2, 3, 4), mg.zeros(2, 4))
     ),
-    "AdaptiveInstanceNorm: the input must be (N, 3, ...) with an axis of space, and has shape (2, 4, 4)": (
+    "AdaptiveInstanceNorm: the input must be (N, 3, ...) with an axis of space, got shape (2, 4, 4)": (
         lambda: nn.AdaptiveInstanceNorm(3, 5)(mg.zeros(2, 4, 4), mg.zeros(2, 5))
     ),
     "ConditionalBatchNorm2d: give either num_classes=None, for conditions that are class numbers": (
@@ -271,13 +271,13 @@ ERRORS = {
     "ConditionalBatchNorm1d: the condition must be a tensor of shape (2, 5)": (
         lambda: nn.ConditionalBatchNorm1d(3, condition_features=5)(mg.zeros(2, 3), mg.zeros(2, 4))
     ),
-    "SPADE: the map must be (2, 5, H, W), a channel for each label and as many samples as the input, and has shape": (
+    "SPADE: the map must be (2, 5, H, W), a channel for each label and as many samples as the input, got shape": (
         lambda: nn.SPADE(3, 5)(mg.zeros(2, 3, 4, 4), mg.zeros(2, 3, 4, 4))
     ),
     "SPADE: kernel_size must be odd": lambda: nn.SPADE(3, 5, kernel_size=2),
-    "SPADE: norm must be 'batch' or 'instance', and is 'layer'": lambda: nn.SPADE(3, 5, norm="layer"),
+    "SPADE: norm must be 'batch' or 'instance', got 'layer'": lambda: nn.SPADE(3, 5, norm="layer"),
     "interpolate: give either size=None or scale_factor=None": lambda: F.interpolate(mg.zeros(1, 1, 2)),
-    "interpolate: mode must be one of 'nearest', 'nearest-exact', and is 'linear'": (
+    "interpolate: mode must be one of 'nearest', 'nearest-exact', got 'linear'": (
         lambda: F.interpolate(mg.zeros(1, 1, 2), 4, mode="linear")
     ),
     "interpolate: size=(2, 3) needs one number for each of the 1 axes of space": (

@@ -279,7 +279,7 @@ X, W = mg.zeros(2, 4, 5, 5), mg.zeros(6, 3, 3, 3)
         (lambda: F.conv2d(X, mg.zeros(6, 4, 3, 3), stride=1.5), "stride must be an integer"),
         (lambda: F.conv2d(X, mg.zeros(6, 4, 3, 3), padding="same", stride=2), "padding='same' .* stride of"),
         (lambda: F.conv2d(X, mg.zeros(6, 4, 3, 3), padding="full"), "'full' is not 'same' or 'valid'"),
-        (lambda: F.conv2d(mg.zeros(5, 5), W), r"conv2d: the input must have 4 axes .* has shape \(5, 5\)"),
+        (lambda: F.conv2d(mg.zeros(5, 5), W), r"conv2d: the input must have 4 axes .* got shape \(5, 5\)"),
         (lambda: F.conv2d(X, mg.zeros(6, 4, 3)), r"conv2d: the weight must have 4 axes"),
         (lambda: F.conv2d(X, mg.zeros(6, 4, 3, 3), mg.zeros(5)), r"the bias must have shape \(6,\)"),
         (lambda: F.conv_transpose2d(X, W), "conv_transpose2d: expected an input with 6 channels .*, got 4"),

@@ -462,10 +462,10 @@ GOOD = idx(np.arange(6, dtype=np.uint8).reshape(2, 3))
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no IDX file"),
-        (b"\x00\x00", "no IDX file"),
+        (b"", "not an IDX file"),
+        (b"\x00\x00", "not an IDX file"),
         (b"\x00\x00\x07\x01" + GOOD[4:], "00 00 07 01"),
-        (b"PK\x03\x04rest", "no IDX file"),
+        (b"PK\x03\x04rest", "not an IDX file"),
         (GOOD[:9], "ends within its header"),
         (GOOD[:-1], r"announces 6 bytes for the shape \(2, 3\), and there are 5"),
         (GOOD + b"\x00", "there are 7"),
@@ -795,7 +795,7 @@ def test_archives_are_not_unpacked_to_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options, error, message",
     [
-        ({"shuffle": True, "seed": -1}, ValueError, r"seed must be an integer of at least 0, and is -1"),
+        ({"shuffle": True, "seed": -1}, ValueError, r"seed must be an integer of at least 0, got -1"),
         ({"seed": 0.5}, ValueError, r"seed must be .* 0\.5"),
     ],
 )

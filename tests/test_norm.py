@@ -640,7 +640,7 @@ def test_repr_and_state() -> None:
 
 
 ERRORS = {
-    "BatchNorm2d: the input must be (N, C, H, W), and has shape (2, 3)": lambda: mg.nn.BatchNorm2d(3)(mg.zeros(2, 3)),
+    "BatchNorm2d: the input must be (N, C, H, W), got shape (2, 3)": lambda: mg.nn.BatchNorm2d(3)(mg.zeros(2, 3)),
     "BatchNorm1d: num_features=3, but the input has 4 channels (axis 1 of shape (2, 4))": (
         lambda: mg.nn.BatchNorm1d(3)(mg.zeros(2, 4))
     ),

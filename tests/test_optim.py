@@ -727,7 +727,7 @@ X = mg.tensor([1.0], requires_grad=True)
         (lambda: SGD([X, X]), ValueError, "List each tensor once"),
         (lambda: SGD([{"params": [X]}, {"params": [X]}]), ValueError, "in the optimizer already"),
         (lambda: SGD([{"params": [X], "learning_rate": 1}]), ValueError, "no option 'learning_rate'"),
-        (lambda: SGD([X], lr=-0.1), ValueError, "SGD: lr must be a number of at least 0, and is -0.1"),
+        (lambda: SGD([X], lr=-0.1), ValueError, "SGD: lr must be a number of at least 0, got -0.1"),
         (lambda: SGD([X], lr=math.nan), ValueError, "lr must be"),
         (lambda: SGD([X], lr="fast"), ValueError, "'fast'"),  # type: ignore[arg-type]
         (lambda: SGD([X], momentum=-1), ValueError, "momentum"),

@@ -346,7 +346,7 @@ def test_errors_say_what_is_wrong():
         layer.register_buffer("weight", mg.ones(2))
     with pytest.raises(AttributeError, match="'ParametrizedLinear' object has no attribute 'wieght'"):
         layer.wieght  # noqa: B018
-    with pytest.raises(ValueError, match="'bias' of ParametrizedLinear is not parametrized; these are: weight"):
+    with pytest.raises(ValueError, match="'bias' of ParametrizedLinear is not parametrized; parametrized: weight"):
         remove_parametrizations(layer, "bias")
     assert "weight" in dir(layer)
 

@@ -64,7 +64,7 @@ def test_batches_of_numbers():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: RandomSampler([]), "RandomSampler: num_samples must be a positive integer, and is 0"),
+        (lambda: RandomSampler([]), "RandomSampler: num_samples must be a positive integer, got 0"),
         (lambda: RandomSampler([1], num_samples=0), "RandomSampler: num_samples"),
         (lambda: WeightedRandomSampler([1.0], 0), "WeightedRandomSampler: num_samples"),
         (lambda: WeightedRandomSampler([-1.0, 2], 1), "WeightedRandomSampler: weights"),

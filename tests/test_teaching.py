@@ -305,7 +305,7 @@ def test_the_forms_of_to_and_type():
     assert w.grad.tolist() == [1, 1]
     with pytest.raises(TypeError, match="to: unknown argument 'dtyp'"):
         x.to(dtyp=mg.float64)
-    with pytest.raises(ValueError, match=r"type: 'torch.cuda.FloatTensor' is no type here"):
+    with pytest.raises(ValueError, match=r"type: 'torch.cuda.FloatTensor' is not a known type"):
         x.type("torch.cuda.FloatTensor")
 
 
@@ -451,7 +451,7 @@ def test_multinomial_draws_the_second_without_replacement_from_what_is_left():
         ([1.0], 0, "num_samples must be at least 1"),
         (1.0, 1, "must be"),
         ([], 1, "must be"),
-        ([1, 1], 1, "must be floating-point, and are int64"),
+        ([1, 1], 1, "must be floating-point, got int64"),
     ],
 )
 def test_multinomial_refuses(weights, n, message):

@@ -63,11 +63,11 @@ def test_set_and_get():
 @pytest.mark.parametrize(
     ("n", "error", "message"),
     [
-        (0, ValueError, "set_num_threads: n must be at least 1, and is 0"),
-        (-3, ValueError, "set_num_threads: n must be at least 1, and is -3"),
-        (1.5, TypeError, "set_num_threads: n must be an int, and is 1.5"),
-        ("2", TypeError, "set_num_threads: n must be an int, and is '2'"),
-        (True, TypeError, "set_num_threads: n must be an int, and is True"),
+        (0, ValueError, "set_num_threads: n must be at least 1, got 0"),
+        (-3, ValueError, "set_num_threads: n must be at least 1, got -3"),
+        (1.5, TypeError, "set_num_threads: n must be an int, got 1.5"),
+        ("2", TypeError, "set_num_threads: n must be an int, got '2'"),
+        (True, TypeError, "set_num_threads: n must be an int, got True"),
     ],
 )
 def test_what_is_no_number_of_threads(n, error, message):

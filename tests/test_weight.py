@@ -125,7 +125,7 @@ def test_weight_norm_refuses_what_does_not_fit():
         F.weight_norm(random(3, 4), 1.0)
     with pytest.raises(IndexError, match="axis 2 is out of range for 2 axes"):
         F.weight_norm(random(3, 4), random(3, 1), 2)
-    with pytest.raises(ValueError, match="it is 0-d"):
+    with pytest.raises(ValueError, match="got a 0-d tensor"):
         F.weight_norm(random(), random())
     with pytest.raises(ValueError, match=r"Linear has no parameter 'wieght' \(it has: weight, bias\)"):
         weight_norm(nn.Linear(2, 2), "wieght")
@@ -309,7 +309,7 @@ def test_spectral_norm_refuses_what_does_not_fit():
         F.spectral_norm(w, u, u)
     with pytest.raises(ValueError, match="n_power_iterations must not be negative"):
         F.spectral_norm(w, u, v, -1)
-    with pytest.raises(ValueError, match="n_power_iterations must be at least 1, and is 0"):
+    with pytest.raises(ValueError, match="n_power_iterations must be at least 1, got 0"):
         spectral_norm(nn.Linear(2, 2), n_power_iterations=0)
     frozen = np.array(values(u))
     frozen.flags.writeable = False

@@ -1,8 +1,8 @@
 """The backward pass: visit the recorded ops from the youngest to the oldest, and hand gradients down.
 
-Every node carries the number of the moment it ran (`order`), and an op runs after those whose results it
-uses. So "youngest first" is an order in which each node comes after all its users, when its gradient is
-complete. There is no recursion: a chain of 100,000 ops is a list of 100,000 nodes.
+Every node carries a serial number (`order`), which tells when it ran. An op runs after the ops whose results it uses.
+So, from the youngest node to the oldest, each node comes after all its users: then its gradient is complete. There is
+no recursion: a chain of 100,000 ops is a list of 100,000 nodes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -97,10 +97,10 @@ def _run(
     if retain_graph is None:
         retain_graph = create_graph
 
-    # What each node has been sent so far: one slot for each of its outputs. Ops take theirs out when their turn
-    # comes; what is in here at the end is the gradients of the leaves.
+    # The gradients sent to each node so far: one slot for each of its outputs. An op takes its slots out when its turn
+    # comes. At the end only the gradients of the leaves are left here.
     pending: dict[Any, list[Any]] = {}
-    given: set[int] = set()  # arrays that the user holds already: his gradients, and each .grad handed out
+    given: set[int] = set()  # arrays that the user holds already: the seed gradients, and each .grad handed out
     for i, (output, gradient) in enumerate(zip(outputs, gradients, strict=True)):
         gradient = _starting_gradient(output, gradient, i, caller)
         gradient = gradient if create_graph else gradient.array
@@ -129,7 +129,7 @@ def _run(
                 for i, g in enumerate(grads):
                     if (node, i) in targets:
                         targets[node, i] = g
-                if node not in leading:  # a target only, which somebody may yet go backward through
+                if node not in leading:  # only a target: another pass may still go through it
                     continue
             try:
                 results = node.backward(*(grads if len(grads) == 1 else _fill_in(node, grads, create_graph)))
@@ -154,7 +154,7 @@ def _run(
                     g = _fit(node, edge, g)
                 if target in pending or len(outputs) > 1:
                     _send(pending, target, len(outputs), index, g)
-                else:  # the same in short, for the first gradient of nearly every target
+                else:  # fast path: the first gradient of nearly every target
                     pending[target] = [g]
         for leaf, grads in pending.items():
             if leaf.hooks:
@@ -176,8 +176,8 @@ def _starting_gradient(output: Tensor, gradient: Any, i: int, caller: str) -> Te
         raise TypeError(f"{caller}: outputs[{i}] must be a Tensor, not {type(output).__name__}")
     if not output.requires_grad:
         raise RuntimeError(
-            f"{caller}: the tensor (shape {output.shape}) does not require a gradient and has no graph. Was it "
-            "computed inside no_grad(), detached, or made of tensors without requires_grad=True?"
+            f"{caller}: the tensor (shape {output.shape}) does not require a gradient and has no graph. It was "
+            "probably computed inside no_grad(), detached, or made of tensors without requires_grad=True"
         )
     if output.array.dtype.kind != "f":
         raise TypeError(
@@ -206,7 +206,7 @@ def _send(pending: dict[Any, list[Any]], node: Any, slot_count: int, index: int,
     slots = pending.get(node)
     if slots is None:
         pending[node] = slots = [None] * slot_count
-    # A sum is a new array, never `+=`: the same array may have been sent to somebody else as well.
+    # A sum is a new array, never `+=`: the same array may have been sent to another node as well.
     slots[index] = g if slots[index] is None else slots[index] + g
 
 
@@ -228,7 +228,7 @@ def _reachable(roots: Iterable[Any]) -> list[Any]:
 
 
 def _leading_to(nodes: list[Any], targets: list[Any]) -> tuple[set[Any], set[Any]]:
-    """Those of `nodes` (oldest first) through which a gradient reaches a target; and the same with the targets."""
+    """The `nodes` (oldest first) through which a gradient reaches a target; and the same list with the targets."""
     leading, wanted = set(), set(targets)
     for node in nodes:
         for edge in node.edges:
@@ -240,7 +240,7 @@ def _leading_to(nodes: list[Any], targets: list[Any]) -> tuple[set[Any], set[Any
 
 
 def _fill_in(node: Function, grads: list[Any], create_graph: bool) -> list[Any]:
-    """Outputs that nobody used have gradient zero (or none, if the node wants it so)."""
+    """Give unused outputs a zero gradient (or None, if the node asks for None)."""
     for i, g in enumerate(grads):
         if g is None and node.materialize_grads:
             shape, dtype = node.outputs[i]
@@ -289,7 +289,7 @@ def _fit(node: Function, edge: tuple[Any, int], g: Any) -> Any:
 
 
 def _place(node: Function, edge: tuple[Any, int]) -> int:
-    """Which input it is. By identity: `edges.index` would compare leaves, that is their elements."""
+    """The number of the input. Compares by identity: `edges.index` would compare leaves by their elements."""
     return next(i for i, other in enumerate(node.edges) if other is edge)
 
 

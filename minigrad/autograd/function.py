@@ -19,9 +19,9 @@ NumPy arrays, and the rule is plain arithmetic. With `create_graph=True` the eng
 rule with Tensors, so the rule itself is recorded, and can be differentiated again. That is why a rule
 uses operators and the functions of `minigrad.ops`, which accept both, and never `np.exp(x)` or the like.
 
-What `forward` computes on the way (a mean, a mask) may be kept as an attribute of `self`, but only where
-the rule may rightly take it for a constant: a mask, an index. A mean is *not* a constant; a rule that took
-it for one would have a correct gradient and a silently wrong second derivative.
+`forward` may keep a value as an attribute of `self`, but only a value that the rule may treat as a constant: a mask,
+an index. A mean is *not* a constant. A rule that treats a mean as a constant has a correct gradient and, without any
+error, a wrong second derivative.
 """
 
 import itertools
@@ -63,25 +63,25 @@ class Function:
     differentiable = True
     """False for an op whose result has no gradient (a comparison, an index): it is never recorded."""
     materialize_grads = True
-    """Does `backward` get zeros (rather than None) for an output that nobody used?"""
+    """True if `backward` gets zeros (rather than None) for an output that nothing used."""
     hooks: "dict[int, list[Any]] | None" = None
     where: str | None = None
 
     _saved: "tuple[Any, ...] | None" = ()  # the arrays; None once they are freed
-    _sources: Sequence[int] = ()  # what each of them is: i for input i, ~i = −1 − i for output i
+    _sources: Sequence[int] = ()  # which input or output each array is: i for input i, ~i = −1 − i for output i
     _counters: Sequence[list[int]] = ()  # the version counter of each saved tensor
-    _changes = 0  # what they added up to then. They only grow: the sum tells whether one has
+    _changes = 0  # sum of these counters when the op ran: any change in place makes it larger
 
     # -- to be written by each op --------------------------------------------------------------------
 
     # (An op takes as many arrays as it likes. `*arrays: Any, **_: Any` is how type checkers spell "anything".)
 
     def forward(self, *arrays: Any, **_: Any) -> Any:
-        """Arrays in, an array out (or a tuple of arrays). Must not change its inputs."""
+        """Compute the output array (or a tuple of arrays) from the input arrays. Must not change its inputs."""
         raise NotImplementedError(f"{self.name} has no forward")
 
     def backward(self, *grads: Any, **_: Any) -> Any:
-        """The gradient of each output in, the gradient of each input out (None: no gradient)."""
+        """Compute the gradient of each input (None: no gradient) from the gradient of each output."""
         raise NotImplementedError(f"{self.name} has no derivative: it defines no backward")
 
     # -- for use inside forward and backward ---------------------------------------------------------
@@ -111,7 +111,7 @@ class Function:
         return tuple(map(self._as_tensor, self._saved, self._sources, self._counters))
 
     def needs(self, i: int) -> bool:
-        """Is the gradient of input `i` wanted? A costly rule asks before it computes."""
+        """True if the gradient of input `i` is wanted. A costly rule asks before it computes."""
         edge = self.edges[i]
         return edge is not None and (modes.wanted is None or edge[0] in modes.wanted)
 
@@ -158,8 +158,8 @@ class Function:
                 f"new one for each: {self.name}(...)(x)"
             )
         if len(inputs) == 1 and isinstance(inputs[0], Tensor):
-            # One tensor, and soon one new array: most ops. What comes after this block would do the same, and would
-            # take a third longer.
+            # Fast path for most ops: one tensor in, one new array out. The code after this block does the same, but
+            # takes a third longer.
             (x,) = inputs
             array, tracked = x.array, x.requires_grad
             edge = (x, 0) if x.grad_fn is None else (x.grad_fn, x.output_index)
@@ -216,7 +216,7 @@ class Function:
         tracked = tracked and self.differentiable and modes.grad
         if type(out) is tuple:
             return self._several(out, arrays, inputs, edges, tracked)
-        # One output, as nearly every op has: written out, because this runs for each of them.
+        # One output, as nearly every op has. Written out for speed, because it runs for every op.
         if type(out) is not _ndarray:
             out = self._as_array(out)
         result = _new(Tensor)
@@ -255,7 +255,7 @@ class Function:
         return results
 
     def _as_array(self, out: Any) -> Any:
-        """An output of `forward` that is no array: NumPy turns results without axes into scalars."""
+        """Make an array of an output of `forward` that is not one: NumPy turns results without axes into scalars."""
         array = np.asarray(out)
         if array.dtype.kind not in "fiub" or isinstance(out, list):
             raise TypeError(
@@ -274,13 +274,13 @@ class Function:
         results: tuple[Tensor, ...],
         outputs: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
     ) -> None:
-        """Become a node of the graph: remember where gradients go on to, what comes out, and when this ran.
+        """Become a node of the graph: remember where gradients go, the shapes of the outputs, and when this op ran.
 
-        And which input or output each saved array is. `forward` sees arrays only; a recorded backward pass needs the
-        Tensors that they belong to, and finds them by this (see `_as_tensor`). Their version counters tell whether a
-        value was changed in place in the meantime.
+        The node also remembers which input or output each saved array is. `forward` sees only arrays; a recorded
+        backward pass needs the Tensors of these arrays, and finds them by this number (see `_as_tensor`). The version
+        counters of the Tensors tell whether a value was changed in place in the meantime.
         """
-        # Tuples rather than lists: Python's garbage collector soon stops looking at a tuple of plain values.
+        # Tuples, not lists: Python's garbage collector soon ignores a tuple of plain values.
         self.edges = tuple(edges)
         self.outputs = outputs
         self.order = next(_clock)
@@ -308,7 +308,7 @@ class Function:
     def _source(
         self, array: Any, inputs: tuple[Any, ...], arrays: list[Any], results: tuple[Tensor, ...]
     ) -> tuple[int, Any]:
-        """(i, input i) or (~i, output i): the one that has this very array."""
+        """(i, input i) or (~i, output i), whichever holds this same array object."""
         for i, candidate in enumerate(arrays):
             if candidate is array:
                 return i, inputs[i]
@@ -319,7 +319,7 @@ class Function:
 
     def _cannot_save(self, array: Any) -> Exception:
         return RuntimeError(
-            f"{self.name}: save_for_backward takes inputs and outputs of forward, and got an array of shape "
+            f"{self.name}: save_for_backward takes only inputs and outputs of forward, got an array of shape "
             f"{np.shape(array)} that is neither. If the rule may treat it as a constant (a mask, an index), keep it "
             "as an attribute; otherwise let the rule compute it again from the inputs, or its second derivative "
             "would be wrong."
@@ -328,8 +328,8 @@ class Function:
     def _as_tensor(self, array: Any, source: int, version: Any) -> Any:
         """A saved array as a Tensor in its old place in the graph: the leaf itself, or an output of the same node.
 
-        It has the version counter of the tensor that was saved: nodes of the backward pass save it, too, and a change
-        in place must not slip by them.
+        It shares the version counter of the saved tensor: nodes of the backward pass save it as well, and they must
+        notice a change in place.
         """
         edge = self.edges[source] if source >= 0 else (self, ~source)
         if edge is not None and isinstance(edge[0], Tensor):  # a leaf
@@ -350,7 +350,7 @@ class Function:
         return tensor
 
     def release(self) -> None:
-        """Let go of what was saved. The engine calls this as soon as the rule has run."""
+        """Free the saved values. The engine calls this as soon as the rule has run."""
         if self._saved:
             self._saved = None
 
@@ -366,7 +366,8 @@ class Function:
 
 
 def _set_apart(result: Tensor, arrays: list[Any], inputs: tuple[Any, ...]) -> None:
-    """Two tensors never share one array object: saved values are told apart by identity. But they share a counter."""
+    """Give the tensors separate array objects, because saved values are told apart by identity. They share a
+    counter."""
     owner = next(x for x, array in zip(inputs, arrays, strict=True) if array is result.array)
     result.array = result.array.view()
     if isinstance(owner, Tensor):
@@ -374,12 +375,12 @@ def _set_apart(result: Tensor, arrays: list[Any], inputs: tuple[Any, ...]) -> No
 
 
 def _share(view: Tensor, owner: Tensor) -> None:
-    """They share memory: then they count its changes together."""
+    """Share one version counter, because the tensors share memory."""
     view.version, view._base = owner.version, ViewOf._make(view, owner)
 
 
 class AnomalyError(RuntimeError):
-    """A NaN was born inside `detect_anomaly()`; the message names the op and the line that called it."""
+    """An op made a NaN inside `detect_anomaly()`; the message names the op and the line that called it."""
 
 
 def has_nan(array: Any) -> bool:

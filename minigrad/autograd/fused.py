@@ -3,16 +3,16 @@
 1. The **composed** form: a Python function that computes the op with small Tensor ops, as its paper writes
    it. It is slow, plainly right, and differentiable to any order.
 2. The **fused** forward and backward kernels, which do the same in a pass or two over memory.
-3. `FusedBackward`: the backward kernel as a graph op of its own, so that it can be differentiated, too. *Its*
+3. `FusedBackward`: the backward kernel as a graph op of its own, so that it can be differentiated as well. *Its*
    derivative comes from the composed form, and so do all higher ones.
 
 A kernel may reuse what the forward pass cached (a mean, an inverse deviation): the numbers are the same. A
 *derivative rule* may not, because a mean depends on the input. That is why the second derivative never looks
 at the cache and goes back to the inputs.
 
-The composed form is as plain as its paper, and a float32 cannot hold what it computes on the way: squares of 1e20,
-or the mean of numbers near 1e6. Kernels take care of that. Here the composed form runs in float64, and the derivative
-is rounded once, at the end.
+The composed form follows the paper, so its intermediate values may not fit into float32: squares of 1e20, or the mean
+of numbers near 1e6. The kernels take care of such values themselves. For derivatives, the composed form runs in
+float64, and the derivative is rounded once, at the end.
 """
 
 from collections.abc import Callable, Iterable
@@ -52,7 +52,7 @@ class FusedBackward(Function):
         return tuple(gradients[i] for i in self.present)
 
     def backward(self, *cotangents: Any) -> Any:
-        """The gradients once more, by the composed form this time; then the derivative of that computation."""
+        """Compute the gradients again, by the composed form; then differentiate that computation."""
         variables = [_variable(v) for v in self.saved]
         grad_output, *inputs = variables
         record = modes.create_graph
@@ -112,7 +112,7 @@ def fused_backward(
 
     Returns one gradient for each of `inputs`, None where `kernel` returned None. See `FusedBackward`.
     """
-    if not modes.create_graph:  # nobody will differentiate again, so there is nothing to record
+    if not modes.create_graph:  # no second derivative is wanted, so there is nothing to record
         return tuple(kernel(grad_output, *inputs))
     op = FusedBackward(composed, kernel, label)
     gradients = op(grad_output, *inputs)

@@ -136,13 +136,13 @@ def gradgradcheck(
 
 
 def _generator(seed: int, order: int) -> np.random.Generator:
-    """A stream that no plain seed starts. A cotangent drawn with the seed of the inputs *is* the inputs, and as
-    blind as ones are: what standardizes x sends back nothing along x."""
+    """A random stream that no plain integer seed gives. Reason: a cotangent drawn with the seed of the inputs *equals*
+    the inputs, and hides faults as ones do, because the gradient of a standardizing op has no part along x."""
     return np.random.default_rng([0x6772_6164, order, seed])
 
 
 def _checked(inputs: list[Any], caller: str) -> list[int]:
-    """Which inputs to check: those that require a gradient."""
+    """The positions of the inputs to check: those that require a gradient."""
     checked = [i for i, x in enumerate(inputs) if isinstance(x, Tensor) and x.requires_grad]
     if not checked:
         raise ValueError(f"{caller}: none of the inputs requires a gradient, so there is nothing to check")
@@ -177,18 +177,18 @@ class _Difference:
         ups, downs = self.outputs(up), self.outputs(down)
         width = up[j] - down[j]
         with np.errstate(all="ignore"):
-            # Subtracted before they are added up: what does not change with this element then adds no rounding error.
+            # Subtract first, then sum: outputs that do not depend on this element then add no rounding error.
             pairs = list(zip(self.cotangents, ups, downs, strict=True))
             change = sum(float((v * (a - b)).sum()) for v, a, b in pairs)
             size = sum(float((np.abs(v) * (np.abs(a) + np.abs(b))).sum()) for v, a, b in pairs)
         return change / width, float(np.finfo(np.float64).eps * size / width)
 
     def extrapolated(self, j: tuple[int, ...], atol: float, rtol: float) -> tuple[float, float]:
-        """The limit for h → 0, and how far it may be off.
+        """The limit for h → 0, and an estimate of its error.
 
-        The error of a difference is a series in h²: c₁h² + c₂h⁴ + … With half the step, a third of what changes takes
-        off the first term, and so on. Of all steps and orders the one counts whose neighbours agree best. But where
-        they agree well enough, the smaller step counts: over large ones, sin x looks smooth in another way.
+        The error of a difference is a series in h²: c₁h² + c₂h⁴ + … The differences for h and h/2 together remove the
+        first term, and so on. Of all steps and orders, take the one that agrees best with its neighbours. If several
+        agree well enough, take the smallest step: large steps may miss whole periods of sin x.
         """
         h = max(1.0, abs(float(self.inputs[self.i].array[j]))) / 16
         best, least = float("nan"), float("inf")
@@ -198,7 +198,7 @@ class _Difference:
                 with warnings.catch_warnings(), np.errstate(all="ignore"):
                     warnings.simplefilter("ignore")
                     value, rounding = self(j, h)
-            except (ValueError, ArithmeticError):  # so far away the function may be undefined
+            except (ValueError, ArithmeticError):  # so far from x the function may be undefined
                 value, rounding = float("nan"), float("inf")
             row = [value]
             for order, old in enumerate(before[:ORDERS], 1):
@@ -220,7 +220,7 @@ def _compare(analytic: Any, difference: _Difference, point: Any, i: int, eps: fl
         numeric[j], _ = difference(j, eps * max(1.0, abs(float(point[j]))))
     excess = np.abs(analytic - numeric) - (atol + rtol * np.abs(numeric))
     wrong = ~(excess <= 0)  # so that NaN counts as wrong
-    # The error that a difference is granted is small beside the largest derivative, or else nothing would be checked.
+    # The allowed error of a difference is small beside the largest derivative; otherwise the check could not fail.
     most = 1e-4 * np.max(np.abs(numeric), initial=0.0, where=np.isfinite(numeric))
     for k in np.argsort(-np.nan_to_num(excess, nan=np.inf), axis=None)[: wrong.sum()]:  # the worst first
         at = tuple(int(n) for n in np.unravel_index(k, point.shape))

@@ -20,11 +20,11 @@ from typing import Any
 class _Modes(threading.local):
     """The switches themselves. `threading.local` gives every thread its own, with these defaults."""
 
-    grad = True  # record ops, so that backward() can find them?
-    composed = False  # run fused norms as the small ops they are made of?
-    anomaly = False  # look for the op that gives birth to a NaN?
-    create_graph = False  # is a backward pass running that is itself recorded?
-    wanted: "set[Any] | None" = None  # in mg.grad: the nodes that lead to the inputs asked for
+    grad = True  # True: record ops, so that backward() can find them
+    composed = False  # True: run fused norms as the small ops that they consist of
+    anomaly = False  # True: look for the op that makes a NaN
+    create_graph = False  # True: a backward pass is running that is itself recorded
+    wanted: "set[Any] | None" = None  # in mg.grad: the nodes that lead to the requested inputs
 
 
 modes = _Modes()
@@ -50,8 +50,8 @@ class _Switch(ContextDecorator):
         if not inspect.isgeneratorfunction(function):
             return super().__call__(function)
 
-        # Calling a generator function runs none of its body. The mode is for the body, step by step, and between
-        # the steps the caller's mode holds.
+        # Calling a generator function does not run its body. So the mode is set for each step of the body; between the
+        # steps, the caller's mode holds.
         @wraps(function)
         def stepwise(*args: Any, **options: Any) -> Any:
             generator = function(*args, **options)
@@ -84,7 +84,7 @@ class _Switch(ContextDecorator):
 
 
 def no_grad(orig_func: Any = None) -> Any:
-    """Within it, ops are computed and not recorded: no graph, no memory kept for a backward pass.
+    """Inside it, ops are computed but not recorded: no graph, and no memory kept for a backward pass.
 
     As a decorator, `@mg.no_grad()`, or without the brackets.
     """
@@ -92,7 +92,7 @@ def no_grad(orig_func: Any = None) -> Any:
 
 
 def enable_grad(orig_func: Any = None) -> Any:
-    """Within it, ops are recorded again, also inside a `no_grad`. As a decorator, with or without brackets."""
+    """Inside it, ops are recorded again, also inside a `no_grad`. As a decorator, with or without brackets."""
     return _switch("grad", True, orig_func)
 
 
@@ -117,7 +117,7 @@ def _switch(mode: str, value: Any, function: Any) -> Any:
 
 
 class _SetGrad(_Switch):
-    """A switch that is thrown when it is made; leaving its block throws it back."""
+    """A mode that is set when the object is made; leaving its block sets the old mode again."""
 
     def __init__(self, value: bool):
         super().__init__("grad", value)
@@ -133,28 +133,29 @@ class _SetGrad(_Switch):
 
 
 def set_grad_enabled(mode: bool) -> _Switch:
-    """Record ops from here on, or don't; in a `with` statement, until its block ends."""
+    """Record ops from here on (True) or not (False); in a `with` statement, until its block ends."""
     return _SetGrad(bool(mode))
 
 
 def is_grad_enabled() -> bool:
-    """Are ops of this thread being recorded?"""
+    """True if ops of this thread are recorded."""
     return modes.grad
 
 
 def composed() -> _Switch:
-    """Within it, fused ops run in their composed form: small ops, as the paper writes them.
+    """Inside it, fused ops run in their composed form: small ops, as the paper writes them.
 
-    The numbers agree; the graph shows every step. It is slower, and it is each fused op's oracle.
+    The numbers agree, and the graph shows every step. The composed form is slower. Tests compare each fused op with
+    it.
     """
     return _Switch("composed", True)
 
 
 def detect_anomaly() -> _Switch:
-    """Within it, the first op that makes a NaN out of numbers stops the program and names its line.
+    """Inside it, the first op that makes a NaN out of numbers raises an error that names its line.
 
     It watches the forward pass (0/0, log of a negative number, ∞−∞) and the backward pass (the slope of
-    √x at 0 times 0), and in both it reports the line of *your* code that called the op. Slow: for finding
-    a fault, not for training. PyTorch's mode of the same name watches the backward pass only.
+    √x at 0 times 0), and in both it reports the line of *your* code that called the op. It is slow: use it to find a
+    fault, not to train. PyTorch's mode of the same name watches the backward pass only.
     """
     return _Switch("anomaly", True)

@@ -1,10 +1,10 @@
 """NumPy's functions on tensors: `np.mean(t)`, `np.concatenate([t, u])` and so on.
 
-NumPy knows nothing of gradients. A tensor that needs none is an array to it, and the result is an array. With one that
-needs a gradient the result would have lost it without a word, so that is an error, which names minigrad's function.
+NumPy knows nothing of gradients. A tensor without `requires_grad` is treated as an array, and the result is an array.
+A tensor that requires a gradient would lose it silently, so it is an error; the message names minigrad's function.
 
-NumPy hands over whatever one of its functions is given a Tensor for (`Tensor.__array_function__`), lists of tensors
-included. What it turns into an array on other ways, as `np.array(t)` does, comes to `Tensor.__array__`.
+If an argument is a Tensor or a list of tensors, NumPy's functions call `Tensor.__array_function__`. Other conversions
+to an array, such as `np.array(t)`, call `Tensor.__array__`.
 """
 
 import sys
@@ -13,11 +13,11 @@ from typing import Any
 
 from minigrad.autograd.tensor import Tensor
 
-# What only looks at shape and dtype, or prints, loses no gradient.
+# Functions that only look at shape and dtype, or print, lose no gradient.
 HARMLESS = {"shape", "ndim", "size", "result_type", "can_cast", "min_scalar_type", "common_type"}
 HARMLESS |= {"iscomplexobj", "isrealobj", "zeros_like", "ones_like", "empty_like", "full_like"}
 HARMLESS |= {"array2string", "array_repr", "array_str"}
-# What writes into its first argument, where no graph would notice.
+# Functions that write into their first argument, which no graph would notice.
 WRITES = {"copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis"}
 # minigrad's functions that have another name than NumPy's.
 NAMES = {
@@ -88,7 +88,7 @@ def _full_name(function: Any) -> str:
 
 
 def _instead(name: str) -> str:
-    """What to call in its place, as the end of a sentence."""
+    """The function to call instead, as the end of a sentence."""
     own = NAMES.get(name, name)
     detach = "without the gradient, t.detach() first"
     package = sys.modules["minigrad"]  # (this room comes before those that fill it)

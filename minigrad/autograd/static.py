@@ -16,8 +16,8 @@
     y = Cube.apply(x)
 
 Such a class is a description of an op; it is never instantiated. Each call of `apply` makes a `StaticFunction`, which
-is the node in the graph. `forward` runs without being recorded. `backward` is recorded where the backward pass is
-(`create_graph=True`), so a rule made of tensor operations can be differentiated again.
+is the node in the graph. `forward` runs without being recorded. `backward` is recorded if the backward pass is
+recorded (`create_graph=True`), so a rule made of tensor operations can be differentiated again.
 
 Differences from PyTorch: there is no `vmap` and no `jvp`; inside `forward` and `backward`, views of an input that was
 changed with `mark_dirty` do not become part of the graph.
@@ -34,11 +34,12 @@ from minigrad.autograd.tensor import Tensor, ViewOf, raw
 
 
 class FunctionCtx:
-    """What `forward` leaves for `backward`. Any other attribute may be set on it, too: options, shapes, masks.
+    """The values that `forward` keeps for `backward`. You may set any other attribute on it as well: options, shapes,
+    masks.
 
     Attributes:
         needs_input_grad: for each argument of `forward`, whether its gradient may be wanted.
-        saved_tensors: in `backward`, what `save_for_backward` was given. They are checked for changes in place.
+        saved_tensors: in `backward`, the tensors given to `save_for_backward`, which are checked for changes in place.
     """
 
     needs_input_grad: tuple[bool, ...] = ()
@@ -48,7 +49,8 @@ class FunctionCtx:
     _materialize_grads = True
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep tensors for `backward`: inputs, outputs, or others, which then are constants in higher derivatives."""
+        """Keep tensors for `backward`: inputs, outputs, or other tensors, which are constants in higher
+        derivatives."""
         for i, tensor in enumerate(tensors):
             if tensor is not None and not isinstance(tensor, Tensor):
                 raise TypeError(
@@ -91,7 +93,7 @@ class StaticFunction(Function):
 
     def __init__(self, op: Any):
         self._op, self._context = op, FunctionCtx()
-        self._given: tuple[Any, ...] = ()  # what the op's `forward` took, and later, what it returned
+        self._given: tuple[Any, ...] = ()  # the arguments of the op's `forward`, and later its results
         self._are_tensors: tuple[bool, ...] = ()
         self._plan: list[Any] = []  # where each saved tensor comes from: a number if from `_saved`, or else the tensor
 
@@ -148,7 +150,7 @@ class StaticFunction(Function):
         return x
 
     def _keep(self, saved: tuple[Tensor | None, ...], inputs: tuple[Any, ...], outputs: list[Tensor]) -> None:
-        """What `_record` does for what an ordinary op saves; here, tensors in between may be saved as well."""
+        """Does for this op what `_record` does for an ordinary op; here, intermediate tensors may be saved as well."""
         sources = [_source(x, inputs, outputs) for x in saved]
         tensors = [x for x, source in zip(saved, sources, strict=True) if x is not None and source is not None]
         constants = [x for x, source in zip(saved, sources, strict=True) if x is not None and source is None]
@@ -183,7 +185,7 @@ class StaticFunction(Function):
         return tuple([self._gradient(i, g) for i, g in enumerate(results)])
 
     def _gradient(self, i: int, g: Any) -> Any:
-        """What `backward` returned for input `i`, as the engine wants it."""
+        """The result of `backward` for input `i`, in the form that the engine expects."""
         if g is None or i >= len(self.edges):
             return g
         if not self._are_tensors[i]:
@@ -230,7 +232,7 @@ def _undo_broadcast(g: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 class _Once(Function):
-    """y = x, made of values for which `once_differentiable` promised no second derivative."""
+    """y = x, for values that have no second derivative because of `once_differentiable`."""
 
     def __init__(self, op: str):
         self.op = op
@@ -247,7 +249,7 @@ class _Once(Function):
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     """Decorates a static `backward` that has no derivative of its own, because it computes with arrays, for instance.
 
-    A second derivative through it is an error then, rather than a wrong number.
+    A second derivative through it is then an error rather than a wrong number.
 
     Example:
         >>> import minigrad as mg, numpy as np

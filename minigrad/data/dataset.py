@@ -85,7 +85,7 @@ class Subset(Dataset):
         self.indices = np.asarray(raw(indices))
         if self.indices.ndim != 1 or (self.indices.size and self.indices.dtype.kind not in "iu"):
             raise TypeError(
-                f"Subset: indices must be a list of integers, and is {self.indices.dtype}{list(self.indices.shape)}"
+                f"Subset: indices must be a list of integers, got {self.indices.dtype}{list(self.indices.shape)}"
             )
         self.indices = self.indices.astype(np.int64)
         n = len(dataset)

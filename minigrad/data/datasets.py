@@ -170,7 +170,7 @@ def _labels(n_samples: int, num_classes: int) -> Any:
 def _divide(name: str, x: Any, label: Any, classes: tuple[str, ...], seed: int, test_fraction: float) -> Splits:
     """Stratified: the same fraction of each class, drawn with `seed`, is for the test."""
     if not 0 < test_fraction < 1:
-        raise ValueError(f"{name}: test_fraction must lie between 0 and 1, and is {test_fraction}")
+        raise ValueError(f"{name}: test_fraction must lie between 0 and 1, got {test_fraction}")
     rng = np.random.default_rng(seed)
     is_test = np.zeros(len(label), dtype=bool)
     for c in range(len(classes)):

@@ -161,7 +161,7 @@ def read_idx(path: str | Path) -> Any:
     content = _unpacked(Path(path)).getbuffer()
     if len(content) < 4 or content[0] or content[1] or content[2] not in _IDX_TYPES:
         raise BadFile(
-            f"{path} is no IDX file: it begins with the bytes {content[:4].hex(' ') or '(none)'}, and an IDX file "
+            f"{path} is not an IDX file: it begins with the bytes {content[:4].hex(' ') or '(none)'}, and an IDX file "
             f"with 00 00, one of {', '.join(f'{t:02x}' for t in _IDX_TYPES)}, and the number of axes"
         )
     dtype, ndim = np.dtype(_IDX_TYPES[content[2]]), content[3]

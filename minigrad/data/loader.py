@@ -82,21 +82,21 @@ class DataLoader:
         seed: int | None = None,
     ):
         if num_workers < 0:
-            raise ValueError(f"DataLoader: num_workers must not be negative, and is {num_workers}")
+            raise ValueError(f"DataLoader: num_workers must not be negative, got {num_workers}")
         if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
             raise ValueError(
                 "DataLoader: batch_sampler decides on the batches, so batch_size, shuffle, sampler and drop_last must "
                 "be left out"
             )
         if not isinstance(batch_size, int | np.integer) or isinstance(batch_size, bool) or batch_size < 1:
-            raise ValueError(f"DataLoader: batch_size must be an integer of at least 1, and is {batch_size!r}")
+            raise ValueError(f"DataLoader: batch_size must be an integer of at least 1, got {batch_size!r}")
         if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
             raise TypeError(
                 f"DataLoader: dataset needs a length and samples by number, and a {type(dataset).__name__} does not "
                 "have both; make a list of it, or a Dataset"
             )
         if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
-            raise ValueError(f"DataLoader: seed must be an integer of at least 0, and is {seed!r}")
+            raise ValueError(f"DataLoader: seed must be an integer of at least 0, got {seed!r}")
         if sampler is not None and shuffle:
             raise ValueError("DataLoader: the sampler decides the order, so shuffle must be False")
         self.dataset, self.batch_size, self.drop_last = dataset, int(batch_size), drop_last
@@ -173,11 +173,11 @@ class DataLoader:
         """
         where = "DataLoader.load_state_dict"
         if not isinstance(state_dict, dict) or state_dict.keys() != {"seed", "epoch"}:
-            raise TypeError(f'{where}: expected a dictionary with "seed" and "epoch", and got {brief(state_dict)}')
+            raise TypeError(f'{where}: expected a dictionary with "seed" and "epoch", got {brief(state_dict)}')
         for name, value in state_dict.items():
             whole = is_whole(value) and value >= 0
             if not whole and not (name == "seed" and value is None and self.seed is None):
-                raise ValueError(f"{where}: {name} must be a whole number of at least 0, and is {brief(value)}")
+                raise ValueError(f"{where}: {name} must be a whole number of at least 0, got {brief(value)}")
         self.seed, self.epoch = state_dict["seed"], state_dict["epoch"]
 
 

@@ -56,11 +56,11 @@ class RandomSampler(Sampler):
         self, data_source: Any, replacement: bool = False, num_samples: int | None = None, generator: Any = None
     ):
         if not isinstance(replacement, bool):
-            raise TypeError(f"RandomSampler: replacement must be True or False, and is {replacement!r}")
+            raise TypeError(f"RandomSampler: replacement must be True or False, got {replacement!r}")
         self.data_source, self.replacement, self.generator = data_source, replacement, generator
         self._num_samples = num_samples
         if not isinstance(self.num_samples, int) or self.num_samples <= 0:
-            raise ValueError(f"RandomSampler: num_samples must be a positive integer, and is {self.num_samples!r}")
+            raise ValueError(f"RandomSampler: num_samples must be a positive integer, got {self.num_samples!r}")
 
     @property
     def num_samples(self) -> int:
@@ -110,13 +110,13 @@ class WeightedRandomSampler(Sampler):
     def __init__(self, weights: Any, num_samples: int, replacement: bool = True, generator: Any = None):
         self.weights = np.asarray(raw(weights), np.float64)
         if not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0:
-            raise ValueError(f"WeightedRandomSampler: num_samples must be a positive integer, and is {num_samples!r}")
+            raise ValueError(f"WeightedRandomSampler: num_samples must be a positive integer, got {num_samples!r}")
         if not isinstance(replacement, bool):
-            raise ValueError(f"WeightedRandomSampler: replacement must be True or False, and is {replacement!r}")
+            raise ValueError(f"WeightedRandomSampler: replacement must be True or False, got {replacement!r}")
         if self.weights.ndim != 1 or not (self.weights >= 0).all() or not 0 < self.weights.sum() < np.inf:
             raise ValueError(
-                "WeightedRandomSampler: weights must be a list of numbers of at least 0, not all of them 0, and has "
-                f"shape {self.weights.shape}"
+                "WeightedRandomSampler: weights must be a list of numbers of at least 0, not all of them 0, got "
+                f"an array of shape {self.weights.shape}"
             )
         if not replacement and num_samples > (self.weights > 0).sum():
             raise ValueError(
@@ -150,9 +150,9 @@ class BatchSampler(Sampler):
 
     def __init__(self, sampler: Any, batch_size: int, drop_last: bool):
         if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size <= 0:
-            raise ValueError(f"BatchSampler: batch_size must be a positive integer, and is {batch_size!r}")
+            raise ValueError(f"BatchSampler: batch_size must be a positive integer, got {batch_size!r}")
         if not isinstance(drop_last, bool):
-            raise ValueError(f"BatchSampler: drop_last must be True or False, and is {drop_last!r}")
+            raise ValueError(f"BatchSampler: drop_last must be True or False, got {drop_last!r}")
         self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
 
     def __iter__(self) -> Iterator[list[int]]:

@@ -138,7 +138,7 @@ class Scaler(Transform):
         if not isinstance(state_dict, Mapping) or set(state_dict) != set(expected):
             given = ", ".join(map(str, state_dict)) if isinstance(state_dict, Mapping) else type(state_dict).__name__
             raise RuntimeError(
-                f"load_state_dict of {type(self).__name__}: expected {', '.join(expected)}, and got {given}"
+                f"load_state_dict of {type(self).__name__}: expected {', '.join(expected)}, got {given}"
             )
         values = {name: raw(state_dict[name]) for name in expected}
         try:
@@ -153,11 +153,11 @@ class Scaler(Transform):
         """A scaler with these arguments and statistics."""
         for name in self.options:
             if isinstance(getattr(self, name), bool) and not isinstance(values[name], bool | np.bool_):
-                raise ValueError(f"{name} must be True or False, and is {brief(values[name])}")
+                raise ValueError(f"{name} must be True or False, got {brief(values[name])}")
         twin = type(self)(**{name: values[name] for name in self.options})
         names = values["feature_names_in_"]
         if names is not None and not (isinstance(names, list | tuple) and all(isinstance(n, str) for n in names)):
-            raise ValueError(f"feature_names_in_ must be a list of strings, and is {brief(names)}")
+            raise ValueError(f"feature_names_in_ must be a list of strings, got {brief(names)}")
         twin.feature_names_in_ = None if names is None else list(names)
         missing = [name for name in self.fitted if values[name] is None]
         if missing and len(missing) < len(self.fitted):
@@ -194,9 +194,9 @@ class Scaler(Transform):
                 nullable = hasattr(x, "to_numpy")  # a data frame knows its own such object
                 array = x.to_numpy(np.float64, na_value=np.nan) if nullable else array.astype(np.float64)
             except (TypeError, ValueError) as error:
-                raise TypeError(f"{where}: the data hold something that is no number: {error}") from error
+                raise TypeError(f"{where}: the data hold something that is not a number: {error}") from error
         if array.dtype.kind not in "fiub":
-            raise TypeError(f"{where}: the data must be numbers, and have dtype {array.dtype}")
+            raise TypeError(f"{where}: the data must be numbers, got dtype {array.dtype}")
         if array.dtype.kind == "f":
             if np.isinf(array).any():
                 at = tuple(int(i) for i in np.argwhere(np.isinf(array))[0])
@@ -237,10 +237,10 @@ def _statistic(name: str, value: Any) -> Any:
     except ValueError:  # rows of different lengths
         array = np.asarray(None)
     if array.dtype.kind not in "fiu":
-        raise ValueError(f"{name} must be numbers, and is {brief(value)}")
+        raise ValueError(f"{name} must be numbers, got {brief(value)}")
     if name == "n_samples_seen_":
         if not (array >= 0).all() or not (array < 2**63).all() or (array != np.floor(array)).any():
-            raise ValueError(f"{name} must be a number of samples, and is {brief(value)}")
+            raise ValueError(f"{name} must be a number of samples, got {brief(value)}")
         return array.astype(np.int64) if array.ndim else int(array)
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
@@ -370,8 +370,7 @@ class MinMaxScaler(FeatureScaler):
         low, high = pair
         if not all(map(is_number, pair)) or not -np.inf < low < high < np.inf:
             raise ValueError(
-                f"MinMaxScaler: feature_range must be two numbers, the smaller one first, and is "
-                f"{brief(feature_range)}"
+                f"MinMaxScaler: feature_range must be two numbers, the smaller one first, got {brief(feature_range)}"
             )
         self.feature_range, self.clip = (low, high), bool(clip)
 
@@ -691,15 +690,15 @@ class Whitening(Scaler):
 
     def __init__(self, method: str = "pca", n_components: float | None = None, *, eps: float = 0.0):
         if method not in ("pca", "zca"):
-            raise ValueError(f'Whitening: method must be "pca" or "zca", and is {method!r}')
+            raise ValueError(f'Whitening: method must be "pca" or "zca", got {method!r}')
         whole = isinstance(n_components, int | np.integer) and not isinstance(n_components, bool)
         if n_components is not None and not (n_components >= 1 if whole else 0 < n_components < 1):
             raise ValueError(
                 "Whitening: n_components must be a number of axes (1, 2, ...), a part of the variance between 0 and "
-                f"1, or None, and is {n_components!r}"
+                f"1, or None, got {n_components!r}"
             )
         if not 0 <= eps < np.inf:
-            raise ValueError(f"Whitening: eps must be at least 0, and is {eps}")
+            raise ValueError(f"Whitening: eps must be at least 0, got {eps}")
         self.method, self.n_components, self.eps = method, n_components, float(eps)
 
     def learn(self, x: Any) -> None:

@@ -82,7 +82,7 @@ class RandomHorizontalFlip(Transform):
 
     def __init__(self, p: float = 0.5):
         if not 0 <= p <= 1:
-            raise ValueError(f"RandomHorizontalFlip: p must be between 0 and 1, and is {p}")
+            raise ValueError(f"RandomHorizontalFlip: p must be between 0 and 1, got {p}")
         self.p = p
 
     def apply(self, x: Any, rng: np.random.Generator) -> Any:
@@ -115,7 +115,7 @@ class RandomShift(Transform):
 
     def __init__(self, max_shift: int = 1):
         if max_shift < 0:
-            raise ValueError(f"RandomShift: max_shift must not be negative, and is {max_shift}")
+            raise ValueError(f"RandomShift: max_shift must not be negative, got {max_shift}")
         self.max_shift = max_shift
 
     def apply(self, x: Any, rng: np.random.Generator) -> Any:
@@ -142,7 +142,7 @@ def _windows(x: Any, top: Any, left: Any, height: int, width: int) -> Any:
 def _check_images(transform: Transform, x: Any) -> None:
     if x.ndim not in (3, 4):
         raise ValueError(
-            f"{type(transform).__name__}: needs a batch of images, (N, C, H, W) or (N, H, W), and got shape {x.shape}"
+            f"{type(transform).__name__}: needs a batch of images, (N, C, H, W) or (N, H, W), got shape {x.shape}"
         )
 
 

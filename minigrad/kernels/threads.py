@@ -58,9 +58,9 @@ def set_num_threads(n: int) -> None:
     """
     global number
     if isinstance(n, bool) or not hasattr(n, "__index__"):
-        raise TypeError(f"set_num_threads: n must be an int, and is {n!r}")
+        raise TypeError(f"set_num_threads: n must be an int, got {n!r}")
     if n.__index__() < 1:
-        raise ValueError(f"set_num_threads: n must be at least 1, and is {n}")
+        raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
     number = n.__index__()
 
 

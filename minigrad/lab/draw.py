@@ -58,9 +58,9 @@ class Settings:
         object.__setattr__(self, "norm", find(self.norm, ("none",), "--norm"))
         for option in ("layers", "width", "batch_size"):
             if getattr(self, option) < 1:
-                raise ValueError(f"--{option.replace('_', '-')} must be at least 1, and is {getattr(self, option)}")
+                raise ValueError(f"--{option.replace('_', '-')} must be at least 1, got {getattr(self, option)}")
         if self.depth is not None and self.depth < 0:
-            raise ValueError(f"--depth must be at least 0, and is {self.depth}")
+            raise ValueError(f"--depth must be at least 0, got {self.depth}")
         if self.format is not None:
             check_name("--format", self.format, render.FORMATS)
         if self.target is not None:
@@ -108,7 +108,7 @@ def _of_program(target: str, shapes: Any, options: dict[str, Any]) -> Graph:
     thing = load(target)
     if isinstance(thing, Tensor):
         if shapes:
-            raise ValueError(f"{target}: this is a tensor, and takes no --input")
+            raise ValueError(f"{target}: this is a tensor; leave out --input")
         return graph(thing, **options)
     if not callable(thing):
         raise ValueError(
@@ -184,7 +184,7 @@ def load(target: str) -> Any:
         raise ValueError(f"{target!r}: there is no file {file}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     if spec is None or spec.loader is None:
-        raise ValueError(f"{target!r}: {file} is no Python file")
+        raise ValueError(f"{target!r}: {file} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.path.insert(0, str(path.parent))  # so that the script finds its neighbours
     known_module = sys.modules.setdefault(path.stem, module)  # a script called random.py does not replace `random`

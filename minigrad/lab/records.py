@@ -190,7 +190,7 @@ def check(run: dict[str, Any], all_epochs: int, planned: set[tuple[str, int]]) -
         if epochs != all_epochs:
             raise ValueError(f"epochs: the run is finished and has {epochs} of {all_epochs}")
         if steps == 0 or steps % epochs:
-            raise ValueError(f"step_losses: {steps} losses are no whole number of steps in {epochs} epochs")
+            raise ValueError(f"step_losses: {steps} losses do not divide into {epochs} epochs of equally many steps")
         check_lengths(run, epochs, steps // epochs)
         return
     if epochs >= all_epochs:

@@ -66,13 +66,11 @@ class Settings:
         check_name("optimizer", self.optimizer, OPTIMIZERS)
         for name, most in _LIMITS.items():
             if not 1 <= getattr(self, name) <= most:
-                raise SettingError(f"{name} must be at least 1 and at most {most:,}, and is {getattr(self, name):,}")
+                raise SettingError(f"{name} must be at least 1 and at most {most:,}, got {getattr(self, name):,}")
         if not 0 < self.lr < math.inf:
-            raise SettingError(f"lr must be positive and finite, and is {self.lr}")
+            raise SettingError(f"lr must be positive and finite, got {self.lr}")
         if not 0 < self.target <= 1:
-            raise SettingError(
-                f"target must be an accuracy above 0 and at most 1 (such as 0.95), and is {self.target}"
-            )
+            raise SettingError(f"target must be an accuracy above 0 and at most 1 (such as 0.95), got {self.target}")
         for name in ("norms", "seeds"):
             values = getattr(self, name)
             if not values:

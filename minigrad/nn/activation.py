@@ -386,5 +386,5 @@ class Softmax2d(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim not in (3, 4):
-            raise ValueError(f"Softmax2d: the input must be (N, C, H, W) or (C, H, W), and has shape {input.shape}")
+            raise ValueError(f"Softmax2d: the input must be (N, C, H, W) or (C, H, W), got shape {input.shape}")
         return F.softmax(input, -3)

@@ -78,7 +78,7 @@ class MultiheadAttention(Module):
     ):
         super().__init__()
         if embed_dim < 1:
-            raise ValueError(f"MultiheadAttention: embed_dim must be at least 1, and is {embed_dim}")
+            raise ValueError(f"MultiheadAttention: embed_dim must be at least 1, got {embed_dim}")
         if num_heads < 1 or embed_dim % num_heads:
             raise ValueError(f"MultiheadAttention: embed_dim={embed_dim} is not divisible by num_heads={num_heads}")
         self.embed_dim, self.num_heads, self.head_dim = embed_dim, num_heads, embed_dim // num_heads
@@ -140,7 +140,7 @@ class MultiheadAttention(Module):
         batched = query.ndim == 3
         if query.ndim not in (2, 3) or not query.ndim == key.ndim == value.ndim:
             raise ValueError(
-                "MultiheadAttention: query, key and value must all have 3 axes, or 2 without a batch, and have shapes "
+                "MultiheadAttention: query, key and value must all have 3 axes, or 2 without a batch, got shapes "
                 f"{query.shape}, {key.shape} and {value.shape}"
             )
         # From here on: (N, L, features).
@@ -235,15 +235,14 @@ class MultiheadAttention(Module):
             elif attn_mask.shape != (length, n_keys):
                 raise ValueError(
                     f"MultiheadAttention: attn_mask must have shape {(length, n_keys)}, or "
-                    f"{(n * self.num_heads, length, n_keys)} for a mask of each head, and has {attn_mask.shape}"
+                    f"{(n * self.num_heads, length, n_keys)} for a mask of each head, got {attn_mask.shape}"
                 )
             parts.append(attn_mask)
         if key_padding_mask is not None:
             key_padding_mask = _additive(key_padding_mask, dtype, "key_padding_mask")
             if key_padding_mask.shape not in ((n, n_keys), (n_keys,)):
                 raise ValueError(
-                    f"MultiheadAttention: key_padding_mask must have shape {(n, n_keys)}, and has "
-                    f"{key_padding_mask.shape}"
+                    f"MultiheadAttention: key_padding_mask must have shape {(n, n_keys)}, got {key_padding_mask.shape}"
                 )
             parts.append(reshape(key_padding_mask, (-1, 1, 1, n_keys)))
         if not parts:

@@ -69,8 +69,7 @@ def fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     """
     if tensor.ndim < 2:
         raise ValueError(
-            f"fan_in_and_fan_out: needs a weight with at least 2 axes (out, in, ...), and this one has shape "
-            f"{tensor.shape}"
+            f"fan_in_and_fan_out: needs a weight with at least 2 axes (out, in, ...), got shape {tensor.shape}"
         )
     positions = math.prod(tensor.shape[2:])
     return tensor.shape[1] * positions, tensor.shape[0] * positions
@@ -90,7 +89,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
         gains[f"conv{axes}d"] = gains[f"conv_transpose{axes}d"] = 1.0
     if nonlinearity not in gains:
         raise ValueError(
-            f"calculate_gain: unknown nonlinearity {nonlinearity!r}; known are leaky_relu, {', '.join(gains)}"
+            f"calculate_gain: unknown nonlinearity {nonlinearity!r}. Choose from: leaky_relu, {', '.join(gains)}"
         )
     return gains[nonlinearity]
 
@@ -166,7 +165,7 @@ def zeros_(tensor: Tensor) -> Any:
 def eye_(tensor: Tensor) -> Any:
     """Fill a matrix with the identity: a Linear layer that keeps as many inputs as it can."""
     if tensor.ndim != 2:
-        raise ValueError(f"eye_: needs a matrix, and this tensor has shape {tensor.shape}")
+        raise ValueError(f"eye_: needs a matrix, got shape {tensor.shape}")
     return np.eye(tensor.shape[0], tensor.shape[1])
 
 
@@ -177,7 +176,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Any:
     Each group of output channels does so with the input channels of its own.
     """
     if not 3 <= tensor.ndim <= 5:
-        raise ValueError(f"dirac_: needs a convolution weight with 3 to 5 axes, and this one has shape {tensor.shape}")
+        raise ValueError(f"dirac_: needs a convolution weight with 3 to 5 axes, got shape {tensor.shape}")
     out_channels, in_channels, *kernel = tensor.shape
     if out_channels % groups:
         raise ValueError(f"dirac_: {out_channels} output channels are not divisible by groups={groups}")
@@ -289,7 +288,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Any:
     count as one.
     """
     if tensor.ndim < 2:
-        raise ValueError(f"orthogonal_: needs a tensor with at least 2 axes, and this one has shape {tensor.shape}")
+        raise ValueError(f"orthogonal_: needs a tensor with at least 2 axes, got shape {tensor.shape}")
     rows, columns = tensor.shape[0], math.prod(tensor.shape[1:])
     if rows * columns == 0:
         return 0
@@ -302,7 +301,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Any:
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Any:
     """Fill a matrix from N(0, std²), and set the fraction `sparsity` of each column to 0 (Martens 2010)."""
     if tensor.ndim != 2:
-        raise ValueError(f"sparse_: needs a matrix, and this tensor has shape {tensor.shape}")
+        raise ValueError(f"sparse_: needs a matrix, got shape {tensor.shape}")
     rows, columns = tensor.shape
     values = numpy_generator(generator).normal(0, std, tensor.shape)
     for column in range(columns):

@@ -140,8 +140,8 @@ class _LazyConv(_LazyLayer):
     def size_of(self, input: Tensor) -> int:
         if input.ndim not in (self.n + 1, self.n + 2):
             raise ValueError(
-                f"{type(self).__name__}: the input must have {self.n + 2} axes, or {self.n + 1} without a batch, and "
-                f"has shape {input.shape}"
+                f"{type(self).__name__}: the input must have {self.n + 2} axes, or {self.n + 1} without a batch, "
+                f"got shape {input.shape}"
             )
         return input.shape[-self.n - 1]
 
@@ -251,7 +251,7 @@ class _LazyNorm(_LazyLayer):
 
     def size_of(self, input: Tensor) -> int:
         if input.ndim not in self.input_ndims:
-            raise ValueError(f"{type(self).__name__}: the input must be {self.layouts}, and has shape {input.shape}")
+            raise ValueError(f"{type(self).__name__}: the input must be {self.layouts}, got shape {input.shape}")
         return input.shape[self.channel_axis(input)]
 
     def channel_axis(self, input: Tensor) -> int:

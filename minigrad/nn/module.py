@@ -204,7 +204,11 @@ class Module:
         if module is not None and not isinstance(module, Module):
             raise TypeError(
                 f"{type(self).__name__}: submodule {name!r} must be a Module, not a {type(module).__name__}"
-                + (" (the class itself: did you forget the brackets?)" if isinstance(module, type) else "")
+                + (
+                    " (it is the class itself; call it with brackets to make a module)"
+                    if isinstance(module, type)
+                    else ""
+                )
             )
         self._register(name, self._module_names, None)
         object.__setattr__(self, name, module)

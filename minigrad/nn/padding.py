@@ -18,15 +18,15 @@ class _Pad(Module):
         if len(given) != 2 * self.n:
             raise ValueError(
                 f"{type(self).__name__}: padding must be a number, or {2 * self.n}, a pair for each axis with "
-                f"the last axis first, and is {padding!r}"
+                f"the last axis first, got {padding!r}"
             )
         self.padding = given
 
     def forward(self, input: Tensor) -> Tensor:
         if self.mode != "constant" and input.ndim not in (self.n + 1, self.n + 2):
             raise ValueError(
-                f"{type(self).__name__}: the input must have {self.n + 2} axes, or {self.n + 1} without a batch, and "
-                f"has shape {input.shape}"
+                f"{type(self).__name__}: the input must have {self.n + 2} axes, or {self.n + 1} without a batch, "
+                f"got shape {input.shape}"
             )
         return F.pad(input, self.padding, self.mode, self.value)
 

@@ -164,7 +164,7 @@ class _Recurrent(Module):
         name = type(self).__name__
         if x.ndim not in (2, 3):
             expected = "(batch, steps, features)" if self.batch_first else "(steps, batch, features)"
-            raise ValueError(f"{name}: expected an input {expected}, or (steps, features), and got shape {x.shape}")
+            raise ValueError(f"{name}: expected an input {expected}, or (steps, features), got shape {x.shape}")
         dtype = next(self.parameters()).dtype
         if x.dtype != dtype:
             raise TypeError(f"{name}: the input is {x.dtype} and the weights are {dtype}; convert one of them")
@@ -219,7 +219,7 @@ class _Recurrent(Module):
                 given = state.shape if batched else (state.shape[0], *state.shape[2:])
                 raise ValueError(
                     f"{type(self).__name__}: the initial state {name} must have shape {shown} (layers × directions, "
-                    f"{'batch, ' if batched else ''}features), also with batch_first, and has {given}"
+                    f"{'batch, ' if batched else ''}features), also with batch_first, got {given}"
                 )
 
     def extra_repr(self) -> str:
@@ -535,8 +535,7 @@ class _Cell(Module):
         name = type(self).__name__
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ValueError(
-                f"{name}: expected an input of shape (batch, {self.input_size}) or ({self.input_size},), and got "
-                f"{x.shape}"
+                f"{name}: expected an input of shape (batch, {self.input_size}) or ({self.input_size},), got {x.shape}"
             )
         expected = (*x.shape[:-1], self.hidden_size)
         found = [reshape(x, (1, -1)) if x.ndim == 1 else x]
@@ -544,7 +543,7 @@ class _Cell(Module):
             if state is None:
                 state = Tensor(np.zeros(expected, x.dtype))
             elif state.shape != expected:
-                raise ValueError(f"{name}: the state must have shape {expected}, and has {state.shape}")
+                raise ValueError(f"{name}: the state must have shape {expected}, got {state.shape}")
             found.append(reshape(state, (1, -1)) if x.ndim == 1 else state)
         return found
 

@@ -58,9 +58,9 @@ def save(obj: Any, f: "str | os.PathLike[str] | IO[bytes]") -> None:
             _write(file, structure, arrays)
         return
     if not hasattr(f, "write"):
-        raise TypeError(f"save: f must be a path or an open binary file, and is a {type(f).__name__}")
+        raise TypeError(f"save: f must be a path or an open binary file, got a {type(f).__name__}")
     if isinstance(f, io.TextIOBase):
-        raise TypeError('save: f is open for text, and must be open for bytes: open(path, "wb")')
+        raise TypeError('save: f is open for text; open it for bytes: open(path, "wb")')
     memory = io.BytesIO()  # not every file can go back, as writing an archive does
     _write(memory, structure, arrays)
     rest = memory.getbuffer()
@@ -112,9 +112,9 @@ def load(
         with file:
             return _load(file, str(f), place, max_bytes)
     if not hasattr(f, "read"):
-        raise TypeError(f"load: f must be a path or an open binary file, and is a {type(f).__name__}")
+        raise TypeError(f"load: f must be a path or an open binary file, got a {type(f).__name__}")
     if isinstance(f, io.TextIOBase):
-        raise TypeError('load: f is open for text, and must be open for bytes: open(path, "rb")')
+        raise TypeError('load: f is open for text; open it for bytes: open(path, "rb")')
     if not hasattr(f, "seek") or not getattr(f, "seekable", lambda: True)():
         raise TypeError("load: f cannot seek, as reading an archive needs; use mg.load(io.BytesIO(f.read()))")
     name = getattr(f, "name", None)
@@ -142,7 +142,7 @@ def _encode(value: Any, place: str, arrays: dict[str, Any], depth: int = 0) -> A
     if isinstance(value, Tensor | np.ndarray):
         array = value.array if isinstance(value, Tensor) else value
         if array.dtype.kind not in "fiub":
-            raise TypeError(f"save: the array at {place or 'the top'} has dtype {array.dtype}, which is no number")
+            raise TypeError(f"save: the array at {place or 'the top'} has dtype {array.dtype}, which is not a number")
         name = place or "value"
         if len(name) > 1000 or not name.isprintable():  # archives take no such names
             name = f"array {len(arrays)}"
@@ -228,7 +228,7 @@ def _other_kind(beginning: bytes, name: str) -> str | None:
     if beginning[:4] == b"\x89HDF":
         return "is an HDF5 file: read it with h5py, and mg.save what it holds"
     if len(beginning) == 8 and not any(beginning[5:]) and beginning[:2] != b"PK":
-        return "is no archive; if it is a safetensors file, read it with safetensors.numpy.load_file(path)"
+        return "is not an archive; if it is a safetensors file, read it with safetensors.numpy.load_file(path)"
     return None
 
 
@@ -301,14 +301,14 @@ def _content(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], tens
             return _read(archive, members.pop(value["name"] + ".npy"))
         items = value["items"]
         if not isinstance(items, list):
-            raise ValueError(f"the items of a {kind!r:.40} are no list")
+            raise ValueError(f"the items of a {kind!r:.40} are not a list")
         if kind == "dict":
             content = {key: decode(item) for key, item in items}
             if len(content) < len(items):
                 raise ValueError("a dictionary has one key twice")
             return content
         if kind not in ("list", "tuple"):
-            raise ValueError(f"{kind!r:.40} is no kind of data")
+            raise ValueError(f"{kind!r:.40} is not a known kind of data")
         content = [decode(item) for item in items]
         return content if kind == "list" else tuple(content)
 
@@ -329,11 +329,11 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
         if dtype.hasobject:
             raise ValueError(f"{info.filename!r:.80} holds Python objects, which only a pickle brings back")
         if dtype.kind not in "fiub":
-            raise ValueError(f"{info.filename!r:.80} holds {dtype!s:.40}, and no numbers")
+            raise ValueError(f"{info.filename!r:.80} holds {dtype!s:.40} instead of numbers")
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=0) < 0 or member.tell() + size != info.file_size:
             raise ValueError(
-                f"{info.filename!r:.80} announces the shape {shape!s:.80}, which takes {size:,} bytes, and has "
+                f"{info.filename!r:.80} announces the shape {shape!s:.80}, which takes {size:,} bytes, but holds "
                 f"{info.file_size - member.tell():,}"
             )
         array = np.empty(shape[::-1] if is_fortran else shape, dtype)

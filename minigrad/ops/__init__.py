@@ -1,7 +1,7 @@
 """The graph ops, one family a file. Each takes Tensors, records itself, and returns a Tensor.
 
-Called with plain arrays only, an op computes and records nothing: that is how one derivative rule serves
-an ordinary backward pass and one that is itself recorded.
+An op that gets only plain arrays computes and records nothing. So one derivative rule serves an ordinary backward pass
+and a backward pass that is itself recorded.
 """
 
 from minigrad.ops import creation as creation

@@ -29,7 +29,7 @@ def check_float(x: Any, op: str) -> None:
 
 
 def placed(y: Any, x: Any, inplace: bool, op: str) -> Any:
-    """y; with `inplace`, x, which holds the values of y from here on, and in a graph is what y is."""
+    """y; with `inplace`, x, which then holds the values of y, and takes the place of y in the graph."""
     if not inplace or y is x:
         return y
     op = f"{op}(inplace=True)"
@@ -47,7 +47,7 @@ def placed(y: Any, x: Any, inplace: bool, op: str) -> Any:
 class Gate(Function):
     """g where x > 0, and slope · g elsewhere. Linear in g; in x it is piecewise constant.
 
-    This is the backward rule of `ReLU` and of `LeakyReLU`, and its own rule too.
+    This is the backward rule of `ReLU` and of `LeakyReLU`, and also its own backward rule.
     """
 
     def __init__(self, slope: float = 0.0):
@@ -73,7 +73,7 @@ class ReLU(Function):
         y = np.empty(x.shape, x.dtype)
         flat = x.ravel()
         kernels.gate(x.size, flat, flat, 0.0, y.ravel())
-        self.save_for_backward(y)  # it tells where x > 0 as well as x does, and the next layer keeps it anyway
+        self.save_for_backward(y)  # y shows where x > 0 as well as x does, and the next layer keeps y anyway
         return y
 
     def backward(self, g: Any) -> Any:
@@ -126,8 +126,8 @@ class PReLU(Function):
 
     def backward(self, g: Any) -> Any:
         x, w = self.saved
-        # Factors are chosen before they are multiplied: a 0 · ∞ that is computed and thrown away would come back as
-        # NaN in the second derivative.
+        # Choose the factors, then multiply: a product 0 · ∞ that is computed and not used would still make the second
+        # derivative NaN.
         gx = g * where(self.positive, 1.0, w) if self.needs(0) else None
         gw = sum_to(where(self.positive, 0.0, g * where(self.positive, 0.0, x)), w.shape) if self.needs(1) else None
         return gx, gw
@@ -169,7 +169,7 @@ class HardTanh(Function):
 
 
 def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
-    """x, cut off below at min_val and above at max_val. At the limits themselves the gradient is 0."""
+    """x, limited to the range from min_val to max_val. At the limits themselves the gradient is 0."""
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val={min_val} is larger than max_val={max_val}")
     check_float(input, "hardtanh")
@@ -191,7 +191,10 @@ class HardSwish(Function):
 
     def forward(self, x: Any) -> Any:
         self.save_for_backward(x)
-        self.inside, self.above = ~((x <= -3) | (x >= 3)), x >= 3  # NaN is inside, and goes on to the gradient
+        self.inside, self.above = (
+            ~((x <= -3) | (x >= 3)),
+            x >= 3,
+        )  # NaN counts as inside, and passes on to the gradient
         return x * (np.clip(x, -3, 3) / 6 + 0.5)
 
     def backward(self, g: Any) -> Any:
@@ -240,10 +243,10 @@ def hardshrink(input: Any, lambd: float = 0.5) -> Any:
 
 
 def softshrink(input: Any, lambd: float = 0.5) -> Any:
-    """x − λ where x > λ, x + λ where x < −λ, and 0 between: what is small is taken for noise."""
+    """x − λ where x > λ, x + λ where x < −λ, and 0 between: small values are treated as noise."""
     check_float(input, "softshrink")
     if lambd < 0:
-        raise ValueError(f"softshrink: lambd must be at least 0, and is {lambd}")
+        raise ValueError(f"softshrink: lambd must be at least 0, got {lambd}")
     array = raw(input)
     small, shift = np.abs(array) <= lambd, np.sign(array) * array.dtype.type(lambd)
     return where(small, np.zeros((), input.dtype), input - shift)
@@ -255,7 +258,7 @@ def softshrink(input: Any, lambd: float = 0.5) -> Any:
 class ELU(Function):
     """y = s x where x > 0, and d (eᵏˣ − 1) elsewhere, with positive s and k and d ≥ 0:  ∂y/∂x = s, and k (y + d).
 
-    s is called the scale, d the depth, which y approaches far to the left, and k the rate at which it does.
+    s is the scale. d is the depth: y approaches −d for x → −∞. k is the rate of this approach.
     """
 
     def __init__(self, scale: float, depth: float, rate: float):
@@ -265,7 +268,7 @@ class ELU(Function):
         y = np.empty(x.shape, x.dtype)
         elu = kernels.elu_float32 if x.itemsize == 4 else kernels.elu_float64
         elu(x.size, x.ravel(), self.scale, self.depth, self.rate, y.ravel())
-        self.save_for_backward(y)  # it tells where x > 0 as well as x does, and spares the exponential
+        self.save_for_backward(y)  # y shows where x > 0 as well as x does, and saves the exponential
         return y
 
     def backward(self, g: Any) -> Any:
@@ -291,7 +294,7 @@ class SELU(ELU):
 
 
 def _negative_elu(x: Any, depth: float, rate: float) -> Any:
-    """An ELU with a negative α, as small ops: one that its output does not tell where x > 0, or that has no limit."""
+    """An ELU in small ops, for a negative α or one without a limit: then the output does not show where x > 0."""
     return where(x > 0, x, expm1(where(x > 0, 0.0, x) * rate) * depth)
 
 
@@ -327,16 +330,16 @@ def selu(input: Any, inplace: bool = False) -> Any:
     y = λ x for x > 0,   y = λ α (eˣ − 1) otherwise
 
     λ = 1.0507 (`SELU_SCALE`) and α = 1.6733 (`SELU_ALPHA`) are chosen so that an x with mean 0 and variance 1 gives a
-    y with mean 0 and variance 1; and so that this point attracts: numbers that are somewhat off leave a layer closer
-    to it. A network of such layers normalizes itself, without measuring anything. For that its weights must have mean
-    0 and variance 1/fan_in (`nn.init.lecun_normal_`), its inputs be standardized, and its dropout be `alpha_dropout`.
+    y with mean 0 and variance 1. This point attracts: if mean and variance are somewhat off, the layer brings them
+    closer to 0 and 1. So a network of such layers normalizes itself and computes no statistics. This needs weights
+    with mean 0 and variance 1/fan_in (`nn.init.lecun_normal_`), standardized inputs, and `alpha_dropout` as dropout.
 
     Shapes:
         input any, output the same.
 
-    Nothing is learned, and nothing changes in evaluation. Keras has the same `selu` and `lecun_normal`, which there
-    is truncated. The claim is proved for fully connected layers; convolutions at the edges of a picture, where
-    padding adds zeros, keep it only roughly.
+    Nothing is learned, and nothing changes in evaluation. Keras has the same `selu`; its `lecun_normal` is truncated.
+    The claim is proved for fully connected layers. It holds only roughly for convolutions at the edges of a picture,
+    where padding adds zeros.
 
     Source: Klambauer et al., "Self-normalizing neural networks", arXiv 1706.02515.
 
@@ -363,7 +366,7 @@ class GELU(OfInput):
 
 
 def _normal_cdf(x: Any) -> Any:
-    # Not (1 + erf(x/√2)) / 2, whose digits cancel for negative x.
+    # Not (1 + erf(x/√2)) / 2, which loses digits for negative x.
     return erfc(x * -math.sqrt(0.5)) * 0.5
 
 
@@ -493,7 +496,7 @@ class Softsign(Function):
 
 
 def softsign(input: Any) -> Any:
-    """x / (1 + |x|): between −1 and 1, and slower to get there than tanh."""
+    """x / (1 + |x|): between −1 and 1, and approaches them more slowly than tanh."""
     check_float(input, "softsign")
     return Softsign()(input)
 
@@ -512,11 +515,11 @@ def glu(input: Any, axis: int = -1) -> Any:
     """
     check_float(input, "glu")
     if input.ndim == 0:
-        raise ValueError("glu: input is 0-d, and must have an axis to be halved")
+        raise ValueError("glu: input is 0-d, and there is no axis to halve")
     (axis,) = normalize_axes(axis, input.ndim, "glu")
     n = input.shape[axis]
     if n % 2:
-        raise ValueError(f"glu: axis {axis} of input has length {n}, and must be even to be halved")
+        raise ValueError(f"glu: axis {axis} of input has length {n}, which is odd and cannot be halved")
     a, b = chunk(input, 2, axis)
     return a * sigmoid(b)
 
@@ -670,8 +673,8 @@ def softmax(input: Any, axis: int | None = None, dtype: Any = None) -> Any:
 
     Args:
         input: scores, floating-point.
-        axis: along which the sum is 1. Without it, as in PyTorch, there is a warning, and it is axis 0 of tensors with
-            0, 1 or 3 axes, and else axis 1.
+        axis: the sum along this axis is 1. If it is missing, there is a warning, as in PyTorch; tensors with 0, 1 or 3
+            axes then use axis 0, others axis 1.
         dtype: convert x to it first.
 
     Example:
@@ -688,7 +691,7 @@ def log_softmax(input: Any, axis: int | None = None, dtype: Any = None) -> Any:
 
     Args:
         input: scores, floating-point.
-        axis: along which the probabilities sum to 1; without it as for `softmax`.
+        axis: the probabilities along this axis sum to 1; if it is missing, as for `softmax`.
         dtype: convert x to it first.
 
     Example:
@@ -718,7 +721,7 @@ def _along_axis(kind: Any, x: Any, axis: int | None, dtype: Any, name: str) -> A
     if dtype is not None:
         x = cast(x, dtype)
     check_float(x, name)
-    if x.ndim == 0:  # one number is a row of length 1
+    if x.ndim == 0:  # a single number is a row of length 1
         return reshape(_along_axis(kind, reshape(x, (1,)), axis, None, name), ())
     (axis,) = normalize_axes(_implicit_axis(axis, x.ndim, name), x.ndim, name)
     op = kind(axis)
@@ -726,6 +729,6 @@ def _along_axis(kind: Any, x: Any, axis: int | None, dtype: Any, name: str) -> A
 
 
 def _largest(x: Any, axis: int) -> Any:
-    """max x, as a constant: softmax does not change when one number is taken from all scores."""
+    """max x, as a constant: softmax does not change when the same number is subtracted from all scores."""
     array = x if isinstance(x, np.ndarray) else x.array
     return array.max(axis=axis, keepdims=True) if array.size else np.zeros((1,) * array.ndim, array.dtype)

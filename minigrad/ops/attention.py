@@ -2,8 +2,8 @@
 
     Attention(Q, K, V) = softmax(Q Kᵀ / √d) V                    (Vaswani et al. 2017, arXiv 1706.03762)
 
-The scores are divided by √d because a sum of d products of unit variance has variance d: undivided, softmax
-would pick one key and have no gradient.
+The scores are divided by √d, because a sum of d products of unit variance has variance d. Without this division
+softmax would pick a single key, and its gradient would vanish.
 """
 
 import math
@@ -22,21 +22,21 @@ from minigrad.ops.shape import repeat_interleave, transpose
 def attention_weights(
     query: Any, key: Any, attn_mask: Any = None, is_causal: bool = False, scale: float | None = None
 ) -> Any:
-    """softmax(scale · Q Kᵀ + mask): how much of each value each query reads (..., L, S).
+    """softmax(scale · Q Kᵀ + mask), (..., L, S): the share of each value in what each query reads.
 
     The arguments are those of `scaled_dot_product_attention`.
     """
     who = "scaled_dot_product_attention"
     if query.ndim < 2 or key.ndim < 2 or query.shape[-1] != key.shape[-1]:
         raise ValueError(
-            f"{who}: query (..., L, E) and key (..., S, E) must have the same number of features E, and have shapes "
+            f"{who}: query (..., L, E) and key (..., S, E) must have the same number of features E, got shapes "
             f"{query.shape} and {key.shape}"
         )
     if is_causal:
         if attn_mask is not None:
             raise ValueError(f"{who}: give either attn_mask or is_causal=True, not both")
         attn_mask = np.tri(query.shape[-2], key.shape[-2], dtype=bool)
-    # The queries are scaled rather than the scores: they are usually fewer.
+    # Scale the queries, not the scores: there are usually fewer query elements.
     scores = matmul(query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale), transpose(key, -1, -2))
     if attn_mask is None:
         return softmax(scores, -1)
@@ -56,10 +56,10 @@ def attention_weights(
         raise TypeError(f"{who}: attn_mask must be boolean or floating-point, not {mask.dtype}")
     if not forbidden.any():
         return softmax(scores, -1)
-    # A choice, not a sum: the score of a forbidden key may be NaN or ∞, and adding −∞ to it would give NaN.
+    # Replace the score of a forbidden key; do not add −∞ to it: the score may be NaN or ∞, and the sum would be NaN.
     nothing = forbidden.all(axis=-1, keepdims=True)
     weights = softmax(where(forbidden, np.where(nothing, 0, -np.inf).astype(scores.dtype), scores), -1)
-    # A query that may read nothing gets zeros, where softmax by itself would be 0/0.
+    # A query that may read nothing gets zeros; softmax alone would give 0/0.
     return where(nothing, 0.0, weights) if nothing.any() else weights
 
 
@@ -81,12 +81,11 @@ def scaled_dot_product_attention(
         value: (..., S, Ev).
         attn_mask: broadcast to (..., L, S). Boolean: True where a query *may* read a value; floating-point:
             added to the scores.
-        dropout_p: the probability with which each weight is dropped. It works whenever it is not 0: pass 0 in
-            evaluation.
-        is_causal: query i may read the values 0 ... i only.
+        dropout_p: the probability to drop each weight. The function knows no evaluation mode: pass 0 there.
+        is_causal: True: query i may read only the values 0 ... i.
         scale: 1/√E by default.
-        enable_gqa: query has more heads (the third axis from the end) than key and value, and neighbouring
-            query heads share one (Ainslie et al. 2023, arXiv 2305.13245).
+        enable_gqa: True: query has more heads (the third axis from the end) than key and value, and neighbouring query
+            heads share one key and value head (Ainslie et al. 2023, arXiv 2305.13245).
 
     Returns:
         (..., L, Ev). A query that may read nothing gets zeros.

@@ -1,9 +1,10 @@
 """Ops across processes, over MPI: the same program runs as several processes ("ranks"), each on its share of the data.
 
-A *collective* is an exchange that every rank of a group takes part in; one that stays away keeps all others waiting.
-So all ranks must make the same calls, forward and backward, in the same order, also a rank whose share is empty.
+A *collective* is an exchange in which every rank of a group takes part; if one rank stays away, all others wait. So
+all ranks must make the same calls, forward and backward, in the same order; a rank with no data as well.
 
-A group is an mpi4py communicator. Of it only `size`, `rank` and `allgather` are used, so a test can pass a stand-in.
+A group is an mpi4py communicator. Only its `size`, `rank` and `allgather` are used, so a test can pass a simple
+object.
 """
 
 import os
@@ -21,8 +22,8 @@ _SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE")
 def world() -> Any:
     """All processes that `mpiexec` started, as a communicator; None if this process runs alone.
 
-    MPI is not touched where no `mpiexec` is at work: starting it takes time, and a broken installation would end the
-    program.
+    MPI is not started unless `mpiexec` started this process: starting it takes time, and a broken installation would
+    end the program.
 
     Raises:
         ImportError: there are several processes, and mpi4py is not installed.
@@ -31,7 +32,7 @@ def world() -> Any:
     if sizes:
         several = any(size.isdigit() and int(size) > 1 for size in sizes)
     else:
-        several = "PMIX_RANK" in os.environ  # by another launcher, such as srun: perhaps
+        several = "PMIX_RANK" in os.environ  # perhaps started by another launcher, such as srun
     if not several and "mpi4py.MPI" not in sys.modules:
         return None
     return require("mpi4py.MPI", extra="mpi", what="a group of several processes", package="mpi4py").COMM_WORLD
@@ -66,7 +67,7 @@ def all_reduce(x: Any, group: Any = None) -> Any:
 
     Args:
         x: of the same shape on every rank.
-        group: an mpi4py communicator; default: all processes. Alone, the sum is x.
+        group: an mpi4py communicator; default: all processes. With a single process, the sum is x.
 
     Example:
         >>> import minigrad as mg
@@ -78,14 +79,14 @@ def all_reduce(x: Any, group: Any = None) -> Any:
 
 
 def agree(op: str, group: Any, facts: dict[str, Any], count: int, check: Callable[[], Any]) -> int:
-    """Compare notes before a collective: the counts of all ranks added up, or an error on every rank, rather than a
-    wait that never ends.
+    """Exchange facts before a collective. Returns the sum of all ranks' counts; if the ranks disagree, it raises an
+    error on every rank, so that none waits forever.
 
     Args:
-        op: who asks, for messages.
+        op: the name of the caller, for messages.
         group: the communicator.
-        facts: what must be the same everywhere, by name.
-        count: how much this rank brings.
+        facts: the values that must be the same on all ranks, by name.
+        count: this rank's part of the sum.
         check: raises if something is wrong on this rank.
     """
     problem: Exception | None = None

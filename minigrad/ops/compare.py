@@ -1,7 +1,6 @@
 """Comparisons, logic, and ops that choose between values: where, maximum, clip.
 
-Which value is chosen is piecewise constant, so these ops keep the choice as a mask and send the gradient the
-way the value came.
+The choice is piecewise constant. So these ops keep it as a mask, and send the gradient to the chosen values.
 """
 
 from typing import Any
@@ -16,7 +15,7 @@ from minigrad.ops.elementwise import cast, operands, sum_to
 
 
 class Predicate(Function):
-    """A NumPy function with truth values for results (or other values that have no gradient)."""
+    """A NumPy function whose results are truth values (or other values that have no gradient)."""
 
     differentiable = False
 
@@ -67,22 +66,22 @@ def ge(x: Any, y: Any) -> Any:
 
 
 def logical_and(x: Any, y: Any) -> Any:
-    """Are both x and y other than 0?"""
+    """True where both x and y are other than 0."""
     return Predicate(np.logical_and)(x, y)
 
 
 def logical_or(x: Any, y: Any) -> Any:
-    """Is x or y (or both) other than 0?"""
+    """True where x or y (or both) is other than 0."""
     return Predicate(np.logical_or)(x, y)
 
 
 def logical_xor(x: Any, y: Any) -> Any:
-    """Is exactly one of x and y other than 0?"""
+    """True where exactly one of x and y is other than 0."""
     return Predicate(np.logical_xor)(x, y)
 
 
 def logical_not(x: Any) -> Any:
-    """Is x 0?"""
+    """True where x is 0."""
     return Predicate(np.logical_not)(x)
 
 
@@ -107,17 +106,17 @@ def bitwise_not(x: Any) -> Any:
 
 
 def isnan(x: Any) -> Any:
-    """Which elements are NaN?"""
+    """True where x is NaN."""
     return Predicate(np.isnan)(x)
 
 
 def isinf(x: Any) -> Any:
-    """Which elements are ∞ or −∞?"""
+    """True where x is ∞ or −∞."""
     return Predicate(np.isinf)(x)
 
 
 def isfinite(x: Any) -> Any:
-    """Which elements are neither infinite nor NaN?"""
+    """True where x is neither infinite nor NaN."""
     return Predicate(np.isfinite)(x)
 
 
@@ -131,12 +130,12 @@ def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 
 
 def allclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
-    """Is |x − y| ≤ atol + rtol · |y| everywhere?"""
+    """True if |x − y| ≤ atol + rtol · |y| everywhere."""
     return bool(np.allclose(raw(x), raw(y), rtol, atol, equal_nan))
 
 
 def equal(x: Any, y: Any) -> bool:
-    """Have x and y the same shape and the same values?"""
+    """True if x and y have the same shape and the same values."""
     return np.array_equal(raw(x), raw(y))
 
 
@@ -178,7 +177,7 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
     if isinstance(x, float | int) and isinstance(y, float | int):
         x, y = _number(x, y), _number(y, x)
     x, y = operands(x, y)
-    # Given as it came: a Tensor condition makes the result a Tensor.
+    # Pass the condition unchanged: a Tensor condition makes the result a Tensor.
     return Where()(condition if isinstance(condition, Tensor) else mask, x, y)
 
 
@@ -198,7 +197,7 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
 
 
 def _number(x: Any, other: Any) -> Any:
-    """A number of two as an array: with no tensor to tell the dtype, it is that of `mg.tensor`."""
+    """A number as an array. If neither operand is a tensor, the dtype is the one that `mg.tensor` gives."""
     if isinstance(x, np.generic):  # not only a number: in a backward pass on arrays, this is what has no axes
         return np.asarray(x)
     return np.asarray(x, np.float32 if isinstance(x, float) or isinstance(other, float) else np.int64)
@@ -210,7 +209,7 @@ def masked_fill(x: Any, mask: Any, value: Any) -> Any:
         value = np.asarray(value)
     if x.dtype.kind in "iu" and not np.isfinite(raw(value)).all():
         raise ValueError(
-            f"masked_fill: {raw(value)} is no number for a tensor of {x.dtype}: convert it first, x.float()"
+            f"masked_fill: a tensor of {x.dtype} cannot hold {raw(value)}: convert the tensor first, x.float()"
         )
     return where(mask, cast(value, x.dtype), x)
 
@@ -223,7 +222,7 @@ class Maximum(Function):
         return np.maximum(x, y)
 
     def backward(self, g: Any) -> Any:
-        # x gets the gradient where it has not lost, y where x has not won: both get it where one is NaN.
+        # x gets the gradient unless x < y, and y gets it unless x > y: both get it where one is NaN.
         shared = where(self.tie, g / 2, g) if self.tie.any() else g
         gx = sum_to(where(self.lost, 0.0, shared), self.input_shape(0)) if self.needs(0) else None
         gy = sum_to(where(self.won, 0.0, shared), self.input_shape(1)) if self.needs(1) else None

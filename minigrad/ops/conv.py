@@ -1,11 +1,11 @@
 """Convolutions of 1, 2 and 3 axes, and their transposes.
 
-A convolution is bilinear: linear in the image x and linear in the weights w. So its derivatives are not a new
-kind of thing. With ⟨a, b⟩ the sum of all products, there are three faces of one trilinear form::
+A convolution is bilinear: linear in the image x and linear in the weights w. So its derivatives are operations of the
+same kind. With ⟨a, b⟩ the sum of all products, there are three forms of one trilinear form::
 
     ⟨g, Conv(x, w)⟩ = ⟨x, ConvInputGrad(g, w)⟩ = ⟨w, ConvWeightGrad(g, x)⟩
 
-and each one's derivatives are the other two. That closes the circle: derivatives of any order. A transposed
+and the derivatives of each are the other two. So derivatives of any order need no other operation. A transposed
 convolution is `ConvInputGrad` under another name.
 """
 
@@ -47,7 +47,7 @@ class Geometry(NamedTuple):
 
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
-    padding: tuple[int, ...]  # before the first pixel; what lies behind the last one follows from `out_size`
+    padding: tuple[int, ...]  # before the first pixel; the padding after the last pixel follows from `out_size`
     groups: int
     image: tuple[int, ...]
     kernel_size: tuple[int, ...]
@@ -75,7 +75,7 @@ class Conv(Function):
 
 
 class ConvInputGrad(Function):
-    """The transpose of `Conv` for fixed w: what each input pixel receives from all outputs that it went into."""
+    """The transpose of `Conv` for fixed w: each input pixel gets the gradients of all outputs that it is part of."""
 
     def __init__(self, geometry: Geometry):
         self.geometry = geometry
@@ -139,7 +139,7 @@ def conv_simple(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
     """
     axes = zip(at.padding, at.image, at.stride, at.out_size, at.dilation, at.kernel_size, strict=True)
     for axis, (before, length, s, o, d, k) in enumerate(axes, start=2):
-        seen = s * (o - 1) + d * (k - 1) + 1  # how many pixels all windows cover together
+        seen = s * (o - 1) + d * (k - 1) + 1  # number of pixels that all windows cover together
         x = _zeros_around(x, axis, before, max(0, seen - before - length))
     total = None
     for t in product(*map(range, at.kernel_size)):
@@ -163,7 +163,7 @@ def conv_transpose_simple(x: Any, w: Any, bias: Any, at: Geometry) -> Any:
     grouped = reshape(w, (at.groups, -1, *w.shape[1:]))  # (groups, C_in/groups, C_out/groups, ...)
     w = reshape(transpose(grouped, 1, 2), (at.groups * w.shape[1], -1, *at.kernel_size))
     reach = tuple(d * (k - 1) for d, k in zip(at.dilation, at.kernel_size, strict=True))
-    # What lies before the image is now reach − padding zeros; where that is negative, pixels are cut off instead.
+    # Now reach − padding zeros lie before the image; if this number is negative, pixels are cut off instead.
     around = [r - p for p, r in zip(at.padding, reach, strict=True)]
     x = getitem(x, (slice(None), slice(None), *(slice(max(0, -a), None) for a in around)))
     padding = tuple(max(0, a) for a in around)
@@ -211,8 +211,8 @@ def check_axes(op: str, n: int, x: Any) -> None:
     """Is x a batch of images with n axes of space, or one such image?"""
     if x.ndim not in (n + 1, n + 2):
         raise ValueError(
-            f"{op}: the input must have {n + 2} axes (batch, channels, {_AXES[n]}), or {n + 1} without a batch, and "
-            f"has shape {x.shape}"
+            f"{op}: the input must have {n + 2} axes (batch, channels, {_AXES[n]}), or {n + 1} without a batch, "
+            f"got shape {x.shape}"
         )
 
 
@@ -221,7 +221,7 @@ def _check(op: str, n: int, x: Any, weight: Any, bias: Any, groups: int, transpo
     check_axes(op, n, x)
     if weight.ndim != n + 2:
         kind = "(in_channels, out_channels/groups" if transposed else "(out_channels, in_channels/groups"
-        raise ValueError(f"{op}: the weight must have {n + 2} axes {kind}, {_AXES[n]}), and has shape {weight.shape}")
+        raise ValueError(f"{op}: the weight must have {n + 2} axes {kind}, {_AXES[n]}), got shape {weight.shape}")
     if groups < 1 or weight.shape[0] % groups:
         what = "input" if transposed else "output"
         raise ValueError(f"{op}: groups={groups} must divide the number of {what} channels, {weight.shape[0]}")
@@ -263,11 +263,11 @@ def _conv(
                 f"{op}: padding='same' keeps the size of the image, which a stride of {stride} does not; give the "
                 "padding as a number"
             )
-        before, both = tuple(r // 2 for r in reach), reach  # an odd one out goes to the end
+        before, both = tuple(r // 2 for r in reach), reach  # if the number is odd, the extra one goes to the end
     else:
         before = (0,) * n if padding == "valid" else _padding(padding, n, op)
         both = tuple(2 * p for p in before)
-    free = [i + p - r - 1 for i, p, r in zip(image, both, reach, strict=True)]  # how far the kernel can be moved
+    free = [i + p - r - 1 for i, p, r in zip(image, both, reach, strict=True)]  # the distance that the kernel can move
     if min(free) < 0:
         raise ValueError(
             f"{op}: the kernel does not fit in the image: with dilation it covers {tuple(r + 1 for r in reach)} "
@@ -365,7 +365,7 @@ def conv2d(
         (N, C_out, H_out, W_out), or (C_out, H_out, W_out).
 
     Raises:
-        ValueError: shapes, groups or options don't go together; the message says which.
+        ValueError: shapes, groups or options do not fit together; the message says which.
         TypeError: input, weight and bias are not of one floating-point dtype.
 
     Example:
@@ -430,7 +430,7 @@ def conv_transpose2d(
         (N, C_out, H_out, W_out), or (C_out, H_out, W_out).
 
     Raises:
-        ValueError: shapes, groups or options don't go together; the message says which.
+        ValueError: shapes, groups or options do not fit together; the message says which.
         TypeError: input, weight and bias are not of one floating-point dtype.
 
     Source: M. D. Zeiler et al., "Deconvolutional networks", CVPR 2010.

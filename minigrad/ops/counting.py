@@ -1,4 +1,4 @@
-"""Which values there are, and how often: ops without a derivative."""
+"""Find the different values and count them: ops without a derivative."""
 
 from typing import Any, NamedTuple
 
@@ -22,9 +22,9 @@ def unique(
 
     Args:
         x: any tensor.
-        sorted: they are sorted in any case.
-        return_inverse: return also where each value (slice) of `x` went.
-        return_counts: return also how often each one occurs.
+        sorted: accepted for PyTorch's sake; the values are always sorted.
+        return_inverse: True: also return, for each value (slice) of `x`, its position in the result.
+        return_counts: True: also return how often each value occurs.
         axis: None for single values.
 
     Returns:
@@ -73,7 +73,7 @@ def unique_consecutive(
 
 
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
-    """How often each of 0, 1, 2, ... occurs in a row of integers; with `weights`, the sum of their weights.
+    """The number of times that 0, 1, 2, ... occur in a row of integers; with `weights`, the sums of their weights.
 
     Args:
         input: integers of at least 0, with one axis.
@@ -92,7 +92,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
         what = f"has shape {numbers.shape}" if numbers.ndim != 1 else f"holds {numbers.min()}"
         raise ValueError(f"bincount: the input must have one axis and hold integers of at least 0, and {what}")
     if minlength < 0:
-        raise ValueError(f"bincount: minlength must be at least 0, and is {minlength}")
+        raise ValueError(f"bincount: minlength must be at least 0, got {minlength}")
     if weights is None:
         return Tensor(np.bincount(numbers, minlength=minlength).astype(np.int64))
     weights = np.asarray(raw(weights))
@@ -103,14 +103,14 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Tensor:
 
 
 class Histogram(NamedTuple):
-    """What `histogram` returns: the height of each bin, and the bins' edges, of which there is one more."""
+    """The result of `histogram`: the height of each bin, and the edges of the bins (one more than bins)."""
 
     hist: Tensor
     bin_edges: Tensor
 
 
 def _range(array: Any, low: float, high: float, op: str) -> tuple[float, float]:
-    """The given range; if it is empty, that of the data, widened if there is one value only."""
+    """The given range; if it is empty, the range of the data, made wider if all values are equal."""
     if low == high and array.size:
         low, high = float(array.min()), float(array.max())
     if not np.isfinite([low, high]).all():
@@ -123,7 +123,7 @@ def _range(array: Any, low: float, high: float, op: str) -> tuple[float, float]:
 def _float(x: Any, op: str) -> Any:
     array = np.asarray(raw(x))
     if array.dtype.kind != "f":
-        raise TypeError(f"{op}: the input must be floating-point, and is {array.dtype}: x.float()")
+        raise TypeError(f"{op}: the input must be floating-point, got {array.dtype}; convert it with x.float()")
     return array.reshape(-1)
 
 
@@ -133,7 +133,7 @@ def _counted(array: Any, edges: Any, weight: Any = None) -> Any:
 
 
 def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-    """How many elements lie in each of `bins` equal intervals from `min` to `max`; others are not counted.
+    """The number of elements in each of `bins` equal intervals from `min` to `max`; other elements are not counted.
 
     With min = max (the default) the range is that of the data. The last interval includes `max`.
 
@@ -144,7 +144,7 @@ def histc(input: Any, bins: int = 100, min: float = 0, max: float = 0) -> Tensor
     """
     array = _float(input, "histc")
     if bins < 1:
-        raise ValueError(f"histc: bins must be at least 1, and is {bins}")
+        raise ValueError(f"histc: bins must be at least 1, got {bins}")
     low, high = _range(array, min, max, "histc")
     if low == high:
         low, high = low - 1, high + 1
@@ -165,7 +165,7 @@ def histogram(
         input: floating-point, of any shape.
         bins: the number of bins, or a tensor of edges in ascending order.
         range: lowest and highest edge; by default those of the data. Elements outside are not counted.
-        weight: what each element counts, of the shape of `input`. Default: 1.
+        weight: the weight of each element, of the shape of `input`. Default: 1.
         density: divide by the total and by the bins' widths: then the area is 1.
 
     Returns:
@@ -180,7 +180,7 @@ def histogram(
     array = _float(input, "histogram")
     if isinstance(bins, int | np.integer):
         if bins < 1:
-            raise ValueError(f"histogram: bins must be at least 1, and is {bins}")
+            raise ValueError(f"histogram: bins must be at least 1, got {bins}")
         low, high = _range(array, *(range or (0, 0)), op="histogram")
         if low == high:
             low, high = (0.0, 1.0) if not array.size else (low - 0.5, high + 0.5)

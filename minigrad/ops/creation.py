@@ -1,8 +1,8 @@
-"""Tensors out of nothing: from Python numbers and arrays, constant ones, ranges, random ones.
+"""Make tensors: from Python numbers and arrays, with constants, ranges, or random numbers.
 
-None of these is a graph op: what they make is a leaf. Sizes are given as in PyTorch, `zeros(2, 3)`, `zeros((2, 3))`
-or `zeros(size=(2, 3))`; floating-point results are float32 unless `dtype` says otherwise. All take `device="cpu"`,
-and the random ones `generator=`, an `mg.Generator`.
+None of these is a graph op: each result is a leaf. Sizes are given as in PyTorch, `zeros(2, 3)`, `zeros((2, 3))` or
+`zeros(size=(2, 3))`; floating-point results are float32 unless `dtype` says otherwise. All take `device="cpu"`, and
+the random ones `generator=`, an `mg.Generator`.
 """
 
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False, *, device:
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`data` as a tensor, without a copy where none is needed: a Tensor itself, an array's own memory.
+    """`data` as a tensor, without a copy if possible: a Tensor is returned itself, and an array's memory is shared.
 
     Example:
         >>> import numpy as np, minigrad as mg
@@ -126,7 +126,7 @@ def _strange_types(data: Any) -> set[str]:
 
 
 def is_tensor(obj: Any) -> bool:
-    """Is `obj` a Tensor?"""
+    """True if `obj` is a Tensor."""
     return isinstance(obj, Tensor)
 
 
@@ -136,7 +136,7 @@ def numel(input: Tensor) -> int:
 
 
 def is_floating_point(x: Tensor) -> bool:
-    """Is the dtype of `x` a floating-point one?"""
+    """True if the dtype of `x` is a floating-point one."""
     return x.array.dtype.kind == "f"
 
 
@@ -183,12 +183,12 @@ def ones(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any
 
 @_sized
 def empty(*size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
-    """Whatever the memory holds, in the given shape: to be overwritten."""
+    """An uninitialized tensor of the given shape: its values are arbitrary, so overwrite them."""
     return Tensor(np.empty(_shape(size), dtype or np.float32), requires_grad)
 
 
 def full(size: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None) -> Tensor:
-    """`fill_value` everywhere; its type decides the dtype: float32, int64 or bool."""
+    """A tensor filled with `fill_value`, whose type decides the dtype: float32, int64 or bool."""
     check_device(device, "full")
     shape = _shape((size,))
     return Tensor(np.full(shape, raw(fill_value), dtype or _number_dtype(fill_value)), requires_grad)
@@ -212,7 +212,7 @@ def empty_like(x: Any, dtype: Any = None, requires_grad: bool = False, *, device
 def full_like(
     x: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None
 ) -> Tensor:
-    """`fill_value` everywhere, in the shape and dtype of `x`."""
+    """A tensor of the shape and dtype of `x`, filled with `fill_value`."""
     return full(x.shape, fill_value, dtype or x.dtype, requires_grad, device=device)
 
 
@@ -234,7 +234,7 @@ def new_empty(x: Any, *size: Any, dtype: Any = None, requires_grad: bool = False
 def new_full(
     x: Any, size: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None
 ) -> Tensor:
-    """`fill_value` everywhere, in the given shape and the dtype of `x`."""
+    """A tensor of the given shape and the dtype of `x`, filled with `fill_value`."""
     return full(size, fill_value, dtype or x.dtype, requires_grad, device=device)
 
 
@@ -273,7 +273,7 @@ def arange(
         raise ValueError("arange: step must not be 0")
     if dtype is None:
         dtype = np.int64 if all(isinstance(v, int | np.integer) for v in (start, end, step)) else np.float32
-    # In float64, then rounded once: adding up a float32 step would drift.
+    # Computed in float64 and rounded once: adding a float32 step again and again would drift.
     return Tensor(np.arange(start, end, step).astype(dtype), requires_grad)
 
 
@@ -434,8 +434,8 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
 
     Args:
         input: the weights, (categories,) or (rows, categories); they need not add up to 1.
-        num_samples: how many are drawn of each row.
-        replacement: may a category be drawn again?
+        num_samples: the number of draws from each row.
+        replacement: True if a category may be drawn again.
         generator: an `mg.Generator`; by default the framework's.
 
     Returns:
@@ -454,11 +454,13 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     """
     weights = np.asarray(raw(input))
     if weights.dtype.kind != "f":
-        raise TypeError(f"multinomial: the weights must be floating-point, and are {weights.dtype}: x.float()")
+        raise TypeError(
+            f"multinomial: the weights must be floating-point, got {weights.dtype}; convert them with x.float()"
+        )
     if weights.ndim not in (1, 2) or not weights.shape[-1]:
         raise ValueError(f"multinomial: the weights must be (categories,) or (rows, categories), not {weights.shape}")
     if num_samples < 1:
-        raise ValueError(f"multinomial: num_samples must be at least 1, and is {num_samples}")
+        raise ValueError(f"multinomial: num_samples must be at least 1, got {num_samples}")
     rows = weights.astype(np.float64).reshape(-1, weights.shape[-1])
     if not (rows >= 0).all() or not np.isfinite(rows).all():
         raise ValueError("multinomial: every weight must be at least 0 and finite")
@@ -474,7 +476,8 @@ def multinomial(input: Any, num_samples: int, replacement: bool = False, *, gene
     if replacement:
         ends = np.cumsum(rows, axis=1)
         places = draw.random((len(rows), num_samples)) * ends[:, -1:]
-        # Where the ends pass the place. Rounding must lead to no category after the last one with a weight.
+        # The first category whose running sum passes the drawn place. Rounding must not give a category after the last
+        # one with a weight.
         last = rows.shape[1] - 1 - (rows[:, ::-1] > 0).argmax(1)
         chosen = [np.searchsorted(e, p, side="right") for e, p in zip(ends, places, strict=True)]
         found = np.minimum(np.array(chosen).reshape(len(rows), num_samples), last[:, None])
@@ -537,6 +540,6 @@ def type_of(x: Any, dtype: Any = None, non_blocking: bool = False) -> Any:
         name = dtype.rpartition(".")[2]
         known = {t.name: t for t in TENSOR_TYPES}
         if name not in known or ".cuda." in dtype:
-            raise ValueError(f"type: {dtype!r} is no type here; there are {', '.join(known)}")
+            raise ValueError(f"type: {dtype!r} is not a known type. Choose from: {', '.join(known)}")
         dtype = known[name]
     return cast(x, getattr(dtype, "dtype", dtype) if isinstance(dtype, TensorType) else dtype)

@@ -1,4 +1,4 @@
-"""The one device there is, under the names by which programs ask for others.
+"""The CPU is the only device; here are the names by which programs ask for other devices.
 
 A program for PyTorch says `device = "cuda" if torch.cuda.is_available() else "cpu"` and passes it around. Here the
 answer is always the CPU, every function that makes or converts a tensor takes `device="cpu"`, and anything else is
@@ -13,7 +13,7 @@ _REFUSED = 'is not available: minigrad computes on the CPU only. Pass "cpu", or 
 
 
 class device:
-    """Where a tensor lives: `mg.device("cpu")`, and nowhere else.
+    """The device of a tensor: always `mg.device("cpu")`.
 
     Args:
         type: "cpu", "cpu:0", or another device.
@@ -122,11 +122,11 @@ def _dtype(given: Any) -> Any:
         return None
 
 
-# -- other devices, which are never there -----------------------------------------------------------------
+# -- other devices, which are never available -----------------------------------------------------------------
 
 
 class _Absent:
-    """`mg.cuda` and its like: they say that they are not there, and take what a program sets for their sake."""
+    """`mg.cuda` and similar modules: they say that the device is not available, and accept the calls of programs."""
 
     def __init__(self, name: str, **switches: bool):
         self._name = name
@@ -164,7 +164,7 @@ class _Absent:
 
 
 class _Backends:
-    """`mg.backends`: what programs for PyTorch switch there has no meaning here."""
+    """`mg.backends`: programs for PyTorch set switches here; they change nothing."""
 
     def __init__(self) -> None:
         self.cuda, self.mps = _Absent("backends.cuda"), _Absent("backends.mps")

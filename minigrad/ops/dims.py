@@ -27,12 +27,12 @@ def accepts_dim(function: Callable[..., Any]) -> Callable[..., Any]:
 def normalize_axes(axis: Any, ndim: int, op: str) -> tuple[int, ...]:
     """`axis` (None: all; a number; several) as a tuple of numbers from 0 to ndim − 1, in order.
 
-    A 0-d array may be told axis 0 or −1, as in PyTorch; there is then none to work on.
+    For a 0-d array, axis 0 or −1 is allowed, as in PyTorch; the result is then an empty tuple.
 
     Raises:
         IndexError: an axis that the array does not have.
         ValueError: an axis named twice.
-        TypeError: something that is no integer.
+        TypeError: `axis` is not an integer, a tuple of integers, or None.
     """
     if axis is None:
         return tuple(range(ndim))
@@ -52,4 +52,4 @@ def _several(axes: Any, op: str) -> tuple[int, ...]:
     try:
         return tuple([index(a) for a in axes])
     except TypeError:
-        raise TypeError(f"{op}: axis must be an integer, several in a tuple, or None, and is {axes!r}") from None
+        raise TypeError(f"{op}: axis must be an integer, a tuple of integers, or None, got {axes!r}") from None

@@ -1,8 +1,8 @@
 """Dropout: set random elements, or whole channels, to zero while training.
 
 Masks are drawn as float32 from the framework's generator (`mg.manual_seed`), so that a float64 network drops
-the same elements as a float32 one. What is not dropped is scaled up at once ("inverted" dropout), so that the
-layer is the identity when it is not training, and does no work then.
+the same elements as a float32 one. The remaining elements are scaled up in training ("inverted" dropout). So the layer
+is the identity in evaluation, and costs nothing there.
 
 Source: Srivastava et al., Dropout, Journal of Machine Learning Research 15 (2014).
 """
@@ -39,7 +39,7 @@ def _keep(shape: tuple[int, ...], p: float) -> Any:
 
 
 def _idle(x: Any, p: float, training: bool, op: str) -> bool:
-    """Is there nothing to do? Checks the arguments."""
+    """True if there is nothing to do. Checks the arguments."""
     if not 0 <= p <= 1:
         raise ValueError(f"{op}: p is the probability to drop an element; it must be between 0 and 1, not {p}")
     check_float(x, op)
@@ -86,7 +86,7 @@ def _drop_channels(x: Any, p: float, training: bool, op: str, axes: int) -> Any:
 
 
 def dropout1d(input: Any, p: float = 0.5, training: bool = True, inplace: bool = False) -> Any:
-    """Dropout of whole channels of (N, C, L) or (C, L): neighbours that resemble each other go together.
+    """Dropout of whole channels of (N, C, L) or (C, L): similar neighbours are dropped together.
 
     Source: Tompson et al., Efficient Object Localization Using Convolutional Networks, arXiv 1411.4280.
     """

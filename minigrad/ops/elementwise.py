@@ -1,4 +1,4 @@
-"""Elementwise ops: arithmetic, exponentials, comparisons, and the broadcasting that goes with them."""
+"""Elementwise arithmetic, the dtypes of operands, and broadcasting."""
 
 from typing import Any
 
@@ -55,7 +55,7 @@ def cpu(x: Any) -> Any:
 
 
 def cuda(x: Any, device: Any = None, non_blocking: bool = False) -> Any:
-    """An error: there is no device but the CPU."""
+    """Raises an error: the CPU is the only device."""
     check_device("cuda" if device is None else device, "cuda")
     return x
 
@@ -91,7 +91,7 @@ def to_byte(x: Any) -> Any:
 
 
 def to_bool(x: Any) -> Any:
-    """Which elements of `x` are not 0?"""
+    """True where `x` is not 0."""
     return cast(x, np.bool_)
 
 
@@ -138,7 +138,7 @@ def operands(x: Any, y: Any, divide: bool = False) -> tuple[Any, Any]:
 
 
 def _promoted(x: Any, y: Any, divide: bool) -> tuple[Any, Any]:
-    if isinstance(x, np.float64):  # a Python float by descent, but NumPy would let it decide the dtype
+    if isinstance(x, np.float64):  # a subclass of Python's float, but NumPy would let it decide the dtype
         x = float(x)
     if isinstance(y, np.float64):
         y = float(y)
@@ -162,7 +162,8 @@ def _promoted(x: Any, y: Any, divide: bool) -> tuple[Any, Any]:
 
 
 def _from_lists(values: Any, other: Any) -> Any:
-    """Lists of numbers as an array. As for one number, floats in it take the other operand's dtype, if that is one."""
+    """Lists of numbers as an array. As for a single number, floats take the other operand's dtype if it is a
+    floating-point one."""
     array = np.asarray(values)
     check_dtype(array.dtype, "operand")
     if array.dtype.kind == "f":
@@ -231,7 +232,7 @@ def expand(x: Any, *shape: Any) -> Any:
 
 
 class Clone(Function):
-    """A copy; the gradient passes."""
+    """A copy; the gradient passes through it."""
 
     def forward(self, x: Any) -> Any:
         return x.copy()
@@ -359,7 +360,7 @@ def neg(x: Any) -> Any:
 
 
 def _refuse_zero(x: Any, y: Any) -> None:
-    """Raise if integers are divided by 0: NumPy would quietly answer 0."""
+    """Raise an error if integers are divided by 0: NumPy would return 0."""
     if np.result_type(x, y).kind != "f" and not np.all(y):
         raise ZeroDivisionError("an integer is divided by 0; a float would give inf or NaN: x.float()")
 

@@ -1,6 +1,7 @@
 """Extrema and order: max, min, argmax, sort, topk, median.
 
-Where something lies is piecewise constant; its value is picked, and the gradient goes to the place it came from.
+The place of an extremum is piecewise constant. The op picks the value at that place, and the gradient goes to the same
+place.
 """
 
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from minigrad.ops.shape import one_axis, squeeze
 
 
 class ValuesAndIndices(NamedTuple):
-    """Values, and where along the axis they lie."""
+    """Values, and their indices along the axis."""
 
     values: Any
     indices: Any
@@ -28,7 +29,7 @@ class ValuesAndIndices(NamedTuple):
 
 
 class AMax(Reduction):
-    """y = max x:  the largest element gets the gradient; several that are equally large share it evenly."""
+    """y = max x: the largest element gets the gradient; equally large elements share it evenly."""
 
     def forward(self, x: Any) -> Any:
         return self.keep_for_backward(x, x.max(axis=self.axes, keepdims=self.keepdim))
@@ -39,7 +40,7 @@ class AMax(Reduction):
         return y
 
     def backward(self, g: Any) -> Any:
-        x, y = map(raw, self.saved)  # only to see where the extrema lie
+        x, y = map(raw, self.saved)  # only to find the extrema
         y = y.reshape(keepdim_shape(x.shape, self.axes))
         here = (x == y) | (np.isnan(x) & np.isnan(y))
         share = here.sum(axis=self.axes, keepdims=True).astype(x.dtype)
@@ -47,7 +48,7 @@ class AMax(Reduction):
 
 
 class AMin(AMax):
-    """y = min x:  the smallest element gets the gradient; several that are equally small share it evenly."""
+    """y = min x: the smallest element gets the gradient; equally small elements share it evenly."""
 
     def forward(self, x: Any) -> Any:
         return self.keep_for_backward(x, x.min(axis=self.axes, keepdims=self.keepdim))
@@ -110,7 +111,7 @@ def _extreme(function: Any, x: Any, axis: int, keepdim: bool, op: str) -> Values
 
 
 def _only_element(x: Any) -> ValuesAndIndices:
-    """What there is to choose from in a 0-d tensor."""
+    """The values and indices of a 0-d tensor: its only element, and 0."""
     return ValuesAndIndices(clone(x), Tensor(np.zeros((), np.int64)))
 
 
@@ -150,7 +151,7 @@ def _order(array: Any, axis: int, descending: bool) -> Any:
 
 @accepts_dim
 def argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
-    """The indices that sort `x` along an axis. Equal elements always keep their order: `stable` is for PyTorch."""
+    """The indices that sort `x` along an axis. Equal elements always keep their order; `stable` changes nothing."""
     array = raw(x)
     if array.ndim == 0:
         return Tensor(np.zeros((), np.int64))
@@ -177,7 +178,7 @@ def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) 
 def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> ValuesAndIndices:
     """The k largest (or smallest) elements along an axis, in order, and their indices.
 
-    They are always sorted: `sorted` is for PyTorch.
+    The results are always sorted; `sorted` changes nothing.
     """
     a = one_axis(axis, x.ndim, "topk")
     if not 0 <= k <= x.shape[a]:

@@ -1,7 +1,7 @@
-"""Picking elements by their places, and the transpose of that: adding elements into places.
+"""Pick elements by their places, and the transpose: add elements into places.
 
-If an element is picked twice, its gradient is the sum of two: the transpose of picking is *adding* into
-places, never overwriting.
+If an element is picked twice, its gradient is the sum of both gradients. So the transpose *adds* into places and never
+overwrites.
 """
 
 import math
@@ -54,14 +54,14 @@ class PutItem(Function):
 
 
 def add_at(table: Any, index: tuple[Any, ...], values: Any) -> None:
-    """table[index] += values, where an index may come several times. Changes `table`, which is contiguous."""
+    """table[index] += values, where an index may occur several times. Changes `table`, which must be contiguous."""
     if len(index) == 1 and index[0].ndim and table.ndim > 1 and values.size:  # whole rows
         places = index[0].reshape(-1).astype(np.int64, copy=False)
         rows = values.reshape(places.size, -1)
         places = np.where(places < 0, places + table.shape[0], places)
         add_rows(values.size, table.reshape(table.shape[0], -1), places, rows, 64)
     else:
-        # NumPy's `add.at` is fast in one dimension only: number the elements, and use the numbers as places.
+        # NumPy's `add.at` is fast only in one dimension: number the elements, and use the numbers as places.
         numbers = np.arange(table.size).reshape(table.shape)[index]
         np.add.at(table.reshape(-1), numbers.reshape(-1), np.ascontiguousarray(values).reshape(-1))
 
@@ -70,9 +70,9 @@ def getitem(x: Any, index: Any) -> Any:
     """`x[index]`: numbers, slices, None, `...`, boolean masks, and integer arrays, tensors or lists.
 
     As in NumPy and PyTorch, an index of numbers, slices, None and `...` gives a view of the same memory, and one
-    with arrays a copy. The gradient of an element that is picked several times is the sum. Where the two differ,
-    this is PyTorch: x[0, :, [1, 2]] of shape (2, 3, 4) is (3, 2), x[0] with columns picked, and not (2, 3); and a
-    `...` that stands for no axis is as if it were not there.
+    with arrays a copy. The gradient of an element that is picked several times is the sum. If NumPy and PyTorch
+    differ, PyTorch's rule holds. Example: for x of shape (2, 3, 4), x[0, :, [1, 2]] has shape (3, 2), columns of x[0],
+    and not (2, 3). A `...` that stands for no axis changes nothing.
 
     Example:
         >>> import minigrad as mg
@@ -85,7 +85,7 @@ def getitem(x: Any, index: Any) -> Any:
 
 
 class SetItem(Function):
-    """y = x with y[index] = value. What is overwritten gets no gradient, and the value that of its places."""
+    """y = x with y[index] = value. Overwritten elements get no gradient; the value gets the gradient of its places."""
 
     def __init__(self, index: tuple[Any, ...]):
         self.index = index
@@ -105,7 +105,7 @@ class SetItem(Function):
         return gx, gv
 
     def _winners(self, shape: tuple[int, ...], places: tuple[int, ...]) -> Any:
-        """Of values that are written to the same place, the last one stays. None: no place comes twice."""
+        """Marks the values that stay: of several values for one place, the last one. None: no place occurs twice."""
         if not any(isinstance(i, np.ndarray) and i.dtype != np.bool_ for i in self.index[1]):
             return None
         numbers = np.arange(math.prod(places)).reshape(places)
@@ -115,7 +115,7 @@ class SetItem(Function):
 
 
 def _part(array: Any, index: tuple[Any, Any]) -> Any:
-    """A view of `array` by the numbers of an index, to which its rest applies."""
+    """A view of `array` by the numbers in an index; the rest of the index then applies to this view."""
     return array if index[0] is None else array[index[0]]
 
 
@@ -127,8 +127,8 @@ def _get(x: Any, index: tuple[Any, Any]) -> Any:
 def setitem(x: Tensor, index: Any, value: Any) -> None:
     """`x[index] = value`, in place; an index as for `getitem`.
 
-    Where `x` or `value` needs a gradient, this is recorded: `x` and its views get new memory, and what was computed
-    of the old values keeps these.
+    If `x` or `value` needs a gradient, the change is recorded: `x` and its views get new memory. What was computed from
+    the old values keeps these.
 
     Raises:
         RuntimeError: `x` is a leaf that requires a gradient, or a view of one: use `with mg.no_grad():`.
@@ -160,7 +160,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
 
 
 def _parts(index: Any, ndim: int) -> tuple[tuple[Any, ...] | None, tuple[Any, ...]]:
-    """An index as two, to be applied one after the other: one of numbers (None where not needed), and the rest."""
+    """Split an index into two that are applied in turn: the numbers (None if there are none), and the rest."""
     parts = []
     basic = True
     for part in index if type(index) is tuple else (index,):
@@ -175,7 +175,9 @@ def _parts(index: Any, ndim: int) -> tuple[tuple[Any, ...] | None, tuple[Any, ..
         if Ellipsis not in parts:
             parts.append(Ellipsis)  # then NumPy gives a view even of a single element
         return None, tuple(parts)
-    if sum(map(_axes_of, parts)) == ndim:  # `...` is no axis; between arrays, NumPy would move theirs to the front
+    if (
+        sum(map(_axes_of, parts)) == ndim
+    ):  # here `...` stands for no axis; between arrays, NumPy would move their axes to the front
         parts = [part for part in parts if part is not Ellipsis]
     if not any(isinstance(part, int | np.integer) for part in parts):
         return None, tuple(parts)
@@ -196,7 +198,7 @@ def _parts(index: Any, ndim: int) -> tuple[tuple[Any, ...] | None, tuple[Any, ..
 
 
 def _axes_of(part: Any) -> int:
-    """To how many axes of the tensor does this part of an index belong? (`...` takes what is left.)"""
+    """The number of the tensor's axes that this part of an index covers. (`...` covers the remaining axes.)"""
     if part is None or part is Ellipsis:
         return 0
     return part.ndim if isinstance(part, np.ndarray) and part.dtype == np.bool_ else 1
@@ -235,7 +237,7 @@ def index_select(x: Any, axis: int, index: Any) -> Any:
     a = one_axis(axis, x.ndim, "index_select")
     places = _integer_index(index, "index_select")
     if places.ndim > 1:
-        raise ValueError(f"index_select: index must have one axis, and has shape {places.shape}")
+        raise ValueError(f"index_select: index must have one axis, got shape {places.shape}")
     _check_range(places, x.shape[a], axis, "index_select")
     return GetItem((*(slice(None),) * a, places.reshape(-1)))(x)
 
@@ -317,7 +319,7 @@ def scatter(x: Any, axis: int, index: Any, src: Any = None, *, value: Any = None
         return add(x, PutItem(x.shape, where, False)(src))
     if reduce is None:
         return SetItem((None, where))(x, src)
-    # A place that comes n times is multiplied in n rounds; in each, no place comes twice.
+    # A place that occurs n times is multiplied in n rounds; within a round, no place occurs twice.
     numbers = np.arange(math.prod(x.shape)).reshape(x.shape)[where].reshape(-1)
     order = np.argsort(numbers, kind="stable")
     turns = np.arange(order.size) - np.searchsorted(numbers[order], numbers[order])
@@ -329,7 +331,7 @@ def scatter(x: Any, axis: int, index: Any, src: Any = None, *, value: Any = None
 
 
 def _scattered(x: Any, axis: int, index: Any, src: Any, op: str) -> tuple[Any, Any]:
-    """The index of where to write, and the values for it."""
+    """The index of the places to write to, and the values for them."""
     a = one_axis(axis, x.ndim or 1, op)
     places = _integer_index(index, op)
     if not isinstance(src, Tensor | np.ndarray) or src.ndim == 0 != places.ndim:
@@ -345,7 +347,7 @@ def _scattered(x: Any, axis: int, index: Any, src: Any, op: str) -> tuple[Any, A
         raise ValueError(
             f"{op}: src of shape {src.shape} has no element for each place in index, of shape {places.shape}"
         )
-    used = tuple([slice(n) for n in places.shape])  # src may be larger than index; the rest is left out
+    used = tuple([slice(n) for n in places.shape])  # src may be larger than index; the rest of src is not used
     src = src if src.shape == places.shape else src[used]
     return along(places, a), cast(src, x.dtype)
 
@@ -356,8 +358,8 @@ def _check_shape(index: Any, shape: tuple[int, ...], axis: int, op: str) -> None
     )
     if not fits:
         raise ValueError(
-            f"{op}: index of shape {index.shape} does not fit a tensor of shape {shape}: it needs as many axes, and "
-            f"except along axis {axis} none may be longer"
+            f"{op}: index of shape {index.shape} does not fit a tensor of shape {shape}: it needs the same "
+            f"number of axes, and no axis except {axis} may be longer"
         )
 
 
@@ -378,12 +380,12 @@ def take_along_dim(x: Any, indices: Any, axis: int | None = None) -> Any:
 
 
 def pick(x: Any, axis: int, index: Any) -> Any:
-    """`take_along_dim` with an index (an array) that is known to be good and to name no element twice."""
+    """`take_along_dim` without checks, for an index (an array) that names no element twice."""
     return GetItem(along(index, axis), distinct=True)(x)
 
 
 def masked_select(x: Any, mask: Any) -> Any:
-    """The elements of `x` where `mask` is true, in a row."""
+    """The elements of `x` where `mask` is true, as a 1-d tensor."""
     mask = np.asarray(raw(mask))
     shape = np.broadcast_shapes(x.shape, mask.shape)
     return getitem(expand(x, shape), np.broadcast_to(mask, shape))
@@ -443,7 +445,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
     """
     index = _integer_index(input, "embedding")
     if weight.ndim != 2:
-        raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), and has shape {weight.shape}")
+        raise ValueError(f"embedding: weight must be (num_embeddings, embedding_dim), got shape {weight.shape}")
     _check_range(index, weight.shape[0], 0, "embedding")
     if padding_idx is not None:
         if not -weight.shape[0] <= padding_idx < weight.shape[0]:
@@ -455,7 +457,7 @@ def embedding(input: Any, weight: Any, padding_idx: int | None = None) -> Any:
 def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     """A 1 at position tensor[i] of a new last axis of length `num_classes`, zeros elsewhere; int64.
 
-    With num_classes = −1 the largest class number decides.
+    With num_classes = −1, it is the largest class number + 1.
 
     Example:
         >>> import minigrad as mg
@@ -465,7 +467,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
     index = _integer_index(tensor, "one_hot")
     if num_classes < 0:
         if not index.size:
-            raise ValueError("one_hot: of an empty tensor, the number of classes must be given: num_classes=...")
+            raise ValueError("one_hot: the tensor is empty, so pass the number of classes: num_classes=...")
         num_classes = int(index.max()) + 1
     _check_range(index, num_classes, -1, "one_hot")
     return Tensor((index[..., None] == np.arange(num_classes)).astype(np.int64))

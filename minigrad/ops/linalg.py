@@ -1,4 +1,4 @@
-"""Matrix products and their kin: matmul, einsum, and what is written with them."""
+"""Matrix products: matmul, einsum, and the functions built on them."""
 
 import math
 from collections.abc import Sequence
@@ -33,12 +33,13 @@ class MatMul(Function):
 
 
 def _rows(a: Any) -> Any:
-    """All batches of rows below each other."""
+    """The rows of all batches in one matrix."""
     return a.reshape(math.prod(a.shape[:-1]), a.shape[-1]) if a.ndim > 2 else a
 
 
 def _times(a: Any, b: Any) -> Any:
-    """A B. Where B is one matrix for all batches this is one product: NumPy would compute a small one for each."""
+    """A B. If B is a single matrix for all batches, compute one large product; NumPy would compute a small product for
+    each batch."""
     if a.ndim == 2 or b.ndim > 2:
         return a @ b
     return (_rows(a) @ b).reshape(*a.shape[:-1], b.shape[-1])
@@ -56,7 +57,9 @@ def matmul(a: Any, b: Any) -> Any:
     """
     a, b = operands(a, b)
     if getattr(a, "ndim", 0) == 0 or getattr(b, "ndim", 0) == 0:
-        raise ValueError(f"matmul: needs two tensors with at least one axis; shapes {np.shape(a)} and {np.shape(b)}")
+        raise ValueError(
+            f"matmul: needs two tensors with at least one axis, got shapes {np.shape(a)} and {np.shape(b)}"
+        )
     rows = a.reshape(1, -1) if a.ndim == 1 else a
     columns = b.reshape(-1, 1) if b.ndim == 1 else b
     if rows.shape[-1] != columns.shape[-2]:
@@ -73,7 +76,7 @@ def matmul(a: Any, b: Any) -> Any:
 
 def _product(op: str, a: Any, b: Any, axes: tuple[int, int]) -> Any:
     if (a.ndim, b.ndim) != axes:
-        raise ValueError(f"{op}: needs a {axes[0]}-d and a {axes[1]}-d tensor, and got shapes {a.shape} and {b.shape}")
+        raise ValueError(f"{op}: needs a {axes[0]}-d and a {axes[1]}-d tensor, got shapes {a.shape} and {b.shape}")
     return matmul(a, b)
 
 
@@ -90,7 +93,7 @@ def bmm(a: Any, b: Any) -> Any:
 
 
 def addmm(x: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
-    """beta · x + alpha · mat1 mat2, of matrices; x is broadcast."""
+    """beta · x + alpha · mat1 mat2, for matrices; x is broadcast."""
     product = mm(mat1, mat2)
     return (x if beta == 1 else x * beta) + (product if alpha == 1 else product * alpha)
 
@@ -108,14 +111,14 @@ def dot(a: Any, b: Any) -> Any:
 def outer(a: Any, b: Any) -> Any:
     """The outer product aᵢ bⱼ of two vectors."""
     if a.ndim != 1 or b.ndim != 1:
-        raise ValueError(f"outer: needs two vectors, and got shapes {a.shape} and {b.shape}")
+        raise ValueError(f"outer: needs two vectors, got shapes {a.shape} and {b.shape}")
     return a.reshape(-1, 1) * b
 
 
 def trace(x: Any) -> Any:
     """The sum of the diagonal of a matrix."""
     if x.ndim != 2:
-        raise ValueError(f"trace: needs a matrix, and got shape {x.shape}")
+        raise ValueError(f"trace: needs a matrix, got shape {x.shape}")
     return sum_over(diagonal(x))
 
 
@@ -123,7 +126,8 @@ def trace(x: Any) -> Any:
 
 
 class Contract(Function):
-    """Einsum of two operands, in which no letter is repeated and every letter recurs in another or the result.
+    """Einsum of two operands. No letter is repeated within an operand, and every letter occurs in the other operand or
+    in the result.
 
     Then the gradient of an operand is an einsum as well: of the result's gradient and the other operand.
     """
@@ -179,7 +183,7 @@ def einsum(equation: str, *tensors: Any) -> Any:
     operands = [_diagonals(equation, letters, cast(x, dtype)) for letters, x in zip(inputs, tensors, strict=True)]
     length = _lengths(equation, operands)
 
-    # Two at a time, in the order that NumPy finds cheapest; each pair's result joins the end of the list.
+    # Contract two operands at a time, in the order that NumPy finds cheapest; each result joins the end of the list.
     while len(operands) > 1:
         i, j = _next_pair(operands, out) if len(operands) > 2 else (0, 1)
         (b, y), (a, x) = operands.pop(j), operands.pop(i)
@@ -236,7 +240,7 @@ def _diagonals(equation: str, letters: str, x: Any) -> tuple[str, Any]:
 
 
 def _lengths(equation: str, operands: list[tuple[str, Any]]) -> dict[str, int]:
-    """The length of each letter's axis; 1 gives way to any other."""
+    """The length of each letter's axis; a length of 1 is broadcast to any other length."""
     length: dict[str, int] = {}
     for letters, x in operands:
         for c, n in zip(letters, x.shape, strict=True):
@@ -259,7 +263,7 @@ def _next_pair(operands: list[tuple[str, Any]], out: str) -> tuple[int, int]:
 
 
 def _sum_out(letters: str, x: Any, keep: set[str]) -> tuple[str, Any]:
-    """Sum over the axes whose letters nobody else needs."""
+    """Sum over the axes whose letters occur nowhere else."""
     axes = tuple([i for i, c in enumerate(letters) if c not in keep])
     return ("".join(c for c in letters if c in keep), sum_over(x, axes)) if axes else (letters, x)
 

@@ -15,15 +15,15 @@ from minigrad.ops.shape import transpose
 class Linear(Function):
     """y = x Wᵀ + b over the last axis:  ∂⟨G, y⟩/∂x = G W,  ∂⟨G, y⟩/∂W = Gᵀ x,  ∂⟨G, y⟩/∂b = Σ G.
 
-    It is a transpose, a product and a sum in one: three times fewer nodes, and no copy of W. Leading axes are made
-    into one, because NumPy would compute a product for each of them.
+    It joins a transpose, a product and a sum: one node instead of three, and no copy of W. Leading axes are merged
+    into one, because NumPy would compute a separate product for each of them.
     """
 
     def forward(self, x: Any, weight: Any, bias: Any) -> Any:
         self.save_for_backward(x, weight)
         y = _times_transposed(_rows(x), weight)
         if bias is not None:
-            y += bias  # y is nobody else's yet
+            y += bias  # nothing else uses y yet
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
     def composed(self, x: Any, weight: Any, bias: Any) -> Any:
@@ -49,7 +49,7 @@ def _rows(x: Any) -> Any:
 
 
 def _times_transposed(rows: Any, weight: Any) -> Any:
-    """X Wᵀ. BLAS has to rearrange whichever operand is transposed: for few rows, rather X than a large W."""
+    """X Wᵀ. BLAS rearranges the transposed operand. For few rows, it is cheaper to rearrange X than a large W."""
     if 8 <= rows.shape[0] <= 32 and weight.size >= 1 << 14:
         return (weight @ rows.T).T.copy()
     return rows @ weight.T

@@ -1,4 +1,4 @@
-"""Losses: how far predictions are from what they should be, as one number or one for each sample.
+"""Losses: the error of predictions, as one number or one for each sample.
 
 Every loss takes `reduction`: "mean" (default), "sum", or "none" for the elements themselves.
 """
@@ -37,8 +37,8 @@ def _reduce(losses: Any, reduction: str) -> Any:
 def _pair(x: Any, target: Any, op: str, exact: bool = False) -> tuple[Any, Any]:
     """Input and target, of one shape and dtype.
 
-    Shapes that differ but broadcast are an error if `exact`; else there is a warning, for it is rarely meant:
-    (N, 1) against (N,) gives N² losses.
+    Shapes that differ but broadcast are an error if `exact`. Otherwise there is a warning, because such shapes are
+    usually a mistake: (N, 1) and (N,) give N² losses.
     """
     if not hasattr(target, "dtype"):
         target = np.asarray(target)
@@ -152,13 +152,13 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     Args:
         input, target: of one shape.
         reduction: "mean", "sum" or "none".
-        beta: where the two meet; 0 gives `l1_loss`.
+        beta: the |d| where the squared and the absolute part meet; 0 gives `l1_loss`.
 
     Source: Girshick, Fast R-CNN, arXiv 1504.08083.
     """
     _check_reduction(reduction, "smooth_l1_loss")
     if beta < 0:
-        raise ValueError(f"smooth_l1_loss: beta must not be negative, and is {beta}")
+        raise ValueError(f"smooth_l1_loss: beta must not be negative, got {beta}")
     x, y = _pair(input, target, "smooth_l1_loss")
     return _reduce(SmoothL1(beta)(x, y) if beta else AbsoluteError()(x, y), reduction)
 
@@ -170,7 +170,7 @@ def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 
     """
     _check_reduction(reduction, "huber_loss")
     if delta <= 0:
-        raise ValueError(f"huber_loss: delta must be positive, and is {delta}")
+        raise ValueError(f"huber_loss: delta must be positive, got {delta}")
     losses = SmoothL1(delta)(*_pair(input, target, "huber_loss")) * delta
     if weight is not None:
         _check_weight(weight, input, "huber_loss")
@@ -274,7 +274,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
         target: probabilities, or their logarithms with `log_target`.
         reduction: "batchmean" (the sum, divided by the length of the first axis: the divergence as the
             textbooks define it), "mean" (over all elements), "sum" or "none".
-        log_target: is target a logarithm?
+        log_target: True if target holds logarithms.
     """
     if reduction != "batchmean":
         _check_reduction(reduction, "kl_div", also=("batchmean",))
@@ -291,7 +291,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
 class NLL(Function):
     """losses[n] = −weights[n] · x[n, target[n]], for x of shape (N, C). Linear in x.
 
-    A sample that is ignored has weight 0 and target 0, and loses 0 even if x is infinite there.
+    An ignored sample has weight 0 and target 0; its loss is 0 even if x is infinite there.
     """
 
     def __init__(self, target: Any, weights: Any, counts: Any):
@@ -335,13 +335,13 @@ class CrossEntropy(Function):
         x = np.ascontiguousarray(x)
         loss_sum, weight_sum, bad = kernels.cross_entropy(x.size, x, self.target, weight, self.ignore_index, p, losses)
         self.bad = bad
-        # The kernel of the backward pass may use these; the derivative of that pass goes back to x.
+        # Only the kernel of the backward pass uses these; the derivative of the backward pass starts from x again.
         self.p, self.kernel_weight, self.scale = p, weight, 1.0
         if self.reduction == "none":
             return losses
         if self.reduction == "sum":
             return np.array(loss_sum, x.dtype)
-        if weight_sum == 0:  # every sample is ignored: 0/0
+        if weight_sum == 0:  # if every sample is ignored: 0/0
             self.scale = float("nan")
             return np.array(np.nan, x.dtype)
         self.scale = 1 / weight_sum
@@ -379,7 +379,7 @@ def cross_entropy(
         target: class numbers (integers; the shape of input without C), or probabilities (floats; the shape
             of input).
         weight: a weight for each class, (C,); a constant.
-        ignore_index: samples with this class number neither lose nor count in the mean.
+        ignore_index: samples with this class number have loss 0 and do not count in the mean.
         reduction: "mean", "sum" or "none".
         label_smoothing: ε in [0, 1]: the true class has probability 1 − ε + ε/C, every other one ε/C.
 
@@ -434,7 +434,8 @@ def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -1
 
 
 def _rows(x: Any) -> Any:
-    """Scores with the classes last and everything else one axis: (C,), (N, C), (N, C, d1, ...) → (M, C)."""
+    """Scores as a matrix, with the classes on the last axis and all other axes merged: (C,), (N, C), (N, C, d1, ...) →
+    (M, C)."""
     if x.ndim == 2:
         return x
     if x.ndim > 2:
@@ -466,7 +467,7 @@ def _class_numbers(x: Any, target: Any, op: str) -> tuple[Any, tuple[int, ...]]:
         )
     if target.shape != expected:
         raise ValueError(f"{op}: target has shape {target.shape}, and must be {expected} for input of shape {x.shape}")
-    # A copy: the backward pass needs it, and a buffer of targets may hold the next batch by then.
+    # A copy, because the backward pass needs it: the program may load the next batch into the same memory.
     return np.array(target, np.int64, order="C").reshape(-1), expected
 
 
@@ -485,8 +486,8 @@ def _from_scores(x: Any, target: Any, weight: Any, ignore_index: int, reduction:
     """(1 − ε) · nll_loss + ε/C · Σ_c −w[c] log softmax(x)[c], for (N, C) and (N,)."""
     counts = target != ignore_index
     if not counts.all():
-        # Rows that are ignored become rows of zeros. If their losses were multiplied by 0 instead, a NaN or an
-        # infinity in such a row would still make the sum NaN, and the gradient of the row, too.
+        # Set ignored rows to zeros. If their losses were multiplied by 0 instead, a NaN or an infinity in such a row
+        # would still make the sum and the gradient of the row NaN.
         x = where(counts[:, None], x, 0.0)
     logp = log_softmax(x, 1)
     losses = _nll(logp, target, weight, ignore_index, reduction)
@@ -533,5 +534,5 @@ def _nll(x: Any, target: Any, weight: Any, ignore_index: int, reduction: str) ->
 
 
 def _divide_or_nan(total: Any, count: float) -> Any:
-    """total / count; without samples NaN, whose gradient is 0: the samples that are ignored stay untouched."""
+    """total / count. Without samples it is NaN with gradient 0, so ignored samples get no gradient."""
     return total / count if count else total + float("nan")

@@ -2,19 +2,19 @@
 
 Whitening multiplies by it: if x has covariance A, then A^(−½) x has covariance A^(−½) A A^(−½) = I.
 
-**By eigenvalues.** With A = Q diag(λ) Qᵀ, W = Q diag(1/√λ) Qᵀ. That is how `inverse_sqrt` computes it, and not how it
-is differentiated. The derivative of an eigenvector has λᵢ − λⱼ in its denominators: it explodes where two eigenvalues
-come close, and is undefined where they are equal, as in the covariance of anything that is white already. W itself is
-smooth there: *which* eigenvectors span the plane of a double eigenvalue does not matter to it. So its rule must not
-mention them. W satisfies
+**By eigenvalues.** With A = Q diag(λ) Qᵀ, W = Q diag(1/√λ) Qᵀ. `inverse_sqrt` computes W in this way, but
+differentiates it in another way. The derivative of an eigenvector has λᵢ − λⱼ in its denominators: it explodes if two
+eigenvalues are close, and is undefined if they are equal, as in the covariance of white data. W itself is smooth
+there, because it does not depend on the choice of eigenvectors for a double eigenvalue. So the rule for W must not use
+eigenvectors. W satisfies
 
     W² = A⁻¹    ⇒    W dW + dW W = −A⁻¹ dA A⁻¹ = −W² dA W²
 
 a linear equation for dW, of the form W X + X W = B (Sylvester's, or Lyapunov's). Its solution divides by sums of two
-eigenvalues of W, which are positive: equal ones are as good as any. And the equation can be differentiated again, by
-the same reasoning, so that derivatives of every order are solutions of such equations.
+eigenvalues of W, which are positive, so equal eigenvalues do no harm. The solution can be differentiated again in the
+same way. So derivatives of every order are solutions of such equations.
 
-**By Newton–Schulz iterations.** `newton_schulz` multiplies and adds matrices only; a few steps come close to W.
+**By Newton–Schulz iterations.** `newton_schulz` only multiplies and adds matrices; a few steps come close to W.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ from minigrad.ops.unary import sqrt
 def eigen(a: Any) -> tuple[Any, Any]:
     """Eigenvalues λ and eigenvectors Q of symmetric matrices, A = Q diag(λ) Qᵀ; NaN where a matrix is not finite.
 
-    LAPACK refuses a whole batch for one NaN. Here the other matrices keep their results.
+    If one matrix has a NaN, LAPACK refuses the whole batch. Here the other matrices keep their results.
     """
     finite = np.isfinite(a).all((-2, -1), keepdims=True)
     values, vectors = np.linalg.eigh(np.where(finite, a, np.eye(a.shape[-1])))
@@ -53,8 +53,7 @@ class Lyapunov(Function):
     Y. From A dX + dX A = −(dA X + X dA), the gradient for A is −(Y Xᵀ + Xᵀ Y).
 
     Args:
-        eigenvalues, eigenvectors: of A, where they are known already: they save time in `forward`, and no rule uses
-            them.
+        eigenvalues, eigenvectors: of A, if they are known: they save time in `forward`; no derivative rule uses them.
     """
 
     def __init__(self, eigenvalues: Any = None, eigenvectors: Any = None):
@@ -65,7 +64,7 @@ class Lyapunov(Function):
             self.known = eigen(a)
         values, vectors = self.known
         middle = conjugate(vectors.swapaxes(-1, -2), b)
-        with np.errstate(all="ignore"):  # 0/0 where A is singular: the result is NaN, which says so
+        with np.errstate(all="ignore"):  # 0/0 if A is singular: the result is NaN
             x = conjugate(vectors, middle / (values[..., :, None] + values[..., None, :]))
         self.save_for_backward(a, x)
         return x
@@ -89,7 +88,7 @@ class InverseSqrt(Function):
     def forward(self, a: Any) -> Any:
         values, vectors = eigen(a)
         with np.errstate(all="ignore"):
-            # A covariance has no negative eigenvalue; where it should have a zero, rounding may leave one.
+            # A covariance has no negative eigenvalues, but rounding may make a zero eigenvalue negative.
             values = 1 / np.sqrt(np.maximum(values, 0) + self.eps)
             w = vectors * values[..., None, :] @ vectors.swapaxes(-1, -2)
         self.known = values, vectors
@@ -115,20 +114,20 @@ def solve_lyapunov(a: Any, b: Any) -> Any:
     """
     _check_square("solve_lyapunov", a)
     if a.shape != b.shape:
-        raise ValueError(f"solve_lyapunov: both matrices must have one shape, and have {a.shape} and {b.shape}")
+        raise ValueError(f"solve_lyapunov: both matrices must have the same shape, got {a.shape} and {b.shape}")
     return cast(Lyapunov()(symmetric(cast(a, np.float64)), cast(b, np.float64)), b.dtype)
 
 
 def inverse_sqrt(a: Any, eps: float = 0.0) -> Any:
     """(A + εI)^(−½) for a symmetric matrix without negative eigenvalues, such as a covariance.
 
-    It is computed in float64 by eigenvalues. Derivatives of every order exist also where eigenvalues are equal: see
-    above.
+    It is computed in float64 by eigenvalues. Derivatives of every order exist also if eigenvalues are equal: see the
+    top of this file.
 
     Args:
-        a: (*, n, n), a batch of matrices; of each the symmetric part is taken, and eigenvalues that rounding has made
+        a: (*, n, n), a batch of matrices. The function uses the symmetric part of each; eigenvalues that rounding made
             negative count as 0.
-        eps: ε, added to the eigenvalues. A singular matrix needs one above 0; without, it gives NaN.
+        eps: ε, added to the eigenvalues. A singular matrix needs ε > 0; otherwise the result is NaN.
 
     Raises:
         ValueError: the matrices are not square.
@@ -147,9 +146,10 @@ def newton_schulz(a: Any, iterations: int) -> Any:
 
     P₀ = I,    Pₖ = ½ (3 Pₖ₋₁ − Pₖ₋₁³ A / tr A),    A^(−½) ≈ P_T / √tr A
 
-    Dividing by the trace brings the eigenvalues into (0, 1], where the iteration converges. An eigenvalue λ of A takes
-    about log(√(tr A / λ)) / log 1.5 steps before it is reached, and then doubles its digits with each: the large ones
-    come first, and few steps leave small ones, which are mostly noise, unamplified.
+    Dividing by the trace brings the eigenvalues into (0, 1], where the iteration converges. For an eigenvalue λ of A,
+    the iteration needs about log(√(tr A / λ)) / log 1.5 steps to come near; then each step doubles the number of
+    correct digits. Large eigenvalues converge first. With few steps, small eigenvalues, which are mostly noise, are
+    not amplified.
 
     Args:
         a: (*, n, n), symmetric positive definite matrices.
@@ -165,8 +165,8 @@ def newton_schulz(a: Any, iterations: int) -> Any:
     total = sum_over(a * identity, (-2, -1), keepdim=True)
     p, y = identity, a / total
     for _ in range(iterations):
-        # y is P A / tr A, so that P y P is P³ A / tr A: all of them commute. Cubing P itself would be the same on
-        # paper; but there rounding breaks the commuting a little, and the iteration amplifies it.
+        # y is P A / tr A, so P y P is P³ A / tr A, because these matrices commute. P³ itself would be the same without
+        # rounding. With rounding the matrices no longer commute exactly, and the iteration would amplify the error.
         step = 1.5 * identity - 0.5 * matmul(p, y)
         p, y = matmul(step, p), matmul(y, step)
     return p / sqrt(total)
@@ -179,4 +179,4 @@ def symmetric(a: Any) -> Any:
 
 def _check_square(op: str, a: Any) -> None:
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        raise ValueError(f"{op}: needs square matrices, (..., n, n), and got shape {a.shape}")
+        raise ValueError(f"{op}: needs square matrices, (..., n, n), got shape {a.shape}")

@@ -1,7 +1,7 @@
 """The methods and operators of `Tensor`: `x.exp()` is `ops.exp(x)`, `x + y` is `ops.add(x, y)`.
 
-A list of names, for people and type checkers to read. Importing it hands the functions to the class: a
-function that is an attribute of a class is a method, and its first argument is the tensor.
+This file is a list of names for readers and type checkers. When it is imported, it adds the functions to the class
+`Tensor`: as attributes of the class they are methods, and their first argument is the tensor.
 """
 
 from typing import Any
@@ -30,7 +30,7 @@ from minigrad.ops import (
 
 
 def in_place(function: Any) -> Any:
-    """`x.exp_()` of `x.exp()`: the result is written into the tensor, or recorded as a change of it."""
+    """Make `x.exp_()` from `x.exp()`: the result is written into the tensor, or recorded as a change of it."""
     name = f"{function.__name__}_"
 
     def change(self: Any, *args: Any, **options: Any) -> Any:
@@ -82,7 +82,7 @@ class Methods:
     __abs__ = unary.abs
     __round__ = unary.round
     _become = views.become
-    __hash__ = object.__hash__  # a class that defines == has to say how it is hashed: by identity
+    __hash__ = object.__hash__  # a class that defines == must also define its hash: by identity
     __eq__ = compare.eq
     __ne__ = compare.ne
     __lt__ = compare.lt

@@ -50,7 +50,7 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     numbers = [int(n) for n in pad]
     if len(numbers) % 2 or len(numbers) > 2 * input.ndim:
         raise ValueError(
-            f"pad: needs pairs of numbers, at most one pair for each axis of shape {input.shape}, and got {tuple(pad)}"
+            f"pad: needs pairs of numbers, at most one pair for each axis of shape {input.shape}, got {tuple(pad)}"
         )
     if mode != "constant" and mode not in MODES:
         raise ValueError(f"pad: mode must be constant, reflect, replicate or circular, not {mode!r}")
@@ -85,4 +85,4 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             kind: Any = MODES[mode]
             places = np.pad(np.arange(n), (before, after), mode=kind)
             input = getitem(input, (*[slice(None)] * axis, places))
-    return clone(input) if input is source else input  # nothing was added: still a tensor of its own
+    return clone(input) if input is source else input  # nothing was added, but the result must be a new tensor

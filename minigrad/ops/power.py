@@ -33,9 +33,9 @@ class Power(Function):
 class TensorPower(Function):
     """z = xʸ:  ∂z/∂x = y xʸ⁻¹,  ∂z/∂y = z log x.
 
-    At x = 0 these formulas meet 0 · ∞. As in PyTorch, ∂z/∂x = 0 where y = 0, and ∂z/∂y = 0 where x = 0 and
-    y ≥ 0: both are the limits. The guards change the arguments, not the results, because a 0 · ∞ that is
-    computed and thrown away would come back as NaN in the second derivative.
+    At x = 0 these formulas may give 0 · ∞. As in PyTorch, ∂z/∂x = 0 where y = 0, and ∂z/∂y = 0 where x = 0 and y ≥ 0:
+    both are the limits. The guards change the arguments, not the results: a product 0 · ∞ that is computed and not
+    used would still make the second derivative NaN.
     """
 
     def forward(self, x: Any, y: Any) -> Any:

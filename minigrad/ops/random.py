@@ -9,7 +9,7 @@ from minigrad.ops.device import CPU, check_device, device
 
 
 class Generator:
-    """A stream of random numbers of its own, for the argument `generator=` of all that is random.
+    """An independent stream of random numbers, for the argument `generator=` of all random functions.
 
     Two generators with the same seed give the same numbers, whatever else draws random numbers. The numbers are
     NumPy's (PCG64), so they differ from those that PyTorch draws for the same seed. As in PyTorch, a new generator
@@ -36,9 +36,9 @@ class Generator:
         return CPU
 
     def manual_seed(self, seed: int) -> "Generator":
-        """Start anew from `seed`, and return this generator. A negative seed counts from 2⁶⁴ downwards."""
+        """Restart from `seed`, and return this generator. A negative seed counts from 2⁶⁴ downwards."""
         if isinstance(seed, float) and seed != int(seed):
-            raise TypeError(f"manual_seed: the seed must be an integer, and is {seed!r}")
+            raise TypeError(f"manual_seed: the seed must be an integer, got {seed!r}")
         seed = int(seed)
         self._seed = seed if seed >= 0 else seed % 2**64
         self.numpy = np.random.default_rng(self._seed)
@@ -49,7 +49,7 @@ class Generator:
         return self._seed
 
     def seed(self) -> int:
-        """Start anew from a seed that the operating system draws, and return that seed."""
+        """Restart from a seed that the operating system draws, and return that seed."""
         self.manual_seed(np.random.SeedSequence().entropy % 2**64)  # type: ignore[operator]
         return self._seed
 
@@ -73,7 +73,7 @@ default_generator.seed()
 
 
 def manual_seed(seed: int) -> Generator:
-    """Start the framework's random numbers anew: the same seed gives the same weights, masks and shuffles.
+    """Restart the framework's random numbers: the same seed gives the same weights, masks and shuffles.
 
     The numbers are NumPy's (PCG64), so they differ from those that PyTorch draws for the same seed. Returns the
     generator.
@@ -82,7 +82,7 @@ def manual_seed(seed: int) -> Generator:
 
 
 def seed() -> int:
-    """Start the framework's random numbers anew from a seed that the operating system draws; returns that seed."""
+    """Restart the framework's random numbers from a seed that the operating system draws; returns that seed."""
     return default_generator.seed()
 
 

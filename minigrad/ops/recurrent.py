@@ -1,12 +1,12 @@
 """Recurrent ops: one step of an LSTM or a GRU, and whole sequences as one node of the graph.
 
-A sequence of T steps recorded step by step is some 15 T small ops. Here it is one op, whose forward and
-backward pass are loops over time: at each step one matrix product with the hidden weights, and a few
-elementwise operations on arrays that are already there. The product with the inputs needs no loop at all
-(it is the same weight for every step) and is done before, by `linear`.
+If a sequence of T steps is recorded step by step, it needs about 15 T small ops. Here it is one op, whose forward and
+backward pass are loops over time. Each step computes one matrix product with the hidden weights, and a few elementwise
+operations on existing arrays. The product with the inputs needs no loop, because all steps share the weight; `linear`
+computes it beforehand.
 
-Each sequence op has a composed form, the same recurrence in small ops, as textbooks write it. It says what
-the op means; it is what runs under `mg.composed()`; and the second derivative is taken through it.
+Each sequence op has a composed form: the same recurrence in small ops, as textbooks write it. The composed form
+defines the op, runs under `mg.composed()`, and gives the second derivative.
 
 σ is the logistic function; ⊙ is elementwise; x_t below is already W_ih x_t + b.
 
@@ -16,9 +16,10 @@ the op means; it is what runs under `mg.composed()`; and the second derivative i
     GRU   r, z = σ(x_t + W h_{t−1} + b)                                  (Cho et al. 2014)
           n = tanh(x_t + r ⊙ (W h_{t−1} + b)),  h_t = (1 − z) ⊙ n + z ⊙ h_{t−1}
 
-The code writes n + z ⊙ (h − n) for the last, one product less; and σ(a) as (1 + tanh(a/2)) / 2, because NumPy has a
-fast tanh and no σ. The gates of a step lie side by side in one row, i, f, g, o or r, z, n, so that one matrix product
-computes them all. In a backward rule, `dr` is the gradient with respect to r's pre-activation, and so on.
+The code writes the last formula as n + z ⊙ (h − n), which saves a product, and σ(a) as (1 + tanh(a/2)) / 2, because
+NumPy has a fast tanh and no σ. The gates of a step lie side by side in one row, i, f, g, o or r, z, n, so that one
+matrix product computes them all. In a backward rule, `dr` is the gradient with respect to r's pre-activation, and so
+on.
 """
 
 from collections.abc import Iterable
@@ -54,7 +55,7 @@ class LSTMGates(Function):
 
     def backward(self, grad_c: Any, grad_o: Any) -> Any:
         a, c = self.saved
-        i, f, g, o = _lstm_activations(a)  # computed again, so that the rule can be differentiated itself
+        i, f, g, o = _lstm_activations(a)  # computed again, so that the rule itself can be differentiated
         da = cat(
             [grad_c * g * i * (1 - i), grad_c * c * f * (1 - f), grad_c * i * (1 - g * g), grad_o * o * (1 - o)], 1
         )
@@ -70,7 +71,8 @@ def _lstm_activations(a: Any) -> tuple[Any, Any, Any, Any]:
 def lstm_gates(a: Any, c: Any) -> tuple[Any, Any]:
     """The elementwise part of an LSTM step: c_t = σ(f) ⊙ c_{t−1} + σ(i) ⊙ tanh(g), and σ(o).
 
-    The step ends with h_t = σ(o) ⊙ tanh(c_t); the two are given apart, so that c_t can be normalized first.
+    The step ends with h_t = σ(o) ⊙ tanh(c_t). The op returns c_t and σ(o) separately, so that c_t can be normalized
+    first.
 
     Args:
         a: the summed pre-activations (B, 4H), in the order i, f, g, o.
@@ -94,7 +96,7 @@ class GRUStep(Function):
 
     def backward(self, g: Any) -> Any:
         x, y, h = self.saved
-        r, z, n = _gru_activations(x, y)  # computed again, so that the rule can be differentiated itself
+        r, z, n = _gru_activations(x, y)  # computed again, so that the rule itself can be differentiated
         dn = g * (1 - z) * (1 - n * n)
         dr = dn * y[:, 2 * h.shape[1] :] * r * (1 - r)
         dz = g * (h - n) * z * (1 - z)
@@ -170,7 +172,8 @@ def composed_rnn(x: Any, weight: Any, h: Any, nonlinearity: str = "tanh", revers
 
 
 class _Sequence(Function):
-    """What the three sequence ops share: the cache of activations, the order of time, the weight's gradient."""
+    """The common part of the three sequence ops: the cache of activations, the order of time, the weight's
+    gradient."""
 
     cache: Any = None
 
@@ -182,7 +185,7 @@ class _Sequence(Function):
         self.cache = None
 
     def steps(self, n: int) -> list[tuple[int, int | None]]:
-        """Of each step its t, and that of the step before (None: the initial state), in order of computation."""
+        """For each step, in order of computation: its t, and the t of the step before (None: the initial state)."""
         order = list(_times(n, self.reverse))
         return list(zip(order, [None, *order[:-1]], strict=True))
 
@@ -207,7 +210,7 @@ class LSTMSequence(_Sequence):
         size = width // 4
         y = np.empty((n_steps + 1, batch, size), x.dtype)
         cells, tanh_cells = np.empty((2, n_steps, batch, size), x.dtype)
-        # One tanh over the whole row does for all four gates, if i, f and o, of which σ is wanted, are halved before.
+        # One tanh over the whole row serves all four gates, if i, f and o are halved before: they need σ.
         scale = np.full(width, 0.5, x.dtype)
         scale[2 * size : 3 * size] = 1
         gates = np.multiply(x, scale, order="C")  # becomes σ(i), σ(f), tanh(g), σ(o) of every step
@@ -229,7 +232,10 @@ class LSTMSequence(_Sequence):
 
     def backward(self, grad: Any) -> Any:
         *inputs, y = self.saved
-        y, cache = raw(y), self.cache  # as arrays, for the kernel only: its own derivative is the composed form's
+        y, cache = (
+            raw(y),
+            self.cache,
+        )  # arrays, for the kernel only: the derivative of the kernel comes from the composed form
 
         def kernel(grad: Any, x: Any, weight: Any, h0: Any, c0: Any) -> Any:
             gates, cells, tanh_cells = cache
@@ -257,7 +263,7 @@ class GRUSequence(_Sequence):
         size = width // 3
         y = np.empty((n_steps, batch, size), x.dtype)
         gates = np.empty_like(x, order="C")  # r, z, n of every step
-        hidden = np.empty_like(y)  # W h_{t−1} + b of n: what r multiplies
+        hidden = np.empty_like(y)  # W h_{t−1} + b of n, the factor of r
         product = np.empty((batch, width), x.dtype)
         w = np.ascontiguousarray(weight.T)
         rs, zs, ns = _thirds(gates)
@@ -311,7 +317,7 @@ class GRUSequence(_Sequence):
                 d_rz *= rz
                 d_rz *= 1 - rz
                 dx[t, :, : 2 * size] = d_rz
-                # To h_{t−1} it goes directly, by z, and through the weights.
+                # The gradient reaches h_{t−1} directly, by z, and through the weights.
                 dh *= z
                 dh += d[t] @ weight
             dw = self.weight_gradient(d, y, h0) if self.needs(1) else None

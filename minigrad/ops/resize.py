@@ -1,4 +1,4 @@
-"""Resizing pictures: every pixel of the new one is a pixel of the old one."""
+"""Resizing pictures: every pixel of the new picture is a pixel of the old picture."""
 
 import math
 from typing import Any
@@ -14,15 +14,17 @@ MODES = ("nearest", "nearest-exact")
 def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: str = "nearest") -> Any:
     """`input` resized along its axes of space; each new pixel takes the value of an old one.
 
-    New pixel number i shows old pixel number ⌊i · r⌋, r = old length / new length; with "nearest-exact" ⌊(i + ½) · r⌋,
-    which compares the pixels' centres rather than their first edges. Enlarged twice, both repeat each pixel twice.
+    New pixel number i shows old pixel number ⌊i · r⌋, with r = old length / new length. With "nearest-exact" it is ⌊(i
+    + ½) · r⌋, which compares the centres of pixels rather than their first edges. With factor 2, both modes repeat
+    each pixel twice.
 
     Shapes:
         (N, C, *) → (N, C, *size).
 
     Args:
         size: the new length of each axis of space; a number for all of them.
-        scale_factor: or how many times as long they become, new length = ⌊old length · factor⌋, and r = 1 / factor.
+        scale_factor: instead of `size`, the factor of the lengths: new length = ⌊old length · factor⌋, and r = 1 /
+            factor.
         mode: "nearest" or "nearest-exact".
 
     Raises:
@@ -37,9 +39,9 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
     op = "interpolate"
     n = input.ndim - 2
     if n < 1:
-        raise ValueError(f"{op}: the input must be (N, C, ...) with an axis of space, and has shape {input.shape}")
+        raise ValueError(f"{op}: the input must be (N, C, ...) with an axis of space, got shape {input.shape}")
     if mode not in MODES:
-        raise ValueError(f"{op}: mode must be one of {', '.join(map(repr, MODES))}, and is {mode!r}")
+        raise ValueError(f"{op}: mode must be one of {', '.join(map(repr, MODES))}, got {mode!r}")
     if (size is None) == (scale_factor is None):
         raise ValueError(f"{op}: give either size={size} or scale_factor={scale_factor}")
     lengths = input.shape[2:]
@@ -54,7 +56,7 @@ def interpolate(input: Any, size: Any = None, scale_factor: Any = None, mode: st
         raise ValueError(f"{op}: the axes of space must stay longer than 0, and go from {lengths} to {tuple(new)}")
     if tuple(new) == lengths and size is not None:
         return clone(input)
-    # PyTorch's own way of rounding, which decides where a new pixel lies exactly between two old ones.
+    # PyTorch's way of rounding; it matters if a new pixel lies exactly between two old pixels.
     number = np.float64 if input.dtype == np.float64 else np.float32
     half = 0.5 if mode == "nearest-exact" else 0.0
     places = []

@@ -21,7 +21,7 @@ class CumSum(Function):
     def forward(self, x: Any) -> Any:
         if x.dtype.kind in "iub":
             return np.cumsum(x, axis=self.axis, dtype=np.int64)
-        # In float64: every sum rests on the one before, and in float32 a million roundings would add up.
+        # In float64: each sum uses the sum before, and in float32 a million rounding errors would add up.
         return np.cumsum(x, axis=self.axis, dtype=np.float64).astype(x.dtype, copy=False)
 
     def backward(self, g: Any) -> Any:
@@ -31,8 +31,8 @@ class CumSum(Function):
 class CumProd(Function):
     """yₜ = x₀ · ... · xₜ.
 
-    The gradient of xⱼ is Σ_{t≥j} gₜ Π_{i≤t, i≠j} xᵢ. The product of those before j is common to all terms; what
-    remains, Sⱼ = gⱼ + xⱼ₊₁ Sⱼ₊₁, is a recurrence from the end. There is no division, so zeros do no harm.
+    The gradient of xⱼ is Σ_{t≥j} gₜ Π_{i≤t, i≠j} xᵢ. All terms have the product of the elements before j as a factor;
+    the rest, Sⱼ = gⱼ + xⱼ₊₁ Sⱼ₊₁, is a recurrence from the end. There is no division, so zeros do no harm.
     """
 
     def __init__(self, axis: int):
@@ -52,8 +52,8 @@ class CumProd(Function):
 class Recurrence(Function):
     """sₜ = aₜ sₜ₋₁ + bₜ along the last axis.
 
-    Its gradient runs backwards in the same way, λₜ = gₜ + aₜ₊₁ λₜ₊₁, with ∂/∂b = λₜ and ∂/∂a = λₜ sₜ₋₁. So the
-    rule needs no other op than this one, whatever the order.
+    Its gradient runs backwards in the same way, λₜ = gₜ + aₜ₊₁ λₜ₊₁, with ∂/∂b = λₜ and ∂/∂a = λₜ sₜ₋₁. So the rule
+    needs only this op, for derivatives of every order.
     """
 
     def forward(self, a: Any, b: Any) -> Any:
@@ -77,7 +77,7 @@ def _from_the_end(a: Any, g: Any) -> Any:
 
 
 def _shift(x: Any, first: float) -> Any:
-    """`x` moved one place on along the last axis, with `first` in front."""
+    """`x` moved by one place along the last axis, with `first` in front."""
     if not x.shape[-1]:
         return x
     front = np.full((*x.shape[:-1], 1), first, x.dtype)

@@ -33,9 +33,9 @@ class Reshape(Function):
 
 
 def reshape(x: Any, *shape: Any) -> Any:
-    """The elements of `x` in another shape; one length may be −1, and is then worked out.
+    """The elements of `x` in another shape; one length may be −1, and is then computed.
 
-    A view of the same memory where that is possible, a copy elsewhere.
+    The result is a view of the same memory if possible, otherwise a copy.
 
     Example:
         >>> import minigrad as mg
@@ -46,7 +46,8 @@ def reshape(x: Any, *shape: Any) -> Any:
 
 
 def view(x: Any, *shape: Any) -> Any:
-    """The same memory in another shape. Where that cannot be, PyTorch raises an error; this copies, as `reshape`."""
+    """The same memory in another shape. If this is impossible, PyTorch raises an error; this function copies, like
+    `reshape`."""
     return Reshape(_sizes(shape))(x)
 
 
@@ -74,7 +75,7 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
 
 @accepts_dim
 def unflatten(x: Any, axis: int, sizes: Sequence[int]) -> Any:
-    """One axis split into several, of the given sizes; one of them may be −1, and is then worked out."""
+    """One axis split into several, of the given sizes; one of them may be −1, and is then computed."""
     a = one_axis(axis, x.ndim, "unflatten")
     sizes = [int(n) for n in sizes]
     rest = int(np.prod([n for n in sizes if n >= 0]))
@@ -157,7 +158,9 @@ def movedim(x: Any, source: Any, destination: Any) -> Any:
     sources = [one_axis(a, x.ndim, "movedim") for a in sources]
     targets = [one_axis(a, x.ndim, "movedim") for a in targets]
     if len(sources) != len(targets) or len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
-        raise ValueError(f"movedim: source {source} and destination {destination} must name as many different axes")
+        raise ValueError(
+            f"movedim: source {source} and destination {destination} must name the same number of different axes"
+        )
     order = [a for a in range(x.ndim) if a not in sources]
     for target, a in sorted(zip(targets, sources, strict=True)):
         order.insert(target, a)
@@ -167,7 +170,7 @@ def movedim(x: Any, source: Any, destination: Any) -> Any:
 def t(x: Any) -> Any:
     """The transpose of a matrix; a 1-d or 0-d tensor as it is."""
     if x.ndim > 2:
-        raise ValueError(f"t: needs at most 2 axes, and the tensor has shape {x.shape}: use transpose, permute or mT")
+        raise ValueError(f"t: needs at most 2 axes, got shape {x.shape}: use transpose, permute or mT")
     return Permute((1, 0))(x) if x.ndim == 2 else x
 
 
@@ -200,7 +203,7 @@ class Cat(Function):
 
 @accepts_dim
 def cat(tensors: Sequence[Any], axis: int = 0) -> Any:
-    """Tensors side by side along an axis that they have; elsewhere their shapes must agree.
+    """Tensors joined along an existing axis; along all other axes their shapes must agree.
 
     Example:
         >>> import minigrad as mg
@@ -209,7 +212,8 @@ def cat(tensors: Sequence[Any], axis: int = 0) -> Any:
     """
     tensors = _one_dtype(tensors, "cat")
     first = next((x for x in tensors if x.shape != (0,)), tensors[0])
-    tensors = [x for x in tensors if x.ndim == first.ndim or x.shape != (0,)]  # PyTorch's legacy: empty fits all
+    # As in PyTorch, an empty 1-d tensor fits any shape.
+    tensors = [x for x in tensors if x.ndim == first.ndim or x.shape != (0,)]
     a = one_axis(axis, first.ndim, "cat")
     for i, x in enumerate(tensors):
         if x.ndim != first.ndim or x.shape[:a] + x.shape[a + 1 :] != first.shape[:a] + first.shape[a + 1 :]:
@@ -231,7 +235,7 @@ def stack(tensors: Sequence[Any], axis: int = 0) -> Any:
     """
     tensors = list(tensors)
     if not tensors:
-        raise ValueError("stack: needs at least one tensor, and got none")
+        raise ValueError("stack: needs at least one tensor, got none")
     for i, x in enumerate(tensors):
         if x.shape != tensors[0].shape:
             raise ValueError(f"stack: tensor {i} has shape {x.shape}, and the first {tensors[0].shape}")
@@ -252,10 +256,10 @@ def vstack(tensors: Sequence[Any]) -> Any:
 def _one_dtype(tensors: Sequence[Any], op: str) -> list[Any]:
     tensors = list(tensors)
     if not tensors:
-        raise ValueError(f"{op}: needs at least one tensor, and got none")
+        raise ValueError(f"{op}: needs at least one tensor, got none")
     for i, x in enumerate(tensors):
         if not hasattr(x, "dtype"):
-            raise TypeError(f"{op}: needs tensors, and number {i} is a {type(x).__name__}: mg.tensor(...)")
+            raise TypeError(f"{op}: needs tensors, and input {i} is a {type(x).__name__}: mg.tensor(...)")
     dtype = tensors[0].dtype
     for x in tensors[1:]:
         if x.dtype != dtype:
@@ -339,7 +343,7 @@ def repeat(x: Any, *sizes: Any) -> Any:
     """
     times = _sizes(sizes)
     if len(times) < x.ndim:
-        raise ValueError(f"repeat: needs a number for each of the {x.ndim} axes, and got {times}; see also tile")
+        raise ValueError(f"repeat: needs a number for each of the {x.ndim} axes, got {times}; see also tile")
     if any(n < 0 for n in times):
         raise ValueError(f"repeat: cannot repeat a negative number of times: {times}")
     shape = (1,) * (len(times) - x.ndim) + x.shape
@@ -394,7 +398,7 @@ def flip(x: Any, *dims: Any) -> Any:
 
 
 class Roll(Function):
-    """The elements shifted along axes, those pushed out coming in again at the other end."""
+    """The elements shifted along axes; elements that leave at one end come in again at the other end."""
 
     def __init__(self, shifts: tuple[int, ...], axes: tuple[int, ...]):
         self.shifts, self.axes = shifts, axes
@@ -445,7 +449,7 @@ def triu(x: Any, diagonal: int = 0) -> Any:
 
 def _triangle(function: Any, x: Any, diagonal: int) -> Any:
     if x.ndim < 2:
-        raise ValueError(f"{function.__name__}: needs a matrix (or several), and the tensor has shape {x.shape}")
+        raise ValueError(f"{function.__name__}: needs a matrix or several, got shape {x.shape}")
     return Triangle(function, diagonal)(x)
 
 
@@ -497,7 +501,7 @@ def diag(x: Any, diagonal: int = 0) -> Any:
         n = x.shape[0] + abs(diagonal)
         return OnDiagonal((n, n), diagonal, 0, 1)(x)
     if x.ndim != 2:
-        raise ValueError(f"diag: needs a vector or a matrix, and the tensor has shape {x.shape}; see also diagonal")
+        raise ValueError(f"diag: needs a vector or a matrix, got shape {x.shape}; see also diagonal")
     return clone(Diagonal(diagonal, 0, 1)(x))
 
 
@@ -521,13 +525,13 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
 
 @accepts_dim
 def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
-    """Each element minus the one before it along `axis`, `n` times over.
+    """Each element minus the element before it along `axis`; this is repeated `n` times.
 
     Args:
-        x: what is subtracted.
-        n: how often.
-        axis: along which.
-        prepend, append: tensors that are put before and behind `x` first.
+        x: the tensor.
+        n: the number of repetitions.
+        axis: the axis of the differences.
+        prepend, append: tensors that are first joined to the beginning and the end of `x`.
 
     Example:
         >>> import minigrad as mg

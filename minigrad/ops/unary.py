@@ -1,7 +1,7 @@
 """Functions of one number, applied to each element: exponentials, logarithms, roots, trigonometry, rounding.
 
-Each is two facts, a NumPy function and its slope. Outside their domain they are silent, as in PyTorch:
-log(0) is −∞, √−1 is NaN.
+Each op consists of a NumPy function and its slope. Outside their domain they give no warning, as in PyTorch: log(0) is
+−∞, √−1 is NaN.
 """
 
 import math
@@ -33,7 +33,7 @@ class OfInput(Function):
 
 
 class OfOutput(Function):
-    """y = f(x) with the slope f′ written in terms of y, so that x need not be kept."""
+    """y = f(x) with the slope f′ written in terms of y, so that x is not kept."""
 
     function: Any = None
 
@@ -356,7 +356,7 @@ class Sigmoid(OfOutput):
 
     @staticmethod
     def function(x: Any) -> Any:
-        # Where e⁻ˣ overflows to ∞ the quotient is 0, which is right: there is nothing to guard.
+        # Where e⁻ˣ overflows to ∞, the quotient is 0, which is right.
         return 1 / (1 + np.exp(-x))
 
     def slope(self, y: Any) -> Any:
@@ -474,7 +474,7 @@ def round(x: Any, decimals: int = 0) -> Any:
 
 
 def logit(input: Any, eps: float | None = None) -> Any:
-    """log(x / (1 − x)), what `sigmoid` makes x of; with `eps`, of x limited to [eps, 1 − eps]."""
+    """log(x / (1 − x)), the inverse of `sigmoid`; with `eps`, x is first limited to [eps, 1 − eps]."""
     if eps is not None:
         from minigrad.ops.compare import clip
 

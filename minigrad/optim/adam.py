@@ -73,7 +73,7 @@ class Adam(Optimizer):
         pair = isinstance(betas, tuple | list) and len(betas) == 2
         if not pair or not all(is_number(beta) and 0 <= beta < 1 for beta in betas):
             raise ValueError(
-                f"{self._name}: betas must be two numbers, each at least 0 and below 1, and they are {brief(betas)}"
+                f"{self._name}: betas must be two numbers, each at least 0 and below 1, got {brief(betas)}"
             )
 
     def options(self, group: dict[str, Any]) -> Any:

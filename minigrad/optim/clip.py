@@ -43,7 +43,7 @@ def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: boo
     """`get_total_norm` in float64, in which the norm of numbers of float32 always fits."""
     p = float(norm_type)
     if not p > 0:
-        raise ValueError(f"get_total_norm: norm_type must be above 0, and is {norm_type}")
+        raise ValueError(f"get_total_norm: norm_type must be above 0, got {norm_type}")
     arrays = [np.ascontiguousarray(t.array).reshape(-1) for t in tensors]
     squares = sum(_square_sum(a) for a in arrays) if p == 2 else math.nan
     if 1e-280 < squares < math.inf:
@@ -119,7 +119,7 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
         [0.25, 1.0]
     """
     if not clip_value >= 0:
-        raise ValueError(f"clip_grad_value_: clip_value must not be negative, and is {clip_value}")
+        raise ValueError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
     for g in _gradients(parameters):
         with np.errstate(over="ignore"):  # a limit beyond what the dtype holds is none
             np.clip(g.array, -clip_value, clip_value, out=g.array)

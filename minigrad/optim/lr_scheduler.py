@@ -215,15 +215,15 @@ class LRScheduler:
     def _restored(self, where: str, state: Any) -> list[tuple[Any, dict[str, Any]]]:
         """Objects, and the attributes that each is to have; a ValueError if they make no sense."""
         if not isinstance(state, Mapping):
-            raise TypeError(f"{where}: expected a dictionary from state_dict() of a scheduler, and got {brief(state)}")
+            raise TypeError(f"{where}: expected a dictionary from state_dict() of a scheduler, got {brief(state)}")
         names = {*LRScheduler.state_dict(self), *self._apart}
         # Schedulers of one's own may have attributes that come into being later.
         unknown = state.keys() - names - _NOT_LOADED if type(self).__module__ == __name__ else set()
         if unknown or not names <= state.keys():
             given = ", ".join(map(str, state)) or "nothing"
             raise ValueError(
-                f"{where}: expected {', '.join(sorted(names))}, and got {brief(given)}. Is it the state of another "
-                "schedule?"
+                f"{where}: expected {', '.join(sorted(names))}, got {brief(given)}: this is probably the "
+                "state of another schedule"
             )
         values = {
             key: list(v) if isinstance(v, list | tuple) else v
@@ -372,7 +372,7 @@ class LinearLR(_FactorLR):
     def _check(self, where: str) -> None:
         super()._check(where)
         if not is_number(self.start_factor) or not 0 < self.start_factor <= 1:
-            raise ValueError(f"{where}: start_factor must be above 0 and at most 1, and is {brief(self.start_factor)}")
+            raise ValueError(f"{where}: start_factor must be above 0 and at most 1, got {brief(self.start_factor)}")
         _check_numbers(where, self, "end_factor", low=0, high=1)
         _check_numbers(where, self, "total_iters", low=1)
 
@@ -462,7 +462,7 @@ class _FunctionLR(LRScheduler):
         groups, name = len(_checked(self, optimizer).param_groups), type(self).__name__
         self.lr_lambdas: list[Any] = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
         if not all(callable(function) for function in self.lr_lambdas):
-            raise TypeError(f"{name}: lr_lambda must be a function or a list of functions, and is {brief(lr_lambda)}")
+            raise TypeError(f"{name}: lr_lambda must be a function or a list of functions, got {brief(lr_lambda)}")
         if len(self.lr_lambdas) != groups:
             raise ValueError(f"{name}: {len(self.lr_lambdas)} functions for {groups} parameter groups")
         super().__init__(optimizer, last_epoch)
@@ -792,7 +792,7 @@ class OneCycleLR(_MomentumLR):
         super()._check(where)
         _check_numbers(where, self, "total_steps", low=1, whole=True)
         if self._anneal_func_type not in ("cos", "linear"):
-            raise ValueError(f'{where}: anneal_strategy must be "cos" or "linear", and is {self._anneal_func_type!r}')
+            raise ValueError(f'{where}: anneal_strategy must be "cos" or "linear", got {self._anneal_func_type!r}')
         ends = ("initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum")
         for phase in _list(where, "_schedule_phases", self._schedule_phases):
             last, *names = phase.values() if isinstance(phase, dict) and phase.keys() == _phase().keys() else [None]
@@ -834,7 +834,7 @@ class _SeveralLR(LRScheduler):
     def _take(self, optimizer: Optimizer | None, schedulers: Sequence[LRScheduler]) -> None:
         name, self._schedulers = type(self).__name__, list(schedulers)
         if not self._schedulers:
-            raise ValueError(f"{name}: expected at least one scheduler, and got none")
+            raise ValueError(f"{name}: expected at least one scheduler, got none")
         for i, scheduler in enumerate(self._schedulers):
             if not isinstance(scheduler, LRScheduler):
                 raise TypeError(f"{name}: schedulers[{i}] must be a scheduler, not a {type(scheduler).__name__}")
@@ -919,7 +919,7 @@ class SequentialLR(_SeveralLR):
         for step in steps:
             _check_number(where, "milestones", step)
         if len(steps) != n - 1 or sorted(steps) != steps:
-            raise ValueError(f"{where}: {n} schedulers need {n - 1} milestones in rising order, and they are {steps}")
+            raise ValueError(f"{where}: {n} schedulers need {n - 1} milestones in rising order, got {steps}")
 
     def step(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         self.last_epoch += 1
@@ -1031,9 +1031,9 @@ class ReduceLROnPlateau(LRScheduler):
         _check_numbers(where, self, "factor", "patience", "threshold", "cooldown", "eps")
         _check_numbers(where, self, "num_bad_epochs", "cooldown_counter", low=0)
         if not self.factor < 1:
-            raise ValueError(f"{where}: factor must be below 1, and is {self.factor}")
+            raise ValueError(f"{where}: factor must be below 1, got {self.factor}")
         if not is_number(self.best):
-            raise ValueError(f"{where}: best must be a number, and is {brief(self.best)}")
+            raise ValueError(f"{where}: best must be a number, got {brief(self.best)}")
         if self.default_min_lr is not None:
             _check_number(where, "min_lr", self.default_min_lr)
         self._check_rates(where, "min_lrs")
@@ -1115,7 +1115,7 @@ def _check_number(
         wanted = "a whole number" if whole else "a number"
         if low > -math.inf:
             wanted += f" of at least {low}" if math.isinf(high) else f" from {low} to {high}"
-        raise ValueError(f"{where}: {name} must be {wanted}, and is {brief(value)}")
+        raise ValueError(f"{where}: {name} must be {wanted}, got {brief(value)}")
 
 
 def _check_numbers(where: str, thing: Any, *names: str, **limits: Any) -> None:
@@ -1127,12 +1127,12 @@ def _check_choice(where: str, thing: Any, name: str, *choices: Any) -> None:
     value = getattr(thing, name)
     if not any(value is choice or (isinstance(value, str) and value == choice) for choice in choices):
         wanted = " or ".join(f'"{choice}"' if isinstance(choice, str) else str(choice) for choice in choices)
-        raise ValueError(f"{where}: {name} must be {wanted}, and is {brief(value)}")
+        raise ValueError(f"{where}: {name} must be {wanted}, got {brief(value)}")
 
 
 def _list(where: str, name: str, value: Any) -> list[Any]:
     if not isinstance(value, list):
-        raise ValueError(f"{where}: {name} must be a list, and is {brief(value)}")
+        raise ValueError(f"{where}: {name} must be a list, got {brief(value)}")
     return value
 
 

@@ -158,8 +158,7 @@ class Optimizer:
         """
         if not isinstance(param_group, dict) or "params" not in param_group:
             raise TypeError(
-                f'{self._name}: a parameter group is a dictionary with a key "params", and this is '
-                f"{brief(param_group)}"
+                f'{self._name}: a parameter group must be a dictionary with a key "params", got {brief(param_group)}'
             )
         group = dict(param_group)
         params, names = self._named(group["params"])
@@ -193,7 +192,7 @@ class Optimizer:
             raise ValueError(f"{self._name}: give names to all parameters of a group, or to none")
         for pair in pairs:
             if len(pair) != 2 or not isinstance(pair[0], str):
-                raise TypeError(f"{self._name}: a named parameter is a pair (name, tensor), and this is {brief(pair)}")
+                raise TypeError(f"{self._name}: a named parameter must be a pair (name, tensor), got {brief(pair)}")
         return [p for _, p in pairs], [name for name, _ in pairs]
 
     def _check_names(self, groups: list[dict[str, Any]]) -> None:
@@ -210,9 +209,9 @@ class Optimizer:
         seen = {id(p) for group in self.param_groups for p in group["params"]}
         for i, p in enumerate(params):
             if not isinstance(p, Tensor):
-                raise TypeError(f"{self._name}: can optimize Tensors only, and params[{i}] is a {type(p).__name__}")
+                raise TypeError(f"{self._name}: can optimize only Tensors, and params[{i}] is a {type(p).__name__}")
             if p.dtype.kind != "f":
-                raise TypeError(f"{self._name}: can optimize floating-point tensors only; params[{i}] is {p.dtype}")
+                raise TypeError(f"{self._name}: can optimize only floating-point tensors; params[{i}] is {p.dtype}")
             if not p.is_leaf:
                 raise ValueError(
                     f"{self._name}: params[{i}] (shape {p.shape}) is the output of {p.grad_fn}. Only leaves can be "
@@ -220,8 +219,8 @@ class Optimizer:
                 )
             if id(p) in seen:
                 raise ValueError(
-                    f"{self._name}: params[{i}] (shape {p.shape}) is in the optimizer already; a parameter updated "
-                    "twice a step would learn twice as fast. List each tensor once."
+                    f"{self._name}: params[{i}] (shape {p.shape}) is in the optimizer already; a parameter that is "
+                    "updated twice in a step would learn twice as fast. List each tensor once."
                 )
             seen.add(id(p))
 
@@ -229,14 +228,14 @@ class Optimizer:
         """Check all that a group holds, but for its tensors."""
         for option in _FLAGS:
             if option in group and not (is_number(group[option], flags=True) and group[option] in (0, 1)):
-                raise ValueError(f"{self._name}: {option} must be True or False, and is {brief(group[option])}")
+                raise ValueError(f"{self._name}: {option} must be True or False, got {brief(group[option])}")
         for key in _OF_SCHEDULES:
             if key in group and not is_number(group[key]):
-                raise ValueError(f"{self._name}: {key} must be a number, and is {brief(group[key])}")
+                raise ValueError(f"{self._name}: {key} must be a number, got {brief(group[key])}")
         if "param_names" in group:
             names = group["param_names"]
             if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-                raise TypeError(f"{self._name}: param_names must be a list of strings, and is {brief(names)}")
+                raise TypeError(f"{self._name}: param_names must be a list of strings, got {brief(names)}")
             if len(names) != len(group["params"]):
                 raise ValueError(f"{self._name}: {len(names)} param_names for {len(group['params'])} parameters")
         self.check(group)
@@ -250,7 +249,7 @@ class Optimizer:
                 if "initial_lr" in group and is_number(value):
                     value = abs(value)  # schedules that work together can make it negative for a while
             if not is_number(value) or not 0 <= value < float("inf"):
-                raise ValueError(f"{self._name}: {option} must be a number of at least 0, and is {brief(value)}")
+                raise ValueError(f"{self._name}: {option} must be a number of at least 0, got {brief(value)}")
 
     # -- saving --------------------------------------------------------------------------------------
 
@@ -290,16 +289,16 @@ class Optimizer:
         if not isinstance(state_dict, dict) or not {"state", "param_groups"} <= state_dict.keys():
             raise TypeError(
                 f'{where}: expected a dictionary with "state" and "param_groups", from state_dict() of an optimizer, '
-                f"and got {brief(state_dict)}"
+                f"got {brief(state_dict)}"
             )
         remembered, saved = state_dict["state"], state_dict["param_groups"]
         if not isinstance(remembered, dict):
-            raise TypeError(f'{where}: "state" must be a dictionary, and is {brief(remembered)}')
+            raise TypeError(f'{where}: "state" must be a dictionary, got {brief(remembered)}')
         if not isinstance(saved, list | tuple) or not all(
             isinstance(old, dict) and isinstance(old.get("params"), list | tuple) for old in saved
         ):
             raise TypeError(
-                f'{where}: "param_groups" must be a list of dictionaries with a list "params", and is {brief(saved)}'
+                f'{where}: "param_groups" must be a list of dictionaries with a list "params", got {brief(saved)}'
             )
         if len(saved) != len(self.param_groups):
             raise ValueError(
@@ -315,7 +314,7 @@ class Optimizer:
                 )
             for number, p in zip(old["params"], group["params"], strict=True):
                 if not is_number(number) or number in by_number:
-                    raise ValueError(f'{where}: "params" must hold different whole numbers, and has {brief(number)}')
+                    raise ValueError(f'{where}: "params" must hold different whole numbers, got {brief(number)}')
                 by_number[number] = p
             for key in self.defaults:
                 if key not in old and key not in _FLAGS:  # old versions of PyTorch lack some of the flags
@@ -339,7 +338,7 @@ class Optimizer:
 
     def _restored(self, what: str, values: Any, p: Tensor) -> dict[str, Any]:
         if not isinstance(values, dict):
-            raise TypeError(f"{what} must be a dictionary, and is {brief(values)}")
+            raise TypeError(f"{what} must be a dictionary, got {brief(values)}")
         values = {key: v for key, v in values.items() if v is not None}
         names = self.remembers
         if values and names is not None:
@@ -347,7 +346,7 @@ class Optimizer:
             if missing or not values.keys() <= names.keys():
                 raise ValueError(
                     f"{what} has {', '.join(map(repr, values)):.200}, and {self._name} keeps "
-                    f"{', '.join(map(repr, names)) or 'nothing'}. Is it the state of another optimizer?"
+                    f"{', '.join(map(repr, names)) or 'nothing'}. This is probably the state of another optimizer"
                 )
         found = {}
         for key, value in values.items():
@@ -393,7 +392,7 @@ def _count(what: str, value: Any) -> int:
     """A number of steps: an int, a float, or PyTorch's tensor."""
     number = value.item() if hasattr(value, "item") and np.ndim(value) == 0 else value
     if not is_number(number) or not 0 <= number < 2**63 or number != int(number):
-        raise ValueError(f"{what} must be a number of steps, and is {brief(value)}")
+        raise ValueError(f"{what} must be a number of steps, got {brief(value)}")
     return int(number)
 
 
@@ -404,11 +403,11 @@ def _tensor_like(what: str, value: Any, p: Tensor) -> Tensor:
     except (TypeError, ValueError, RuntimeError):  # a ragged list, for instance
         array = np.asarray(None)
     if array.dtype.kind not in "fiu":
-        raise ValueError(f"{what} must be an array of numbers, and is {brief(value)}")
+        raise ValueError(f"{what} must be an array of numbers, got {brief(value)}")
     if array.shape != p.shape:
         raise ValueError(
-            f"{what} has shape {array.shape}, and its parameter {p.shape}. Are the parameters in the same order as "
-            "when the state was saved?"
+            f"{what} has shape {array.shape}, and its parameter {p.shape}. The parameters must be in the same "
+            "order as when the state was saved"
         )
     with np.errstate(over="ignore"):
         return Tensor(np.array(array, dtype=p.dtype, order="C"))

@@ -69,7 +69,7 @@ class SGD(Optimizer):
     def check(self, group: dict[str, Any]) -> None:
         self._check_range(group, "lr", "momentum", "weight_decay")
         if not is_number(group["dampening"]):
-            raise ValueError(f"SGD: dampening must be a number, and is {brief(group['dampening'])}")
+            raise ValueError(f"SGD: dampening must be a number, got {brief(group['dampening'])}")
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise ValueError(
                 f"SGD: nesterov needs a momentum above 0 and no dampening; momentum is {group['momentum']} and "

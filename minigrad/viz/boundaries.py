@@ -92,12 +92,12 @@ class BoundaryMovie:
         self.x, self.y = np.asarray(raw(x)), np.asarray(raw(y))
         if self.x.ndim != 2 or self.x.shape[1] != 2 or not len(self.x):
             raise ValueError(
-                f"{who}: x must be (N, 2), points in a plane, and has shape {self.x.shape}; of data with more "
+                f"{who}: x must be (N, 2), points in a plane, got shape {self.x.shape}; if the data have more "
                 "features, choose two and train on them"
             )
         if self.y.shape != (len(self.x),) or self.y.dtype.kind not in "iub":
             raise ValueError(
-                f"{who}: y must hold one class number per sample, shape ({len(self.x)},), and is "
+                f"{who}: y must hold one class number per sample, shape ({len(self.x)},), got "
                 f"{self.y.dtype}{list(self.y.shape)}"
             )
         if not np.isfinite(self.x).all():

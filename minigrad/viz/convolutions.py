@@ -29,7 +29,9 @@ def _convolutions(model: Module, layer: str | None, op: str) -> dict[str, Any]:
         )
     if layer is not None:
         if layer not in found:
-            raise ValueError(f"{op}: {layer!r} is no convolutional layer of the model; these are: {', '.join(found)}")
+            raise ValueError(
+                f"{op}: {layer!r} is not a convolutional layer of the model. Choose from: {', '.join(found)}"
+            )
         found = {layer: found[layer]}
     return found
 
@@ -178,10 +180,10 @@ def feature_maps(
     names = list(_convolutions(model, None, op)) if layers is None else list(layers)
     unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise ValueError(f"{op}: no layer {unknown or names!r}; there are: {', '.join(filter(None, known))}")
+        raise ValueError(f"{op}: no layer {unknown or names!r}. Choose from: {', '.join(filter(None, known))}")
     x = x if isinstance(x, Tensor) else Tensor(x)
     if x.ndim != 4:
-        raise ValueError(f"{op}: x must be pictures, (N, C, H, W), and has shape {x.shape}; of one picture, x[None]")
+        raise ValueError(f"{op}: x must be pictures, (N, C, H, W), got shape {x.shape}; for one picture, pass x[None]")
     if not -len(x) <= sample < len(x):
         raise ValueError(f"{op}: sample={sample}, and x has {len(x)} pictures")
     maps: dict[str, Any] = {}

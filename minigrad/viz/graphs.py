@@ -132,9 +132,9 @@ def graph(
     """
     require("graphviz", extra="viz", what=dot.WHAT)
     if view not in VIEWS:
-        raise ValueError(f"graph: view={view!r}: there are {', '.join(VIEWS)}")
+        raise ValueError(f"graph: view={view!r} is unknown. Choose from: {', '.join(VIEWS)}")
     if direction not in ("TB", "LR", "BT", "RL"):
-        raise ValueError(f"graph: direction={direction!r}: there are TB, LR, BT and RL")
+        raise ValueError(f"graph: direction={direction!r} is unknown. Choose from: TB, LR, BT, RL")
     if depth is not None and depth < 0:
         raise ValueError(f"graph: depth={depth} must be at least 0, which draws the whole model as one node")
     random = get_rng_state()

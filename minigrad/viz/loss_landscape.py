@@ -196,7 +196,7 @@ def landscape(
     if not (np.isfinite(span) and span > 0):
         raise ValueError(f"{op}: span={span} must be a positive number")
     if statistics not in STATISTICS:
-        raise ValueError(f"{op}: statistics={statistics!r}: there are 'batch' and 'running'")
+        raise ValueError(f"{op}: statistics={statistics!r} is unknown. Choose from: batch, running")
     parameters = dict(model.named_parameters())
     ways = directions(model, seed, dimensions, weights_only)
     if not any(d.any() for way in ways for d in way.values()):
@@ -318,7 +318,7 @@ def landscapes(
     if flat[0].dimensions == 1:
         return _lines(groups, theme, limit)
     if kind not in (None, "contour", "surface"):
-        raise ValueError(f"landscapes: kind={kind!r}: there are 'contour' and 'surface'")
+        raise ValueError(f"landscapes: kind={kind!r} is unknown. Choose from: contour, surface")
     panels = {}
     for name, group in groups.items():
         for land in group:

@@ -448,7 +448,7 @@ def histograms(
         if not found:
             raise ValueError(
                 f"histograms: {name or 'the monitor'} collected no {kind} of {', '.join(map(str, wanted)) or 'layers'}"
-                "; was the model called in training mode (and for gradients, backward()) inside the `with` block?"
+                "; call the model in training mode (and for gradients, backward()) inside the `with` block"
             )
         rows += [(name, watch, found[i : i + 6]) for i in range(0, len(found), 6)]
     columns = max(len(row[2]) for row in rows)

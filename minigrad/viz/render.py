@@ -42,7 +42,7 @@ def check(format: str) -> str:
         ImportError: neither is installed; the message says what to do.
     """
     if format not in FORMATS:
-        raise ValueError(f"graph: format={format!r}: there are {', '.join(FORMATS)}")
+        raise ValueError(f"graph: format={format!r} is unknown. Choose from: {', '.join(FORMATS)}")
     if format == "dot":
         return ""
     if shutil.which("dot"):

@@ -53,7 +53,7 @@ SOFT = {"light": "#59636E", "dark": "#9AA4AE"}
 
 def check_theme(theme: str) -> None:
     if theme not in PAPER:
-        raise ValueError(f"theme={theme!r}: there are 'light' and 'dark'")
+        raise ValueError(f"theme={theme!r} is unknown. Choose from: light, dark")
 
 
 def colours(names: Any, theme: str) -> dict[str, str]:

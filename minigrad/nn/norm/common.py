@@ -113,7 +113,7 @@ class ChannelNorm(Norm):
     def check_input(self, input: Tensor, channel_axis: int) -> None:
         shape, name = input.shape, type(self).__name__
         if len(shape) not in self.input_ndims:
-            raise ValueError(f"{name}: the input must be {self.layouts}, and has shape {shape}")
+            raise ValueError(f"{name}: the input must be {self.layouts}, got shape {shape}")
         if shape[channel_axis] != self.num_features:
             raise ValueError(
                 f"{name}: num_features={self.num_features}, but the input has {shape[channel_axis]} channels "

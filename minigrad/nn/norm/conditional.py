@@ -69,8 +69,8 @@ class AdaptiveInstanceNorm(Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         if x.ndim < 3 or x.shape[1] != self.num_features:
             raise ValueError(
-                f"AdaptiveInstanceNorm: the input must be (N, {self.num_features}, ...) with an axis of space, and "
-                f"has shape {x.shape}"
+                f"AdaptiveInstanceNorm: the input must be (N, {self.num_features}, ...) with an axis of space, "
+                f"got shape {x.shape}"
             )
         check_vectors(self, "style", style, x, self.style_features)
         gamma_beta = self.linear(style)
@@ -272,9 +272,9 @@ class SPADE(Module):
         super().__init__()
         norms = {"batch": BatchNorm2d, "instance": InstanceNorm2d}
         if norm not in norms:
-            raise ValueError(f"SPADE: norm must be 'batch' or 'instance', and is {norm!r}")
+            raise ValueError(f"SPADE: norm must be 'batch' or 'instance', got {norm!r}")
         if kernel_size % 2 != 1:
-            raise ValueError(f"SPADE: kernel_size must be odd, so that the map keeps its size, and is {kernel_size}")
+            raise ValueError(f"SPADE: kernel_size must be odd, so that the map keeps its size, got {kernel_size}")
         self.num_features, self.label_features = num_features, label_features
         self.param_free_norm = norms[norm](num_features, eps, momentum, affine=False, dtype=dtype)
 
@@ -287,11 +287,11 @@ class SPADE(Module):
 
     def forward(self, x: Tensor, map: Tensor) -> Tensor:
         if x.ndim != 4 or x.shape[1] != self.num_features:
-            raise ValueError(f"SPADE: the input must be (N, {self.num_features}, H, W), and has shape {x.shape}")
+            raise ValueError(f"SPADE: the input must be (N, {self.num_features}, H, W), got shape {x.shape}")
         if map.ndim != 4 or map.shape[:2] != (x.shape[0], self.label_features):
             raise ValueError(
                 f"SPADE: the map must be ({x.shape[0]}, {self.label_features}, H, W), a channel for each label and as "
-                f"many samples as the input, and has shape {map.shape}"
+                f"many samples as the input, got shape {map.shape}"
             )
         hidden = self.mlp_shared(F.interpolate(map, size=x.shape[2:]))
         gamma, beta = 1 + self.mlp_gamma(hidden), self.mlp_beta(hidden)

@@ -88,8 +88,8 @@ class PowerNorm(ChannelNorm):
     def forward(self, input: Tensor) -> Tensor:
         if input.ndim < 2 or input.shape[self.axis] != self.num_features:
             raise ValueError(
-                f"PowerNorm: the input must have num_features={self.num_features} channels on axis {self.axis}, and "
-                f"its shape is {input.shape}"
+                f"PowerNorm: the input must have num_features={self.num_features} channels on axis {self.axis}, "
+                f"got shape {input.shape}"
             )
         warming_up = self.training and self.batches_seen < self.warmup
         y = F.power_norm(

@@ -194,7 +194,7 @@ class IterativeNorm(_WhiteningNorm):
     ):
         super().__init__(num_features, num_groups, eps, momentum, affine, track_running_stats, bias, dtype)
         if not isinstance(iterations, int | np.integer) or iterations < 0:
-            raise ValueError(f"IterativeNorm: iterations must be an integer of at least 0, and is {iterations!r}")
+            raise ValueError(f"IterativeNorm: iterations must be an integer of at least 0, got {iterations!r}")
         self.iterations = int(iterations)
 
     def whiten(self, input: Tensor, *statistics: Any) -> Tensor:

@@ -320,7 +320,7 @@ class SpectralNorm(Module):
     def __init__(self, weight: Tensor, n_power_iterations: int = 1, dim: int = 0, eps: float = 1e-12):
         super().__init__()
         if n_power_iterations < 1:
-            raise ValueError(f"spectral_norm: n_power_iterations must be at least 1, and is {n_power_iterations}")
+            raise ValueError(f"spectral_norm: n_power_iterations must be at least 1, got {n_power_iterations}")
         self.n_power_iterations, self.eps = n_power_iterations, eps
         self.dim = one_axis(dim, weight.ndim, "spectral_norm")
         if weight.ndim > 1:

@@ -366,7 +366,11 @@ def register_parametrization(
         if not isinstance(value, Module):
             raise TypeError(
                 f"register_parametrization: {argument} must be a module, not a {type(value).__name__}"
-                + (" (the class itself: did you forget the brackets?)" if isinstance(value, type) else "")
+                + (
+                    " (it is the class itself; call it with brackets to make a module)"
+                    if isinstance(value, type)
+                    else ""
+                )
             )
     parametrization.train(module.training)
     if is_parametrized(module, tensor_name):
@@ -435,7 +439,7 @@ def remove_parametrizations(module: AnyModule, tensor_name: str, leave_parametri
     if not is_parametrized(module, tensor_name):
         raise ValueError(
             f"remove_parametrizations: {tensor_name!r} of {type(module).__name__} is not parametrized"
-            + (f"; these are: {', '.join(module.parametrizations)}" if isinstance(module, _Parametrized) else "")
+            + (f"; parametrized: {', '.join(module.parametrizations)}" if isinstance(module, _Parametrized) else "")
         )
     assert isinstance(module, _Parametrized)
     parts: ParametrizationList = module.parametrizations[tensor_name]

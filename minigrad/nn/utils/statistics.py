@@ -189,8 +189,8 @@ def _watch(layers: list[Any], see: Callable[[Any, Any], None]) -> list[Any]:
 def _check_seen(any_data: Any) -> None:
     if not any_data:
         raise ValueError(
-            "recompute_statistics: the loader brought no data to any layer with running statistics; is it empty, or "
-            "an iterator that was used up before?"
+            "recompute_statistics: the loader brought no data to any layer with running statistics; it is empty, or "
+            "an iterator that was used up before"
         )
 
 

@@ -311,7 +311,7 @@ def check_channels(op: str, input: Any) -> Any:
     """The input's array, which must be of floating-point numbers and have channels."""
     x = check_float(op, input)
     if x.ndim < 2:
-        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), and has shape {x.shape}")
+        raise ValueError(f"{op}: the input must be (N, C) or (N, C, ...), got shape {x.shape}")
     return x
 
 

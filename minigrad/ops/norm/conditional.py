@@ -163,7 +163,7 @@ def _conditional_instance_norm(op: str, input: Any, gamma: Any, beta: Any, eps: 
 def _check_space(op: str, name: str, value: Any) -> Any:
     x = check_float(op, value)
     if x.ndim < 3:
-        raise ValueError(f"{op}: {name} must be (N, C, ...) with an axis of space, and has shape {x.shape}")
+        raise ValueError(f"{op}: {name} must be (N, C, ...) with an axis of space, got shape {x.shape}")
     return x
 
 
@@ -248,7 +248,7 @@ def adaptive_instance_norm(content: Any, style: Any, eps: float = 1e-5) -> Any:
     x, s = _check_space(op, "the content", content), _check_space(op, "the style", style)
     if x.shape[:2] != s.shape[:2]:
         raise ValueError(
-            f"{op}: content and style need the same samples and channels, and have shapes {x.shape} and {s.shape}; "
+            f"{op}: content and style need the same samples and channels, got shapes {x.shape} and {s.shape}; "
             "expand the style, style.expand(...), to give all samples one"
         )
     if x.dtype != s.dtype:
@@ -372,7 +372,7 @@ def spade(
     op = "spade"
     x = _check_space(op, "the input", input)
     if norm not in ("batch", "instance"):
-        raise ValueError(f"{op}: norm must be 'batch' or 'instance', and is {norm!r}")
+        raise ValueError(f"{op}: norm must be 'batch' or 'instance', got {norm!r}")
     check_parameters(op, x, x.shape, weight, bias)
     if norm == "batch":
         x_hat = batch_norm(input, running_mean, running_var, None, None, training, momentum, eps)

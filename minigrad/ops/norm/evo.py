@@ -189,7 +189,7 @@ def evo_norm_b0(
     op = "evo_norm_b0"
     x = check_float(op, input)
     if x.ndim < 3:
-        raise ValueError(f"{op}: the input must be (N, C, ...) with an axis of space, and has shape {x.shape}")
+        raise ValueError(f"{op}: the input must be (N, C, ...) with an axis of space, got shape {x.shape}")
     check_parameters(op, x, (x.shape[1],), weight, bias, v, running_var, names=PARAMETERS)
     if not training:
         if running_var is None:

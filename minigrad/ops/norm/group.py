@@ -142,7 +142,7 @@ def instance_norm(
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if x.ndim < 3:
-        raise ValueError(f"{op}: the input must be (N, C, ...) with an axis of space, and has shape {x.shape}")
+        raise ValueError(f"{op}: the input must be (N, C, ...) with an axis of space, got shape {x.shape}")
     channels = x.shape[1]
     check_parameters(op, x, (channels,), weight, bias, running_mean, running_var)
     if (running_mean is None) != (running_var is None):

@@ -199,7 +199,7 @@ def thresholded_linear_unit(input: Any, threshold: Any) -> Any:
     if not isinstance(tau, np.ndarray) or tau.shape != x.shape[1:2]:
         raise ValueError(
             f"{op}: threshold must be a tensor of shape {x.shape[1:2]}, one number a channel of an input of shape "
-            f"{x.shape}, and is " + (f"of shape {tau.shape}" if isinstance(tau, np.ndarray) else f"{tau!r}")
+            f"{x.shape}, got " + (f"shape {tau.shape}" if isinstance(tau, np.ndarray) else f"{tau!r}")
         )
     if tau.dtype != x.dtype:
         raise TypeError(

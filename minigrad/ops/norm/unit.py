@@ -174,13 +174,13 @@ def scale_norm(input: Any, scale: Any = None, eps: float = 1e-5) -> Any:
     op = "scale_norm"
     x = check_float(op, input)
     if x.ndim == 0:
-        raise ValueError(f"{op}: the input must have at least one axis, (*, n), and is a single number")
+        raise ValueError(f"{op}: the input must have at least one axis, (*, n), got a single number")
     if scale is not None:
         g = raw(scale)
         if not isinstance(g, np.ndarray) or g.shape != ():
             raise ValueError(
-                f"{op}: scale must be a tensor of one number, of shape (), and is "
-                + (f"of shape {g.shape}" if isinstance(g, np.ndarray) else f"a {type(g).__name__}: mg.tensor(...)")
+                f"{op}: scale must be a tensor of one number, of shape (), got "
+                + (f"shape {g.shape}" if isinstance(g, np.ndarray) else f"a {type(g).__name__}: mg.tensor(...)")
             )
         if g.dtype != x.dtype:
             raise TypeError(

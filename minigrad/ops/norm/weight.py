@@ -46,7 +46,7 @@ def checked(op: str, weight: Any, dim: int | None) -> tuple[Any, int | None]:
     """The weight's array, and `dim` counted from the front."""
     w = check_float(op, weight)
     if w.ndim == 0:
-        raise ValueError(f"{op}: the weight must have an axis of units, and it is 0-d")
+        raise ValueError(f"{op}: the weight must have an axis of units, got a 0-d tensor")
     return w, dim if dim is None else one_axis(dim, w.ndim, op)
 
 
@@ -408,7 +408,7 @@ def spectral_norm(
     check_fits(op, "u", u, (units,), w)
     check_fits(op, "v", v, (prod(w.shape[:axis] + w.shape[axis + 1 :]),), w)
     if n_power_iterations < 0:
-        raise ValueError(f"{op}: n_power_iterations must not be negative, and is {n_power_iterations}")
+        raise ValueError(f"{op}: n_power_iterations must not be negative, got {n_power_iterations}")
     # Copies: the estimates may move on before the backward pass.
     norm = SpectralNorm(raw(u).copy(), raw(v).copy(), n_power_iterations if training else 0, axis, eps)
     y = norm(weight)

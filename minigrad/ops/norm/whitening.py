@@ -244,7 +244,7 @@ def iterative_norm(
         [[1.0, 0.0], [0.0, 1.0]]
     """
     if not isinstance(iterations, int | np.integer) or iterations < 0:
-        raise ValueError(f"iterative_norm: iterations must be an integer of at least 0, and is {iterations!r}")
+        raise ValueError(f"iterative_norm: iterations must be an integer of at least 0, got {iterations!r}")
 
     parameters = running_mean, running_matrix, weight, bias
     root = partial(iterated_root, eps=eps, iterations=int(iterations))
