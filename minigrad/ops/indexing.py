@@ -127,8 +127,8 @@ def _get(x: Any, index: tuple[Any, Any]) -> Any:
 def setitem(x: Tensor, index: Any, value: Any) -> None:
     """`x[index] = value`, in place; an index as for `getitem`.
 
-    If `x` or `value` needs a gradient, the change is recorded: `x` and its views get new memory. What was computed from
-    the old values keeps these.
+    If `x` or `value` needs a gradient, the change is recorded: `x` and its views get new memory. Earlier results keep
+    the old values.
 
     Raises:
         RuntimeError: `x` is a leaf that requires a gradient, or a view of one: use `with mg.no_grad():`.
