@@ -195,7 +195,7 @@ def test_keys_slider_and_nodes(browser: Browser, pages: Any):
     def where() -> str:
         return browser.run("document.getElementById('where').textContent")
 
-    assert where() == "what goes in"
+    assert where() == "the inputs"
     browser.press("End")
     assert where() == "back: ∂L/∂x"
     browser.press("Home")

@@ -282,7 +282,7 @@ function drawPanel() {
         put(make("p", { class: "fork" }, `This is what the layer sends down. Below, the same ${gradient(s.symbol)} in closed form.`));
     }
   }
-  const names = { inputs: "what goes in", seed: gradient(step.at ? step.at.symbol : "") };
+  const names = { inputs: "the inputs", seed: gradient(step.at ? step.at.symbol : "") };
   $("where").textContent = names[step.kind] || (back ? `back: ${gradient(step.at.symbol)}` : step.at.formula);
 }
 
