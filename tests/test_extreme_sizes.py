@@ -177,3 +177,24 @@ def test_clipping_values_beyond_the_dtype():
     (parameter,) = with_gradients(np.float32, [1.0, 3e38, -3e38])
     mg.optim.clip_grad_value_(parameter, 1e300)
     np.testing.assert_array_equal(parameter.grad.numpy(), np.array([1, 3e38, -3e38], np.float32))
+
+
+@pytest.mark.parametrize("p", [1, 2, 3, math.inf])
+def test_clipping_where_float64_has_no_room_for_the_norm_or_the_factor(p):
+    for size, goal in ((1e308, 1.0), (1e200, 1e-200), (1e-320, 1e-321)):
+        part = np.array([1.0, -1.0, 1.0])
+        total = 1 if p == math.inf else 3 ** (1 / p)
+        parameters = with_gradients(np.float64, part * size, -part[:0])
+        norm = mg.optim.clip_grad_norm_(parameters, goal, norm_type=p, error_if_nonfinite=True).item()
+        with np.errstate(over="ignore"):
+            assert norm == pytest.approx(np.float64(total) * size, rel=1e-3)
+        expected = part * (np.float64(goal) / total * min(1.0, size / 1e-6))
+        np.testing.assert_allclose(parameters[0].grad.numpy(), expected, rtol=1e-12, atol=5e-324)
+    parameters = with_gradients(np.float64, [0.0])
+    assert mg.optim.clip_grad_norm_(parameters, 0.0).item() == 0 and parameters[0].grad.item() == 0
+
+
+def test_a_total_norm_has_the_widest_dtype():
+    mixed = with_gradients(np.float32, [3.0]) + with_gradients(np.float64, [4e200])
+    norm = mg.optim.clip_grad_norm_(mixed, 1.0)
+    assert norm.dtype == np.float64 and norm.item() == 4e200

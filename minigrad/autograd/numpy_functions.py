@@ -15,7 +15,7 @@ from minigrad.autograd.tensor import Tensor
 
 # Functions that only look at shape and dtype, or print, lose no gradient.
 HARMLESS = {"shape", "ndim", "size", "result_type", "can_cast", "min_scalar_type", "common_type"}
-HARMLESS |= {"iscomplexobj", "isrealobj", "zeros_like", "ones_like", "empty_like", "full_like"}
+HARMLESS |= {"iscomplexobj", "isrealobj", "zeros_like", "ones_like", "empty_like"}
 HARMLESS |= {"array2string", "array_repr", "array_str"}
 # Functions that write into their first argument, which no graph would notice.
 WRITES = {"copyto", "put", "place", "putmask", "fill_diagonal", "put_along_axis"}
@@ -71,12 +71,15 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[st
     """`function(*args, **kwargs)` with the arrays of the tensors; an error if one of these needs a gradient."""
     name = function.__name__
     tensors = list(_tensors([args, kwargs]))
-    if name in WRITES or any(True for _ in _tensors([kwargs.get("out")])):
+    written = [kwargs.get("out"), (*args, *kwargs.values())[:1] if name in WRITES else ()]
+    if any(True for _ in _tensors(written)):
         raise TypeError(
             f"numpy.{name}: a tensor cannot be written by NumPy, because autograd would not notice. Write it with "
             "x[...] = values or x.copy_(values), or write its array, x.array"
         )
-    if name not in HARMLESS and any(tensor.requires_grad for tensor in tensors):
+    if name in HARMLESS:
+        tensors = []
+    if any(tensor.requires_grad for tensor in tensors):
         raise RuntimeError(
             f"{_full_name(function)} on a tensor that requires a gradient would lose it{_instead(name)}"
         )

@@ -31,36 +31,38 @@ def get_total_norm(
         RuntimeError: the norm is not finite, and `error_if_nonfinite` is set.
     """
     tensors = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    return _as_tensor(_total_norm(tensors, norm_type, error_if_nonfinite), tensors)
+    size, ratio = _total_norm(tensors, norm_type, error_if_nonfinite)
+    return _as_tensor(size * ratio, tensors)
 
 
 def _as_tensor(norm: float, tensors: list[Tensor]) -> Tensor:
+    dtype = np.result_type(*[t.dtype for t in tensors]) if tensors else np.float32
     with np.errstate(over="ignore"):
-        return Tensor(np.asarray(norm, tensors[0].dtype if tensors else np.float32))
+        return Tensor(np.asarray(norm, dtype))
 
 
-def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> float:
-    """`get_total_norm` in float64, in which the norm of numbers of float32 always fits."""
+def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> tuple[float, float]:
+    """`get_total_norm` in float64, as two factors: their product may be too large where neither of them is."""
     p = float(norm_type)
     if not p > 0:
         raise ValueError(f"get_total_norm: norm_type must be above 0, got {norm_type}")
     arrays = [np.ascontiguousarray(t.array).reshape(-1) for t in tensors]
     squares = sum(_square_sum(a) for a in arrays) if p == 2 else math.nan
     if 1e-280 < squares < math.inf:
-        norm = math.sqrt(squares)
+        size, ratio = math.sqrt(squares), 1.0
     else:
         # np.max hands NaN on; Python's max would lose it.
-        norm = float(np.max([np.abs(a).max() for a in arrays if a.size], initial=0.0))
-        if p < math.inf and 0 < norm < math.inf:
+        size, ratio = float(np.max([np.abs(a).max() for a in arrays if a.size], initial=0.0)), 1.0
+        if p < math.inf and 0 < size < math.inf:
             # Powers of |x|/m, with m the largest |x|, stay within the range of the numbers.
-            powers = sum(float(np.power(np.abs(a) / norm, p, dtype=np.float64).sum()) for a in arrays)
-            norm *= powers ** (1 / p)
-    if error_if_nonfinite and not math.isfinite(norm):
+            powers = sum(float(np.power(np.abs(a) / np.float64(size), p, dtype=np.float64).sum()) for a in arrays)
+            ratio = powers ** (1 / p)
+    if error_if_nonfinite and not math.isfinite(size):
         raise RuntimeError(
-            f"the total norm (norm_type={norm_type}) of the gradients is {norm}, so they cannot be clipped. To find "
+            f"the total norm (norm_type={norm_type}) of the gradients is {size}, so they cannot be clipped. To find "
             "where it comes from, run the step inside mg.detect_anomaly()."
         )
-    return norm
+    return size, ratio
 
 
 def clip_grad_norm_(
@@ -81,7 +83,7 @@ def clip_grad_norm_(
 
     Returns:
         The total norm before clipping, in the dtype of the gradients: ∞ if it is too large for that. The gradients are
-        scaled by the norm in float64, which has room for it.
+        scaled by the norm all the same.
 
     Source: Pascanu, Mikolov and Bengio, arXiv 1211.5063. As in PyTorch, the divisor is norm + 1e-6.
 
@@ -95,14 +97,18 @@ def clip_grad_norm_(
         tensor([0.6, 0.8])
     """
     gradients = _gradients(parameters)
-    norm = _total_norm(gradients, norm_type, error_if_nonfinite)
+    size, ratio = _total_norm(gradients, norm_type, error_if_nonfinite)
+    norm = size * ratio
     scale = max_norm / (norm + 1e-6)
     if not scale >= 1:  # also if it is NaN: then the gradients become NaN, and the fault can be seen
         for g in gradients:
-            # A scale that float32 cannot hold to its last digit multiplies in float64.
-            real = np.float64 if abs(scale) < np.finfo(g.dtype).tiny else g.dtype.type
             with np.errstate(invalid="ignore"):  # 0 · ∞
-                g.array *= real(scale)
+                if (
+                    max_norm > 0 < size and abs(scale) < np.finfo(g.dtype).tiny
+                ):  # it has not all its digits, or none: scale in two steps
+                    g.array[...] = g.array / np.float64(size) * np.float64(max_norm / (ratio + 1e-6 / size))
+                else:
+                    g.array *= g.dtype.type(scale)
             g.version[0] += 1
     return _as_tensor(norm, gradients)
 
