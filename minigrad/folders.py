@@ -23,11 +23,20 @@ def user_cache() -> Path | None:
 
 
 def have_temporary(near: Path) -> None:
-    """Put temporary files beside `near` if the system has no place for them: matplotlib cannot do without."""
+    """Put temporary files beside `near` if the system has no place for them: matplotlib cannot do without.
+
+    Raises:
+        PermissionError: nor can a file be written there.
+    """
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
         near = near.absolute()
         while not near.is_dir():
             near = near.parent
+        if not os.access(near, os.W_OK):
+            raise PermissionError(
+                f"no file can be written in {near}, and the system has no folder for temporary files; give a folder "
+                "that can be written (out)"
+            ) from None
         tempfile.tempdir = str(near)

@@ -360,6 +360,7 @@ def test_values_from_files(tmp_path):
         ({"batch_size": 1}, "more than one value per channel"),
         ({"eps": -1}, "0 or more"),
         ({"eps": float("nan")}, "0 or more"),
+        ({"eps": float("inf")}, "a finite number"),
         ({"groups": 2}, "only group_norm"),
         ({"values": [[1.0, 2.0], [3.0, 4.0]], "shape": (2, 2)}, "both given"),
         ({"values": [[1.0, 2.0], [3.0, 4.0]], "batch_size": 3}, "have 2 samples"),
@@ -413,6 +414,34 @@ def test_values_that_mean_nothing_are_refused(name, values, message):
         explain(name, values=values)
 
 
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("empty.npy", b""),
+        ("header.npy", b"\x93NUMPY\x01\x00\x10\x00{'descr': (((((("),
+        (
+            "announced.npy",
+            b"\x93NUMPY\x01\x00\x46\x00{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000,)}   \n",
+        ),
+        ("deep.json", b"[" * 100_000),
+        ("junk.json", bytes(range(256))),
+        ("null.csv", b"1,\x00\n2,3\n4,a\n"),
+        ("large.csv", b"1,2\n" * 300_000),
+    ],
+)
+def test_damaged_files_are_refused_in_one_line(name: str, content: bytes, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"cannot be read: ."):
+        explain("batch_norm", values=tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.csv")
+    with pytest.raises(ValueError, match="pipe"):
+        explain("batch_norm", values=tmp_path / "x.csv")
+
+
 def test_the_verdict_owns_up_to_what_does_not_agree():
     """Without a switch, too: 0/0, or steps of 1e-6 among numbers of 1e-5."""
     assert explain("batch_norm").verdict(()) == [
@@ -422,9 +451,28 @@ def test_the_verdict_owns_up_to_what_does_not_agree():
     assert "0 is divided by 0" in flat and "agree" not in flat
     tiny = explain("batch_norm", values=[[1e-5, 2.0], [2e-5, 1.0], [-1e-5, 5.0]], eps=0)
     assert tiny.verdict(())[0].endswith("staged, closed form and engine agree.")
-    assert "Finite differences of ∂L/∂x" in tiny.verdict(())[1]
+    assert "For ∂L/∂x finite differences cannot tell" in tiny.verdict(())[1]
     far = {label: wrong for label, *_, wrong in tiny.data["variants"][""]["ways"]["x"]}
     assert far == {"staged": False, "closed": False, "engine": False, "fused": False, "numeric": True}
+
+
+@pytest.mark.parametrize("scale, shift", [(1e-3, 0), (1e4, 0), (1e6, 0), (1, 1e4), (1, -1e6)])
+def test_a_wrong_gradient_is_found_whatever_the_size_of_the_numbers(scale: float, shift: float):
+    x = np.array([[1.0, 2.0], [3.0, 5.0], [-2.0, 7.0], [0.0, 1.0]]) * scale + shift
+    explanation = explain("batch_norm", values=x)
+    assert explanation.verdict(())[-1].endswith("finite differences agree.")
+    for switch in ("mean", "variance"):
+        assert explanation.verdict({switch})[-1].endswith("this gradient is wrong.")
+    for switch in ("eps", "unbiased", "two", "flat"):
+        assert "Finite differences agree" in explanation.verdict({switch})[-1]
+
+
+@pytest.mark.parametrize("scale, shift", [(1e9, 0), (1e38, 0), (1, 1e9)])
+def test_where_rounding_hides_the_gradient_nothing_is_claimed(scale: float, shift: float):
+    x = np.array([[1.0, 2.0], [3.0, 5.0], [-2.0, 7.0], [0.0, 1.0]]) * scale + shift
+    explanation = explain("batch_norm", values=x)
+    for on in ((), {"mean"}, {"variance"}):
+        assert "cannot tell" in explanation.verdict(on)[-1]
 
 
 @pytest.mark.filterwarnings("error")

@@ -774,6 +774,17 @@ def test_pdf_without_dot(without_dot: None, tmp_path: Path):
     assert sizes is not None and float(sizes[1]) > 300 and float(sizes[2]) > 300
 
 
+def test_drawing_needs_no_temporary_file():
+    """As in a container where no folder can be written."""
+    seal = "import tempfile\n\ndef none(*a, **k):\n    raise FileNotFoundError\n\ntempfile.TemporaryFile = none\n"
+    seal += "tempfile.mkstemp = tempfile.gettempdir = none\n"
+    command = [sys.executable, "-c", seal + render._PROGRAM, "svg"]
+    drawn = subprocess.run(
+        command, input='digraph { a [label="σ²"]; a -> b }'.encode(), capture_output=True, check=True
+    )
+    assert "σ²" in drawn.stdout.decode() and "</svg>" in drawn.stdout.decode()
+
+
 def test_dot_needs_nothing(monkeypatch: pytest.MonkeyPatch, without_dot: None, tmp_path: Path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     g = drawing()

@@ -223,6 +223,18 @@ def test_temporary_files_lie_near_the_result_where_the_system_has_no_place_for_t
     assert tempfile.tempdir == str(tmp_path)
 
 
+def test_where_no_folder_can_be_written_at_all_this_is_the_error(monkeypatch, tmp_path):
+    def none():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "gettempdir", none)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(PermissionError, match="no file can be written in"):
+        folders.have_temporary(tmp_path / "runs")
+    assert tempfile.tempdir is None
+
+
 def test_the_main_job_runs_in_a_container(copied):
     """Package, home and caches cannot be written, there is no terminal, and the language is C."""
     environment = sealed(copied) | {"LANG": "C", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

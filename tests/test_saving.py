@@ -495,6 +495,20 @@ def test_two_archives_one_after_the_other_are_not_taken_for_one():
     assert mg.load(file) == [2]
 
 
+def test_an_archive_that_claims_to_be_empty_is_damaged():
+    """Eight bytes of 0 in the last record, over the numbers of members and the size of their list, hide them all."""
+    file = io.BytesIO()
+    np.savez(file, a=np.arange(3.0))
+    data = bytearray(file.getvalue())
+    data[-14:-6] = bytes(8)
+    with pytest.raises(mg.BadFile):
+        mg.load(io.BytesIO(bytes(data)))
+    empty = io.BytesIO()
+    np.savez(empty)
+    empty.seek(0)
+    assert mg.load(empty) == {}
+
+
 def test_something_that_can_only_write():
     class Sink:
         content = b""

@@ -248,7 +248,7 @@ def _members(file: IO[bytes], archive: zipfile.ZipFile, start: int, end: int) ->
     members = {info.filename: info for info in infos}
     if len(members) < len(infos):
         raise ValueError("two members have the same name")
-    first = min((info.header_offset for info in infos), default=start)
+    first = min((info.header_offset for info in infos), default=archive.start_dir)
     if first != start:
         raise ValueError(f"its archive begins at byte {first - start}")
     for name, info in members.items():

@@ -84,10 +84,12 @@ def render(source: str, format: str) -> bytes:
 
 
 # The other process: reads DOT, writes the picture. (It must not import minigrad: Numba alone takes half a second.)
+# `AGraph(string=...)` would need a temporary file, which a read-only container has no place for.
 _PROGRAM = f"""
 import sys
 import pygraphviz
-graph = pygraphviz.AGraph(string=sys.stdin.buffer.read().decode())
+graph = pygraphviz.AGraph()
+graph.read(sys.stdin.buffer)
 if sys.argv[1] == "png":
     graph.graph_attr["dpi"] = "{DOTS_PER_INCH}"
 sys.stdout.buffer.write(graph.draw(format=sys.argv[1], prog="dot"))

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Tensor, composed, grad, no_grad
+from minigrad.files import open_regular, read_at_most
 from minigrad.suggest import UnknownName, choose, nearest
 from minigrad.viz.explainer.methods import ALIASES, OPERATIONS
 from minigrad.viz.explainer.operation import Closed, Operation, Setting
@@ -33,6 +34,9 @@ DIGITS = 12
 MOST = 48
 """The most elements that the input may have: more numbers than these nobody reads."""
 
+LARGEST = 1 << 20
+"""The most bytes that a file of values may have."""
+
 
 @dataclass
 class Way:
@@ -44,6 +48,8 @@ class Way:
         engine: by `mg.grad` over the same graph.
         fused: by the op that computes it in one go; None if a switch asks for something that it does not do.
         numeric: by finite differences of the forward pass.
+        size: of the largest element of the leaf.
+        error: by which rounding may change `numeric`.
     """
 
     staged: Any
@@ -51,6 +57,22 @@ class Way:
     engine: Any
     fused: Any
     numeric: Any
+    size: float
+    error: float
+
+    @property
+    def wrong(self) -> bool:
+        """Is the staged gradient farther from finite differences than these are from the right one?"""
+        largest = float(np.abs(self.numeric).max(initial=0.0))
+        # A gradient of 0 is right if it is small for numbers of this size: elements 10 times as large have gradients
+        # a tenth as large.
+        return not gap(self.staged, self.numeric) <= 1e-4 * max(1 / max(1.0, self.size), largest) + self.error
+
+    @property
+    def unclear(self) -> bool:
+        """May rounding hide a gradient that is as large as this one?"""
+        largest = float(np.abs(self.staged).max(initial=0.0))
+        return self.error > 0.1 * largest and largest * max(1.0, self.size) > 1e-6
 
 
 @dataclass
@@ -114,11 +136,6 @@ def gap(a: Any, b: Any) -> float:
     return float(np.nan if np.isnan(difference).any() else difference.max(initial=0.0))
 
 
-def differs(gradient: Any, numeric: Any) -> bool:
-    """Is a gradient farther from finite differences than their own error, about 1e-4 of the largest element?"""
-    return not gap(gradient, numeric) <= 1e-4 * max(1.0, float(np.abs(numeric).max(initial=0.0)))
-
-
 class Explanation:
     """An operation on given numbers, explained; see `explain`, which makes one."""
 
@@ -164,11 +181,16 @@ class Explanation:
         by_formula |= {name: array for name, (_, array) in closed.others.items()}
         fused = self._fused(s) if operation.is_one_op(s) else {}
         numeric = self._numeric(s)
+        terms = float(np.abs(s.seed * walk[walk.output].array).sum())
         ways = {}
         for name in walk.leaves:
             staged = gradients.of[name]
             staged = np.zeros_like(walk.values[name].array) if staged is None else staged
-            ways[name] = Way(staged, by_formula[name], engine[name], fused.get(name), numeric[name])
+            # Rounding moves each term of L by parts of itself, and each element by parts of itself.
+            leaf = np.abs(s.arrays[name])
+            moved = terms + float(np.abs(staged).max(initial=0.0) * leaf.sum())
+            size, error = float(leaf.max(initial=0.0)), 8 * sys.float_info.epsilon * moved / STEP
+            ways[name] = Way(staged, by_formula[name], engine[name], fused.get(name), numeric[name], size, error)
         laws = operation.laws(s, walk, ways[main].staged)
         return Variation(s, walk, gradients, closed, paths, ways, laws)
 
@@ -237,6 +259,7 @@ class Explanation:
 
     def verdict(self, on: Any) -> list[str]:
         """What the switches did, in sentences."""
+        misfit = f"steps of {number(STEP)} do not fit numbers of this size"
         now = self.variation(on)
         finite = all(np.isfinite(w.staged).all() and np.isfinite(w.numeric).all() for w in now.ways.values())
         if not on and not finite:
@@ -244,13 +267,13 @@ class Explanation:
                 "Nothing is switched off, and yet not all is finite: where 0 is divided by 0 there is no gradient."
             ]
         if not on:
-            off = [name for name, way in now.ways.items() if differs(way.staged, way.numeric)]
+            off = [name for name, way in now.ways.items() if way.wrong or way.unclear]
             if not off:
                 return ["Nothing is broken: staged, closed form, engine and finite differences agree."]
             which = listed([f"∂L/∂{now.walk.values[name].symbol}" for name in off])
             return [
                 "Nothing is broken: staged, closed form and engine agree.",
-                f"Finite differences of {which} do not: steps of {number(STEP)} do not fit numbers of this size.",
+                f"For {which} finite differences cannot tell: {misfit}.",
             ]
         symbols = {name: now.walk.values[name].symbol for name in now.walk.leaves}
         moved, still = [], []
@@ -272,12 +295,16 @@ class Explanation:
         wrong = [
             f"∂L/∂{symbols[name]} (by {number(gap(way.staged, way.numeric))})"
             for name, way in now.ways.items()
-            if differs(way.staged, way.numeric)
+            if way.wrong and not way.unclear
         ]
         if not finite:
             sentences.append("Where 0 is divided by 0 there is no gradient at all.")
         elif wrong:
             sentences.append(f"Finite differences disagree with {listed(wrong)}: this gradient is wrong.")
+        elif any(way.unclear for way in now.ways.values()):
+            sentences.append(
+                f"Finite differences cannot tell: steps of {number(STEP)} do not fit numbers of this size."
+            )
         else:
             sentences.append("Finite differences agree: it is the right gradient of what is now computed.")
         return sentences
@@ -523,7 +550,7 @@ def explain(
     if eps is not None and operation.eps is None:
         raise ValueError(f"{who}: it has no ε")
     if eps is not None and not (np.isfinite(eps) and eps >= 0):
-        raise ValueError(f"{who}: eps={eps} must be 0 or more")
+        raise ValueError(f"{who}: eps={eps} must be a finite number, 0 or more")
     eps = operation.eps if eps is None else float(eps)
     setting = Setting(filled, 0.0, eps, _groups(who, operation, wanted, groups), given)
     leaves = [Tensor(a, requires_grad=True) for a in filled.values()]

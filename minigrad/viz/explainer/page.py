@@ -13,7 +13,7 @@ import numpy as np
 
 import minigrad
 from minigrad.viz.explainer.drawing import svg
-from minigrad.viz.explainer.explanation import DIGITS, differs, explain, gap, number, percent
+from minigrad.viz.explainer.explanation import DIGITS, explain, gap, number, percent
 
 if TYPE_CHECKING:
     from minigrad.viz.explainer.explanation import Explanation
@@ -88,7 +88,7 @@ def data(explanation: "Explanation") -> dict[str, Any]:
             ],
             "ways": {
                 name: [
-                    [label, put(array), number(gap(array, way.staged)), _off(label, array, way.staged)]
+                    [label, put(array), number(gap(array, way.staged)), _off(label, array, way)]
                     for label, array in (
                         ("staged", way.staged),
                         ("closed", way.closed),
@@ -132,11 +132,11 @@ def data(explanation: "Explanation") -> dict[str, Any]:
     }
 
 
-def _off(way: str, array: Any, staged: Any) -> bool:
+def _off(label: str, array: Any, way: Any) -> bool:
     """Is a gradient so far from the staged one that it is another?"""
-    if way == "numeric":
-        return differs(staged, array)
-    return not gap(array, staged) <= 1e-9 * max(1.0, float(np.abs(staged).max(initial=0.0)))
+    if label == "numeric":
+        return way.wrong or way.unclear
+    return not gap(array, way.staged) <= 1e-9 * max(1.0, float(np.abs(way.staged).max(initial=0.0)))
 
 
 def steps(walk: "Walk") -> list[dict[str, Any]]:
