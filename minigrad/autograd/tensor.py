@@ -443,11 +443,11 @@ class Tensor(_Methods):
 
     def _is_recorded_with(self, other: Any) -> bool:
         """Does a change in place by `other` belong into a graph? (A leaf with a gradient must not be.)"""
+        if not self.requires_grad and not (isinstance(other, Tensor) and other.requires_grad):
+            return False
         if not modes.grad or (self.requires_grad and self.is_leaf) or self._is_data():
             return False
-        return self.requires_grad or (
-            isinstance(other, Tensor) and other.requires_grad and self.array.dtype.kind == "f"
-        )
+        return self.requires_grad or self.array.dtype.kind == "f"
 
     def _is_data(self) -> bool:
         """Is it `x.data` of some x, or a view of that? Changes of these are not recorded."""

@@ -132,19 +132,19 @@ class DataLoader:
         rng = np.random.default_rng(None if self.seed is None else [self.seed, self.epoch])
         self.epoch += 1
         if self.batch_sampler is not None:
-            return self._batches(iter(self.batch_sampler), rng)
+            return self._batches(map(_whole_numbers, self.batch_sampler), rng)
         if self.sampler is not None:
-            numbers = iter(self.sampler)
-        else:
-            n = len(self.dataset)
-            numbers = iter(rng.permutation(n) if self.shuffle else np.arange(n))
-        return self._batches(batches(numbers, self.batch_size, self.drop_last), rng)
+            lists = batches(iter(self.sampler), self.batch_size, self.drop_last)
+            return self._batches(map(_whole_numbers, lists), rng)
+        n, size = len(self.dataset), self.batch_size
+        order = rng.permutation(n) if self.shuffle else np.arange(n)
+        stop = n - n % size if self.drop_last else n
+        return self._batches((order[start : start + size] for start in range(0, stop, size)), rng)
 
     def _batches(self, numbers: Iterator[Any], rng: np.random.Generator) -> Iterator[Any]:
         empty = True
-        for batch_of_numbers in numbers:
+        for indices in numbers:
             empty = False
-            indices = np.array([as_index(i) for i in batch_of_numbers], np.int64)
             if self.collate_fn is not None:
                 batch = self.collate_fn([self.dataset[int(i)] for i in indices])
             else:
@@ -189,6 +189,10 @@ def _as_transform(transform: Any) -> Transform | None:
     if callable(transform):
         return Lambda(transform)
     raise TypeError(f"DataLoader: transform must be a function or a list of them, not a {type(transform).__name__}")
+
+
+def _whole_numbers(batch: Any) -> Any:
+    return np.array([as_index(i) for i in batch], np.int64)
 
 
 def _transformed(batch: Any, transform: Transform, rng: np.random.Generator) -> Any:

@@ -154,7 +154,7 @@ def setitem(x: Tensor, index: Any, value: Any) -> None:
         return
 
     def write(array: Any, value: Any) -> None:
-        _part(array, parts)[parts[1]] = value
+        (array if parts[0] is None else array[parts[0]])[parts[1]] = value
 
     x._change("setitem", write, value)
 

@@ -3,13 +3,14 @@
 Gradients spread: each is the gradient of the result, broadcast back along the reduced axes, times the slope.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
 from minigrad.autograd import Function
 from minigrad.autograd.tensor import raw
-from minigrad.kernels.sums import add_up
+from minigrad.kernels.sums import LONG, add_up
 from minigrad.ops.compare import Predicate, where
 from minigrad.ops.dims import accepts_dim, normalize_axes
 from minigrad.ops.elementwise import cast, expand
@@ -126,12 +127,15 @@ class Var(Reduction):
         n = _count(x.shape, self.axes)
         return x - add_up(x, self.axes, True) * x.dtype.type(1 / n if n else np.nan)
 
+    def variance(self, x: Any) -> Any:
+        d = self.deviations(x)
+        d *= d
+        return add_up(d, self.axes, self.keepdim) / x.dtype.type(self.divisor(x.shape))
+
     def forward(self, x: Any) -> Any:
         self.save_for_backward(x)
         with np.errstate(all="ignore"):
-            d = self.deviations(x)
-            d *= d
-            return add_up(d, self.axes, self.keepdim) / x.dtype.type(self.divisor(x.shape))
+            return self.variance(x)
 
     def backward(self, g: Any) -> Any:
         (x,) = self.saved
@@ -144,7 +148,12 @@ class Std(Var):
 
     def forward(self, x: Any) -> Any:
         with np.errstate(all="ignore"):
-            s = euclidean(self.deviations(x), self.axes, self.keepdim) / x.dtype.type(np.sqrt(self.divisor(x.shape)))
+            v = self.variance(x)
+            if moderate(v):
+                s = np.sqrt(v)
+            else:
+                root = x.dtype.type(np.sqrt(self.divisor(x.shape)))
+                s = euclidean(self.deviations(x), self.axes, self.keepdim) / root
         s = np.asarray(s)
         self.save_for_backward(x, s)
         return s
@@ -152,7 +161,9 @@ class Std(Var):
     def backward(self, g: Any) -> Any:
         x, s = self.saved
         n = self.divisor(x.shape)
-        flat = raw(s) == 0
+        if moderate(raw(s), 2):
+            return self.keep(g / s, x.shape) * (1 / n if n else np.nan) * (x - mean(x, self.axes, True))
+        flat = raw(s) == 0  # and g / s may leave the range of the numbers
         g, s = where(flat, 0.0, g), where(flat, 1.0, s)
         x_hat = (x - mean(x, self.axes, True)) / self.keep(s, x.shape)
         return self.keep(g, x.shape) * (1 / n if n else np.nan) * x_hat
@@ -274,7 +285,16 @@ def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
 
 
 TINY = {np.dtype(np.float32): 1e-20, np.dtype(np.float64): 1e-250}
-"""A sum of squares above this has lost nothing to speak of to squares that vanished."""
+"""A sum of squares, or of other powers, above this has lost nothing to speak of to powers that vanished."""
+
+
+def moderate(y: Any, p: float = 1) -> bool:
+    """Do the p-th powers of all y lie far within the range of the numbers?"""
+    bounds = TINY[y.dtype] ** (1 / p), TINY[y.dtype] ** (-1 / p)
+    low, high = min(bounds), max(bounds)
+    if y.size == 1:  # the same, and several times faster
+        return low < y.item() < high
+    return bool(((y > low) & (y < high)).all())
 
 
 class EuclideanNorm(Reduction):
@@ -287,12 +307,10 @@ class EuclideanNorm(Reduction):
 
     def backward(self, g: Any) -> Any:
         x, y = self.saved
-        zero = raw(y) == 0
-        if zero.any():
-            g, y = where(zero, 0.0, g), where(zero, 1.0, y)
-        squares = raw(y) * raw(y)
-        if ((squares > TINY[x.dtype]) & (squares < 1 / TINY[x.dtype])).all():
+        if moderate(raw(y), 2):
             return x * self.keep(g / y, x.shape)
+        zero = raw(y) == 0
+        g, y = where(zero, 0.0, g), where(zero, 1.0, y)
         # g / y may leave the range of the numbers.
         return self.keep(g, x.shape) * _quotient(x, self.keep(y, x.shape), EuclideanNorm(self.axes, True))
 
@@ -303,9 +321,13 @@ def euclidean(x: Any, axes: tuple[int, ...], keepdim: bool = False) -> Any:
     Squares leave the range of the numbers long before their root does: in float32 beyond 1e19 and below 1e-19. Where
     that may have happened, the norm is computed again, as m ‖x/m‖ with m = max |x|.
     """
+    if x.dtype == np.float32 and x.size < LONG and len(axes) == x.ndim and not keepdim:
+        norm = math.sqrt(np.square(x, dtype=np.float64).sum())  # float64 has room for these squares
+        if norm < 1e38:
+            return x.dtype.type(norm)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         squares = add_up(x * x, axes, keepdim)
-        if ((squares < np.inf) & (squares > TINY[x.dtype])).all():
+        if moderate(squares):
             return np.sqrt(squares)
         m = _magnitude(x, axes)
         y = np.sqrt(add_up((x / m) ** 2, axes, True)) * m
@@ -331,8 +353,8 @@ def _magnitude(x: Any, axes: tuple[int, ...], least: bool = False) -> Any:
 class PNorm(Reduction):
     """y = (Σ |x|ᵖ)^(1/p):  ∂y/∂x = sign(x) (|x|/y)ᵖ⁻¹, and 0 where y = 0; for p < 1 also where x = 0.
 
-    Powers of |x|/m, with m the magnitude that decides the sum, stay within the range of the numbers; so do powers of
-    |x|/y.
+    Where powers of |x| leave the range of the numbers, powers of |x|/m do not, with m the magnitude that decides the
+    sum; nor do powers of |x|/y.
     """
 
     def __init__(self, p: float, axes: tuple[int, ...], keepdim: bool):
@@ -341,8 +363,10 @@ class PNorm(Reduction):
 
     def forward(self, x: Any) -> Any:
         with np.errstate(all="ignore"):
-            m = _magnitude(x, self.axes, least=self.p < 0)
-            powers = add_up(np.power(np.abs(x) / m, self.p), self.axes, True)
+            powers, m = add_up(np.power(np.abs(x), self.p), self.axes, True), 1
+            if not moderate(powers):
+                m = _magnitude(x, self.axes, least=self.p < 0)
+                powers = add_up(np.power(np.abs(x) / m, self.p), self.axes, True)
             y = (np.power(powers, 1 / self.p, dtype=np.float64) * m).astype(x.dtype)
         y = y if self.keepdim else y.squeeze(self.axes)
         self.save_for_backward(x, y)
@@ -350,6 +374,10 @@ class PNorm(Reduction):
 
     def backward(self, g: Any) -> Any:
         x, y = self.saved
+        if self.p > 1 and moderate(raw(y), self.p):
+            powers = pow(abs(x), self.p - 1)
+            return powers * np.sign(raw(x)) * self.keep(g / pow(y, self.p - 1), x.shape)
+        # Powers, or the quotient, may leave the range of the numbers.
         flat = self.keep(raw(y) == 0, x.shape)
         if self.p < 1:
             flat = flat | (raw(x) == 0)

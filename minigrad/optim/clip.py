@@ -47,16 +47,18 @@ def _total_norm(tensors: list[Tensor], norm_type: float, error_if_nonfinite: boo
     if not p > 0:
         raise ValueError(f"get_total_norm: norm_type must be above 0, got {norm_type}")
     arrays = [np.ascontiguousarray(t.array).reshape(-1) for t in tensors]
-    squares = sum(_square_sum(a) for a in arrays) if p == 2 else math.nan
-    if 1e-280 < squares < math.inf:
-        size, ratio = math.sqrt(squares), 1.0
+    powers = math.nan
+    if p < math.inf:
+        with np.errstate(over="ignore"):
+            powers = sum(_square_sum(a) if p == 2 else _power_sum(np.abs(a), p) for a in arrays)
+    if 1e-280 < powers < math.inf:
+        size, ratio = (math.sqrt(powers) if p == 2 else powers ** (1 / p)), 1.0
     else:
         # np.max hands NaN on; Python's max would lose it.
         size, ratio = float(np.max([np.abs(a).max() for a in arrays if a.size], initial=0.0)), 1.0
         if p < math.inf and 0 < size < math.inf:
             # Powers of |x|/m, with m the largest |x|, stay within the range of the numbers.
-            powers = sum(float(np.power(np.abs(a) / np.float64(size), p, dtype=np.float64).sum()) for a in arrays)
-            ratio = powers ** (1 / p)
+            ratio = sum(_power_sum(np.abs(a) / np.float64(size), p) for a in arrays) ** (1 / p)
     if error_if_nonfinite and not math.isfinite(size):
         raise RuntimeError(
             f"the total norm (norm_type={norm_type}) of the gradients is {size}, so they cannot be clipped. To find "
@@ -200,13 +202,20 @@ def adaptive_clip_grad_(
 
 def _unit_norms(x: Any) -> Any:
     """The norm of every unit: of each slice along the first axis, or of a whole vector. In float64."""
-    wide = x.astype(np.float64, copy=False)
-    return euclidean(wide, tuple(range(1, x.ndim)) if x.ndim > 1 else tuple(range(x.ndim)))
+    if x.dtype == np.float32:  # float64 has room for these squares
+        rows = x.reshape(len(x), math.prod(x.shape[1:])) if x.ndim > 1 else x.reshape(1, -1)
+        norms = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+        return norms if x.ndim > 1 else norms[0]
+    return euclidean(x, tuple(range(1, x.ndim)) if x.ndim > 1 else tuple(range(x.ndim)))
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
     return [p.grad for p in parameters if p.grad is not None]
+
+
+def _power_sum(x: Any, p: float) -> float:
+    return float(np.power(x, p, dtype=np.float64).sum())
 
 
 def _square_sum(flat: Any) -> float:

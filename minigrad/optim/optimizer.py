@@ -121,7 +121,8 @@ class Optimizer:
                 state = self.state.get(p)
                 if state is None:
                     state = self.state[p] = {}
-                _follow(x, state)
+                else:
+                    _follow(x, state)
                 if g.dtype != x.dtype or not g.flags.carray:
                     g = np.array(g, dtype=x.dtype, order="C")
                 if x.flags.carray:

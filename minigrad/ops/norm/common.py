@@ -124,7 +124,8 @@ def squares_fit(*arrays: Any) -> bool:
 
     The composed form computes with numbers of any size.
     """
-    wide = [np.abs(a).max() for a in arrays if a.dtype == np.float64 and a.size]
+    # max |x|, without the array of |x|.
+    wide = [max(a.max(), -a.min()) for a in arrays if a.dtype == np.float64 and a.size]
     return not any(1e150 < m < np.inf or 0 < m < 1e-150 for m in wide)
 
 

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from minigrad.autograd import Tensor, composed, grad, no_grad
-from minigrad.files import open_regular, read_at_most
 from minigrad.suggest import UnknownName, choose, nearest
 from minigrad.viz.explainer.methods import ALIASES, OPERATIONS
 from minigrad.viz.explainer.operation import Closed, Operation, Setting
