@@ -128,10 +128,10 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     """
     if not clip_value >= 0:
         raise ValueError(f"clip_grad_value_: clip_value must not be negative, got {clip_value}")
-    for g in _gradients(parameters):
-        with np.errstate(over="ignore"):  # a limit beyond what the dtype holds is none
+    with np.errstate(over="ignore"):  # a limit beyond what the dtype holds is none
+        for g in _gradients(parameters):
             np.clip(g.array, -clip_value, clip_value, out=g.array)
-        g.version[0] += 1
+            g.version[0] += 1
 
 
 def adaptive_clip_grad_(

@@ -383,10 +383,11 @@ def buffer(state: dict[str, Any], name: str, p: Tensor, value: float = 0.0) -> A
 
 def _follow(x: Any, state: dict[str, Any]) -> None:
     """Convert the state of a parameter with values `x` to their dtype, which `Module.to` may have changed."""
+    dtype = x.dtype
     for key, value in state.items():
-        if isinstance(value, Tensor) and value.array.dtype is not x.dtype and value.array.dtype.kind == "f":
+        if isinstance(value, Tensor) and value.array.dtype is not dtype and value.array.dtype.kind == "f":
             with np.errstate(over="ignore"):
-                state[key] = Tensor(value.array.astype(x.dtype))
+                state[key] = Tensor(value.array.astype(dtype))
 
 
 def _count(what: str, value: Any) -> int:
