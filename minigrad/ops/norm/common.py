@@ -124,9 +124,12 @@ def squares_fit(*arrays: Any) -> bool:
 
     The composed form computes with numbers of any size.
     """
-    # max |x|, without the array of |x|.
-    wide = [max(a.max(), -a.min()) for a in arrays if a.dtype == np.float64 and a.size]
-    return not any(1e150 < m < np.inf or 0 < m < 1e-150 for m in wide)
+    for a in arrays:
+        if a.dtype == np.float64 and a.size:
+            m = max(a.max(), -a.min())  # max |x|, without an array of |x|
+            if 1e150 < m < np.inf or 0 < m < 1e-150:
+                return False
+    return True
 
 
 def constant(value: int, n: int, dtype: Any) -> Any:
