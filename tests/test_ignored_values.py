@@ -80,13 +80,38 @@ def test_a_key_that_may_not_be_read(bad, kind):
     mask = np.array([[True, True, False]] * 3)
     mask = mg.tensor(mask if kind is bool else np.where(mask, 0, -np.inf))
 
-    def attend(k, v):
-        return F.scaled_dot_product_attention(mg.tensor(q), k, v, attn_mask=mask)
+    def attend(q, k, v):
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
 
-    expected = derivatives(attend, k, v)
-    k[:, 2] = bad
-    found = derivatives(attend, k, v)
-    assert_same(found[:3], expected[:3])  # (the product of queries and keys has the key in its own second derivative)
+    expected = derivatives(attend, q, k, v)
+    k[:, 2] = v[0, 2] = bad
+    assert_same(derivatives(attend, q, k, v), expected)
+
+
+@pytest.mark.parametrize("bad", BAD)
+@pytest.mark.parametrize("self_attention", [False, True])
+def test_padding_of_attention_reaches_neither_results_nor_weights(bad, self_attention):
+    mg.manual_seed(0)
+    layer = mg.nn.MultiheadAttention(4, 2, batch_first=True).double()
+    rng = np.random.default_rng(3)
+    x, value = rng.standard_normal((2, 2, 3, 4))
+    padding = mg.tensor([[False, False, True], [True, False, False]])
+    query = mg.tensor(x.copy())
+
+    def results():
+        layer.zero_grad()
+        t = mg.tensor(x)
+        if self_attention:  # of a padded query there is no result
+            y = layer(t, t, t, key_padding_mask=padding)[0][mg.tensor(~padding.array)]
+        else:
+            y = layer(query, t, mg.tensor(value), key_padding_mask=padding)[0]
+        if not self_attention:
+            (y * y.sin()).sum().backward()
+        return [y.detach().numpy(), *[p.grad.numpy().copy() for p in layer.parameters() if p.grad is not None]]
+
+    expected = results()
+    x[padding.array] = value[0, 2] = bad
+    assert_same(results(), expected)
 
 
 @pytest.mark.parametrize("kind", [bool, float])

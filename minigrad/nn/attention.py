@@ -17,7 +17,7 @@ from minigrad.nn.linear import Linear, empty_parameter
 from minigrad.nn.module import Module
 from minigrad.nn.norm import LayerNorm
 from minigrad.nn.parameter import Parameter
-from minigrad.ops.attention import attention_weights
+from minigrad.ops.attention import attention_weights, without_unread
 from minigrad.ops.linalg import matmul
 from minigrad.ops.shape import cat, expand, permute, reshape, split, transpose, unbind
 
@@ -151,6 +151,11 @@ class MultiheadAttention(Module):
             query, key, value = (transpose(x, 0, 1) for x in (query, key, value))
         self._check_inputs(query, key, value)
         n, length, _ = query.shape
+        if key_padding_mask is not None:
+            padding = _additive(key_padding_mask, key.dtype, "key_padding_mask")
+            if not (np.isfinite(key.array).all() and np.isfinite(value.array).all()):  # it must not reach the weights
+                rows = padding[..., None, :]
+                key, value, same = without_unread(key, rows), without_unread(value, rows), False
         q, k, v = self._project(query, key, value, same)
         extra = 0
         if self.bias_k is not None and self.bias_v is not None:
@@ -162,6 +167,7 @@ class MultiheadAttention(Module):
             k, v = cat([k, zeros], 2), cat([v, zeros], 2)
             extra += 1
         mask = self._mask(attn_mask, key_padding_mask, n, length, key.shape[1], extra, is_causal, q.dtype)
+        k, v = without_unread(k, mask), without_unread(v, mask)
         weights = attention_weights(q, k, mask)
         if self.dropout and self.training:
             weights = F.dropout(weights, self.dropout)

@@ -63,6 +63,19 @@ def attention_weights(
     return where(nothing, 0.0, weights) if nothing.any() else weights
 
 
+def without_unread(x: Any, attn_mask: Any) -> Any:
+    """Keys or values (..., S, E), with zeros in place of those that no query may read.
+
+    Their weights are 0, and 0 · NaN would be NaN.
+    """
+    mask = raw(attn_mask)
+    if mask is None or mask.ndim == 0:
+        return x
+    forbidden = ~mask if mask.dtype == bool else mask == -np.inf
+    unread = forbidden.all(axis=-2) if mask.ndim > 1 else forbidden
+    return where(unread[..., None], 0.0, x) if unread.any() else x
+
+
 def scaled_dot_product_attention(
     query: Any,
     key: Any,
@@ -114,5 +127,6 @@ def scaled_dot_product_attention(
             f"scaled_dot_product_attention: there are {key.shape[-2]} keys and {value.shape[-2]} values (shapes "
             f"{key.shape} and {value.shape})"
         )
-    weights = attention_weights(query, key, attn_mask, is_causal, scale)
+    weights = attention_weights(query, without_unread(key, attn_mask), attn_mask, is_causal, scale)
+    value = without_unread(value, attn_mask)
     return matmul(dropout(weights, dropout_p) if dropout_p else weights, value)
