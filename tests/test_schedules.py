@@ -297,6 +297,21 @@ def test_a_sequence_needs_the_initial_rate_of_each_group() -> None:
         SequentialLR(o, parts, [4])
 
 
+def test_what_a_schedule_left_in_a_group_is_exchanged_with_the_state() -> None:
+    """A new scheduler gives every group an initial rate. If the saved group had none, as one that was added after the
+    scheduler was made, it has none after loading: or the next phase of a sequence would set it, in resumed runs only.
+    """
+    o = optimizer()
+    StepLR(o, 2)
+    o.add_param_group({"params": [mg.zeros(2, requires_grad=True)], "lr": 0.5})
+    resumed = optimizer()
+    resumed.add_param_group({"params": [mg.zeros(2, requires_grad=True)], "lr": 0.7})
+    OneCycleLR(resumed, 0.5, 7)
+    resumed.load_state_dict(o.state_dict())
+    assert [group.get("initial_lr") for group in resumed.param_groups] == [1.0, 0.1, None]
+    assert not any("max_lr" in group for group in resumed.param_groups)
+
+
 def test_plateau_reduces_a_group_that_was_added_later() -> None:
     for lowest in (0.25, [0.25, 0.0]):
         o = optimizer()

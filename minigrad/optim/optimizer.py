@@ -321,7 +321,8 @@ class Optimizer:
                 if key not in old and key not in _FLAGS:  # old versions of PyTorch lack some of the flags
                     raise ValueError(f"{where}: group {i} has no {key!r} in the saved state")
             kept = {*self.defaults, *_OF_SCHEDULES, "param_names"}
-            groups.append({**group, **{key: _plain(v) for key, v in old.items() if key in kept}})
+            unscheduled = {key: v for key, v in group.items() if key not in _OF_SCHEDULES}
+            groups.append({**unscheduled, **{key: _plain(v) for key, v in old.items() if key in kept}})
             if isinstance(groups[-1].get("betas"), list):
                 groups[-1]["betas"] = tuple(groups[-1]["betas"])  # JSON has no tuples
             self._check_group(groups[-1])
