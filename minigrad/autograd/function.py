@@ -63,7 +63,7 @@ class Function:
     differentiable = True
     """False for an op whose result has no gradient (a comparison, an index): it is never recorded."""
     materialize_grads = True
-    """True if `backward` gets zeros (rather than None) for an output that nothing used."""
+    """True if `backward` gets zeros (rather than None) for an unused output."""
     hooks: "dict[int, list[Any]] | None" = None
     where: str | None = None
 
@@ -92,7 +92,7 @@ class Function:
 
     @property
     def saved(self) -> tuple[Any, ...]:
-        """What `forward` saved: arrays, or Tensors of the graph in a backward pass that is recorded."""
+        """The values saved by `forward`: arrays, or Tensors of the graph in a recorded backward pass."""
         if self._saved is None:
             raise RuntimeError(
                 f"{self.name}: its saved values were freed by an earlier backward pass. To go backward "

@@ -94,7 +94,7 @@ def _instead(name: str) -> str:
     """The function to call instead, as the end of a sentence."""
     own = NAMES.get(name, name)
     detach = "without the gradient, t.detach() first"
-    package = sys.modules["minigrad"]  # (this room comes before those that fill it)
+    package = sys.modules["minigrad"]  # (when this file is imported, the package is still incomplete)
     if name not in NAMES and not callable(getattr(package, own, None)):
         return f", and minigrad has no such function: {detach}"
     return f": use minigrad.{own}; or, {detach}"

@@ -68,7 +68,7 @@ class FunctionCtx:
         self._dirty = inputs
 
     def set_materialize_grads(self, value: bool) -> None:
-        """Give `backward` zeros (True, the default) or None (False) for an output that nobody used."""
+        """Give `backward` zeros (True, the default) or None (False) for an unused output."""
         self._materialize_grads = bool(value)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 from minigrad.autograd.modes import modes
 
 if TYPE_CHECKING:
-    # x.exp(), x + y and so on are the functions of minigrad.ops under another name. That room comes after
-    # this one, so it hands them to the class when it is imported; here they are known to type checkers.
+    # x.exp(), x + y and so on are functions of minigrad.ops. That package imports this one, so it adds the methods to
+    # the class when it is imported; this declaration is for type checkers.
     from minigrad.autograd.function import Function
     from minigrad.ops.methods import Methods as _Methods
 else:
@@ -29,12 +29,12 @@ class Tensor(_Methods):
 
     Attributes:
         array: the NumPy array itself.
-        data: a tensor that shares the memory and knows nothing of the graph: changing it is not recorded.
-        requires_grad: should a gradient be computed for it, or through it?
+        data: a tensor that shares the memory and is outside the graph: its changes are not recorded.
+        requires_grad: True if gradients are computed for this tensor, or through it.
         grad: after `backward()`, the gradient (a Tensor of the same shape and dtype), or None. Only leaves
             (tensors that no recorded op made) get one, and those that called `retain_grad()`.
         grad_fn: the `Function` that made it; None for a leaf.
-        output_index: which of that function's outputs it is.
+        output_index: its number among the outputs of that function.
         version: a one-element list that counts the in-place changes; tensors that share memory share it.
     """
 
@@ -123,12 +123,12 @@ class Tensor(_Methods):
         return self.array.nbytes
 
     def stride(self, axis: int | None = None) -> Any:
-        """How many elements further in memory the next one along each axis lies, or along one axis."""
+        """The distance in memory, in elements, to the next element along each axis, or along one axis."""
         steps = tuple([n // self.array.itemsize for n in self.array.strides])
         return steps if axis is None else steps[axis]
 
     def is_contiguous(self) -> bool:
-        """Do the elements lie in memory in the order of their indices?"""
+        """True if the elements lie in memory in the order of their indices."""
         return self.array.flags.c_contiguous
 
     def data_ptr(self) -> int:
@@ -184,13 +184,14 @@ class Tensor(_Methods):
         return f"tensor({', '.join([text, *extras])})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """What copies are made of: a deep copy of a view is no view."""
+        """The state for copies: a deep copy of a view is not a view."""
         return {name: value for name, value in self.__dict__.items() if name not in ("_base", "_shown")}
 
     # -- ways out of the graph -----------------------------------------------------------------------
 
     def numpy(self, *, force: bool = False) -> "np.ndarray[Any, Any]":
-        """The array itself, sharing memory. Of a tensor that needs a gradient: `t.detach().numpy()`, or force=True."""
+        """The array itself, sharing memory. For a tensor that requires a gradient: `t.detach().numpy()`, or
+        force=True."""
         if self.requires_grad and not force:
             raise RuntimeError(
                 "numpy() on a tensor that requires a gradient would lose track of it: call t.detach().numpy()"
@@ -198,7 +199,7 @@ class Tensor(_Methods):
         return self.array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> "np.ndarray[Any, Any]":
-        """What NumPy asks for in `np.asarray(t)`. Of a tensor that needs a gradient: `t.detach()`."""
+        """The array for `np.asarray(t)`. For a tensor that requires a gradient, use `t.detach()`."""
         array = self.array
         if self.requires_grad:
             raise RuntimeError(
@@ -208,7 +209,7 @@ class Tensor(_Methods):
         return np.array(array, dtype=dtype, copy=copy)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        """What NumPy's functions come to when they are given a Tensor: `np.mean(t)`, `np.stack([t, u])`."""
+        """The calls of NumPy's functions with tensors: `np.mean(t)`, `np.stack([t, u])`."""
         from minigrad.autograd.numpy_functions import call
 
         return call(function, args, kwargs)
@@ -232,11 +233,11 @@ class Tensor(_Methods):
 
     @property
     def data(self) -> "Tensor":
-        """A tensor with the same memory that knows nothing of the graph.
+        """A tensor with the same memory, outside the graph.
 
-        A change of it changes this tensor, and nothing notices: it is not recorded, and rules that still need the
-        old values use the new ones. That is what an update step wants, `p.data -= lr * p.grad`, and what
-        `with mg.no_grad():` does with a check. Set it to another tensor or array to exchange the values altogether.
+        A change of `data` changes this tensor without a record: derivative rules that still need the old values use
+        the new ones. Use it for an update step, `p.data -= lr * p.grad`; `with mg.no_grad():` does the same with a
+        check. Assign another tensor or array to `data` to replace all values.
 
         Example:
             >>> import minigrad as mg
@@ -265,9 +266,9 @@ class Tensor(_Methods):
     # -- NumPy's elementwise functions ---------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
-        """`np.exp(x)`, and `array + x`: the op of minigrad, which is recorded. Others run on the values.
+        """`np.exp(x)` and `array + x` call the op of minigrad, which is recorded. Other functions run on the values.
 
-        What has no op here is refused where a gradient would be lost.
+        A function without an op here is an error if a gradient would be lost.
         """
         name: str = ufunc.__name__
         op = getattr(Tensor, _UFUNCS.get(name, name), None) if method == "__call__" else None
@@ -295,7 +296,7 @@ class Tensor(_Methods):
 
     @property
     def is_leaf(self) -> bool:
-        """Was it made by the user rather than by a recorded op?"""
+        """True if the user made the tensor, not a recorded op."""
         return self.grad_fn is None
 
     def requires_grad_(self, requires_grad: bool = True) -> "Tensor":
@@ -330,9 +331,9 @@ class Tensor(_Methods):
         backward(self, gradient, retain_graph, create_graph)
 
     def register_hook(self, hook: "Callable[[Tensor], Any]") -> "HookHandle":
-        """Call `hook(grad)` with this tensor's gradient in each backward pass; it may return another one.
+        """Call `hook(grad)` with this tensor's gradient in each backward pass; the hook may return another gradient.
 
-        Returns a handle whose `remove()` takes the hook off again.
+        Returns a handle whose `remove()` removes the hook.
         """
         if not self.requires_grad:
             raise RuntimeError("register_hook: this tensor requires no gradient, so the hook would never run")
@@ -340,12 +341,12 @@ class Tensor(_Methods):
         if owner.hooks is None:
             owner.hooks = {}
         hooks = owner.hooks.setdefault(self.output_index, [])
-        # What `retain_grad` keeps is what the hooks made of the gradient: its own hook stays the last.
+        # `retain_grad` keeps the gradient after all hooks, so its own hook stays the last.
         hooks.insert(len(hooks) - self._retains_grad, hook)
         return HookHandle(hooks, hook)
 
     def retain_grad(self) -> None:
-        """Give this tensor a `.grad` in backward though it is no leaf."""
+        """Give this tensor a `.grad` in backward, although it is not a leaf."""
         if not self.requires_grad:
             raise RuntimeError("retain_grad: this tensor requires no gradient, so there will be none to keep")
         if self.grad_fn is None or self._retains_grad:
@@ -498,7 +499,7 @@ class ViewOf(ref):  # type: ignore[type-arg]
 
 
 class HookHandle:
-    """Takes a hook off again: `handle.remove()`, or leave a `with handle:` block."""
+    """Removes a hook: call `handle.remove()`, or leave a `with handle:` block."""
 
     def __init__(self, hooks: list[Any], hook: Any):
         self._hooks, self._hook = hooks, hook
@@ -526,7 +527,7 @@ def set_printoptions(
     profile: str | None = None,
     sci_mode: bool | None = None,
 ) -> None:
-    """How tensors are printed.
+    """Set the format in which tensors are printed.
 
     Args:
         precision: digits after the point (at first 4).
@@ -568,7 +569,7 @@ _UFUNCS = {
 
 
 def _as_tensor(result: Any) -> Any:
-    """What a function of NumPy's returned, as a tensor if its dtype is one that a tensor can have."""
+    """The result of a NumPy function, as a tensor if its dtype is possible for a tensor."""
     array = np.asarray(result)
     return Tensor._of(array) if array.dtype.kind in "fiub" and array.dtype != np.float16 else result
 
@@ -587,5 +588,5 @@ def check_dtype(dtype: "np.dtype[Any]", who: str) -> None:
 
 
 def Variable(data: Tensor, requires_grad: bool = False) -> Tensor:
-    """A tensor that shares the memory of `data`: what old programs wrap tensors in. A tensor is enough today."""
+    """A tensor that shares the memory of `data`, for old programs that wrap tensors. Today, a tensor is enough."""
     return data.detach().requires_grad_(requires_grad)

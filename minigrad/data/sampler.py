@@ -37,7 +37,7 @@ class RandomSampler(Sampler):
 
     Args:
         data_source: the dataset, or anything with a length.
-        replacement: draw each number anew from all samples, so that a sample may come twice.
+        replacement: True: draw each number from all samples, so that a sample may occur twice.
         num_samples: how many numbers are in an epoch; by default as many as there are samples. Without replacement,
             more than that are several orders one after the other.
         generator: an `mg.Generator`, or a NumPy one, to draw from. Default: the framework's random numbers.

@@ -11,7 +11,7 @@ A scaler is fitted to the training set and then applied to everything, test set 
 Statistics of the *test* set must not enter: they are not known when the network meets a single new sample. That is
 also why a scaler keeps its numbers and is saved with the model.
 
-The four decisions of the other normalizations are here, too. Elements of one feature share statistics, over all
+The four decisions of the other normalizations apply here as well. Elements of one feature share statistics, over all
 samples (axis 0); the statistic is a mean and deviation, a minimum and maximum, a power of ten or a covariance; it is
 subtracted and divided by; and nothing needs to restore capacity, because the first layer can undo it.
 

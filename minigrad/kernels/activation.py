@@ -21,13 +21,13 @@ def gate(g, x, slope, out):
             out[i] = g[i]
 
 
-# eᶻ − 1 for z < 0, which the compiler can turn into SIMD instructions: the library's expm1 is called for one number at
-# a time, and takes ten times as long. With z = k log 2 + r, k an integer and |r| ≤ ½ log 2,
+# eᶻ − 1 for z < 0, in a form that the compiler can turn into SIMD instructions. The library's expm1 handles one number
+# at a time, and takes ten times as long. With z = k log 2 + r, k an integer and |r| ≤ ½ log 2,
 #
 #   eᶻ − 1 = 2ᵏ (eʳ − 1) + (2ᵏ − 1),    eʳ − 1 = r + r²/2! + r³/3! + …
 #
-# Near 0, where the digits of eᶻ − 1 would cancel, k is 0 and the series is all there is. Further down its rounding
-# errors shrink with 2ᵏ, and so does the one in k log 2. The result is off by 1.2 units in the last place at most.
+# Near 0, where eᶻ − 1 would lose digits, k is 0 and only the series remains. For smaller z, the rounding errors of the
+# series and of k log 2 shrink with 2ᵏ. The error of the result is at most 1.2 units in the last place.
 # (Muller, "Elementary Functions", explains this reduction.)
 
 LOG_2 = math.log(2)
@@ -41,7 +41,8 @@ SERIES_FLOAT32 = tuple([np.float32(c) for c in SERIES[:8]])
 def _expm1_float32(z):
     if z < -18:  # the result is −1 from here on, and 2ᵏ would leave the range of the exponents
         z = np.float32(-18)
-    k = np.int32(z * INVERSE_LOG_2_FLOAT32 - np.float32(0.5))  # cut off towards 0: the nearest integer, as z < 0
+    # np.int32 rounds towards 0; with − ½ this gives the nearest integer, because z < 0.
+    k = np.int32(z * INVERSE_LOG_2_FLOAT32 - np.float32(0.5))
     r = z - np.float32(k) * LOG_2_FLOAT32
     c = SERIES_FLOAT32
     p = r * (c[1] + r * (c[2] + r * (c[3] + r * (c[4] + r * (c[5] + r * (c[6] + r * c[7]))))))
@@ -85,14 +86,14 @@ def elu_backward(g, y, scale, depth, rate, out):
         out[i] = g[i] * (scale if y[i] > 0 else rate * (y[i] + depth))
 
 
-# Softmax takes three passes over memory: NumPy's exponential works on many numbers at once, and one inside a
-# loop here would work on one at a time, which takes four times as long as all the rest.
+# Softmax takes three passes over memory, because NumPy's exponential works on many numbers at once. An exponential
+# inside a loop here would work on one number at a time, which takes four times as long as all the rest.
 
 
 def softmax(work, x, y):
     """y = exp(x − max x) / Σ exp(x − max x) along each row of a 2-d array.
 
-    Subtracting the maximum changes nothing in the quotient, and no exponential can overflow.
+    Subtracting the maximum does not change the quotient, and then no exponential can overflow.
     """
     _subtract_largest(work, x, y)
     np.exp(y, out=y)
@@ -112,7 +113,7 @@ def log_softmax_backward(work, g, y, out):
 
 @kernel
 def softmax_backward(g, y, out):
-    """out = y · (g − Σ g y), row by row. Sums are in double precision: rows may be long."""
+    """out = y · (g − Σ g y), row by row. Sums are in double precision, because rows may be long."""
     rows, n = y.shape
     for r in prange(rows):
         dot = np.float64(0)
@@ -127,7 +128,7 @@ def softmax_backward(g, y, out):
 def _subtract_largest(x, y):
     rows, n = x.shape
     for r in prange(rows):
-        # Four maxima at once: with one, each comparison would wait for the one before.
+        # Four maxima at once: with a single maximum, each comparison would wait for the comparison before.
         m0 = m1 = m2 = m3 = x[r, 0]
         whole = n - n % 4
         for j in range(0, whole, 4):

@@ -1,9 +1,9 @@
 """Compiled kernels on disk: a kernel is compiled once, and again after the source of any kernel has changed.
 
-Numba has such a cache too. It looks at the file of a function alone, and kernels inline functions and constants of
-other files: the old number would stay after that other file changed. Here one name stands for the source of all
-kernels, and the compiled code lies in a folder of that name. Every function and signature has a file of its own, which
-appears complete or not at all: several processes may compile at the same time.
+Numba has such a cache as well, but it only watches the file of the function itself. Kernels inline functions and
+constants of other files, and would keep an old constant after a change there. Here the name of the cache folder
+depends on the source of all kernels. Every function and signature has a file of its own, which is written completely
+or not at all, so several processes may compile at the same time.
 """
 
 import hashlib
@@ -28,16 +28,18 @@ from minigrad.folders import user_cache
 __all__ = ["KernelCache", "announce", "folders"]
 
 KEEP = 3
-"""How many versions of the kernels stay on disk: whoever goes back and forth between two need not compile again."""
+"""Number of versions of the kernels that stay on disk: a change back to an earlier version needs no compilation."""
 
 HERE = Path(__file__).resolve().parent
 
 announce: Callable[[bool], None] | None = None
-"""The command sets this: it is called before a kernel is compiled, with "will the disk keep the result?"."""
+"""The command sets this function. It is called before a kernel is compiled; its argument is True if the disk will keep
+the result."""
 
 
 def _source() -> str:
-    """A name for the source of all kernels; "" if the source is not there (in an archive, say)."""
+    """A name that depends on the source of all kernels; "" if the source cannot be read (for example, in an
+    archive)."""
     digest = hashlib.sha256()
     files = sorted(HERE.glob("*.py"))
     for file in files:
@@ -49,7 +51,8 @@ SOURCE = _source()
 
 
 def folders() -> Iterator[Path]:
-    """Where compiled code may lie, in the order of preference: $NUMBA_CACHE_DIR, the package, the user's cache."""
+    """The possible folders for compiled code, in order of preference: $NUMBA_CACHE_DIR, the package, the user's
+    cache."""
     if not SOURCE:
         return
     place = f"minigrad-{hashlib.sha256(str(HERE).encode()).hexdigest()[:16]}"  # of this copy of the package
@@ -85,7 +88,8 @@ def _age(folder: Path) -> float:
 
 
 class KernelCache:
-    """What Numba's dispatcher asks for the compiled form of one function, and gives it to."""
+    """The object from which Numba's dispatcher gets the compiled form of a function, and to which it gives this
+    form."""
 
     def __init__(self, name: str):
         self.name = name
@@ -111,7 +115,8 @@ class KernelCache:
         return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        """Keep the compiled code in the first folder that can be written; nowhere is no error."""
+        """Keep the compiled code in the first folder that can be written. If no folder can be written, this is not an
+        error."""
         if result.library.has_dynamic_globals or not all(loop.can_cache for loop in result.lifted):
             return
         data = dumps(result._reduce())
@@ -140,7 +145,7 @@ class KernelCache:
 
 
 def _writable(folder: Path) -> bool:
-    """Could a file be written there?"""
+    """True if a file can be written there."""
     there = str(folder)
     while not os.path.lexists(there):
         there = os.path.dirname(there)

@@ -1,8 +1,8 @@
 """Kernels that subtract the mean of each channel, and nothing else.
 
-The mean is kept as hi + lo, as in `kernels.norm`, and found from differences to the channel's first element, in
-float64: equal elements give exactly 0, and it does not matter how far from the others the first one is. Infinite sums,
-of which differences would make NaN, are taken once more without them.
+The mean is kept as hi + lo, as in `kernels.norm`, and computed from differences to the channel's first element, in
+float64. So equal elements give exactly 0, and the first element may be far from the others. If a sum is infinite, it
+is computed again without differences, which would give NaN.
 """
 
 from typing import Any
@@ -38,7 +38,7 @@ def subtract(run: Any, out: Any, hi: Any, low: Any) -> None:
 
 @inline
 def subtract_columns(row: Any, out: Any, hi: Any, low: Any) -> None:
-    """The same, column by column."""
+    """out = x − hi − low, column by column."""
     for j in range(row.size):
         out[j] = minus(minus(row[j], hi[j]), low[j])
 

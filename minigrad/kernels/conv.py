@@ -1,18 +1,18 @@
 """Convolution kernels: one for "slide weights over an image", one for the gradient of the weights.
 
-Everything that a convolution layer computes is one of two sums over an image x, n-dimensional and padded
-with zeros (o: output channel, c: input channel, t: position within the kernel, j: position in the image)::
+A convolution layer computes only two kinds of sums over an image x, n-dimensional and padded with zeros (o: output
+channel, c: input channel, t: position within the kernel, j: position in the image)::
 
     correlate:    out[n, o, j] = bias[o] + Σ_c Σ_t w[o, c, t] · x[n, c, stride·j + dilation·t − padding]
     weight_grad:  gw[o, c, t]  = Σ_n Σ_j g[n, o, j] · x[n, c, stride·j + dilation·t − padding]
 
-The gradient with respect to the input is a `correlate` again: with stride 1 one over g, with the kernel
-turned round; with stride s one for each of the s residues that an input position has modulo s.
+The gradient with respect to the input is a `correlate` again. With stride 1 it is a single `correlate` over g, with
+the kernel reversed. With stride s there is a `correlate` for each residue of the input position modulo s.
 
-**How they are fast.** The textbook way, im2col, copies the image once for each position of the kernel (each *tap*),
-and multiplies two matrices; writing that copy costs more than the arithmetic. Here the image is copied once, into a
-buffer where it is padded, and where the pixels that one tap visits are neighbours: with stride 2 all even ones come
-before all odd ones. A tap then is the whole output, shifted by a constant::
+**Why they are fast.** The textbook method, im2col, copies the image once for each position of the kernel (each *tap*),
+and multiplies two matrices. Writing these copies costs more than the arithmetic. Here the image is copied once, into a
+padded buffer in which the pixels of each tap are neighbours: with stride 2, all even pixels come before all odd
+pixels. Each tap then reads a run of the buffer, shifted by a constant::
 
     image, padded      0 a b c d e f 0         stride 2, three weights: the taps see 0bd, ace, bdf
     buffer             0 b d f a c e 0         phase 0 (the even pixels), then phase 1 (the odd ones)
@@ -20,15 +20,16 @@ before all odd ones. A tap then is the whole output, shifted by a constant::
     tap 1, shift 4             a c e
     tap 2, shift 1       b d f
 
-With several rows it is the same. An output of 2 rows of 3, out of an image whose padded rows have 5 pixels, is one
-run of 8 values, `y y y · · y y y`. The innermost loop goes over the entire run, and not over three values at a time;
-the dots, which straddle two rows, are computed in vain, which costs less than starting anew at each row.
+Several rows work in the same way. Example: an output of 2 rows of 3 values, from an image whose padded rows have 5
+pixels, is a run of 8 values, `y y y · · y y y`. The innermost loop goes over the entire run, not over three values at
+a time. The values at the dots, between two rows, are computed but not used. This costs less than a new loop for each
+row.
 
-Small images of several samples are interleaved (the sample is the last axis): the run gets longer without waste. The
-innermost loop combines four taps and four channels: sixteen multiply-adds for twelve memory accesses, all in the L1
-cache. That is what makes it arithmetic-bound.
+Small images of several samples are interleaved (the sample is the last axis), so that the run is longer without waste.
+The innermost loop combines four taps and four channels: sixteen multiply-adds for twelve memory accesses, all in the
+L1 cache. So arithmetic, not memory, limits its speed.
 
-(−(−a // b) is a/b rounded up, here as elsewhere.)
+(−(−a // b) is a/b rounded up, here and elsewhere.)
 """
 
 import math
@@ -40,28 +41,28 @@ import numpy as np
 
 from minigrad.kernels.jit import inline, kernel, prange
 
-SEGMENT = 1024  # values of one channel that are worked on at a time: 4 + 4 such rows fit the L1 cache
+SEGMENT = 1024  # number of values of a channel in one step: 4 + 4 such rows fit into the L1 cache
 TASKS = 4  # the least number of tasks for the threads; also the number of partial sums in a gradient of weights
 RUN = 700  # shorter runs are made longer by interleaving samples
 Size = tuple[int, ...]
 
 
 class Layout(NamedTuple):
-    """Where everything lies in the buffer. It depends on shapes only, and is computed once for each."""
+    """The layout of the buffer. It depends only on shapes, and is computed once for each set of shapes."""
 
-    samples: int  # how many samples are interleaved
+    samples: int  # number of interleaved samples
     rows: Any  # for each row of the buffer: the source of its first pixel (−1: all zeros), first and last column
     row_length: int
     step: int  # distance, in the image, of two pixels that are neighbours in the buffer: the stride of the last axis
     channel: int  # length of one channel in the buffer
     taps: Any  # the shift of each (channel, tap); the list is filled up to a multiple of four
     run: int  # length of the innermost run, a multiple of eight
-    starts: Any  # where in the run each row of the output starts
+    starts: Any  # the start of each output row in the run
     width: int  # length of an output row
 
 
 def three(sizes: Any, fill: int = 1) -> Size:
-    """One, two or three numbers as three: a 1-d or 2-d image is a 3-d one of depth 1."""
+    """One, two or three numbers as three: a 1-d or 2-d image becomes a 3-d image of depth 1."""
     return (fill,) * (3 - len(sizes)) + tuple(sizes)
 
 
@@ -69,7 +70,7 @@ def three(sizes: Any, fill: int = 1) -> Size:
 def lay_out(
     image: Size, kernel_size: Size, out: Size, stride: Size, dilation: Size, padding: Size, channels: int, batch: int
 ) -> Layout:
-    """The layout for a batch of images of size `image`, `padding` being what lies before each axis."""
+    """The layout for a batch of images of size `image`; `padding` is the padding before each axis."""
     image, kernel_size, out, stride, dilation = map(three, (image, kernel_size, out, stride, dilation))
     padding = three(padding, 0)
 
@@ -78,7 +79,7 @@ def lay_out(
     for k, o, s, d in zip(kernel_size, out, stride, dilation, strict=True):
         needed = sorted({t * d % s for t in range(k)})
         phases.append(needed)
-        lengths.append(o + (k - 1) * d // s)  # the last tap begins latest, and covers o pixels as well
+        lengths.append(o + (k - 1) * d // s)  # the last tap begins last, and covers o pixels as well
         first_pixels.append([(needed.index(t * d % s), t * d // s) for t in range(k)])  # (phase, q)
     depth, height, width = lengths
 
@@ -124,8 +125,8 @@ def lay_out(
 
 # -- kernels ----------------------------------------------------------------------------------------------
 
-# An index made unsigned, np.uintp(i), spares the test for negative indices, which would keep a loop from being
-# vectorized.
+# An unsigned index, np.uintp(i), needs no test for negative indices; this test would stop the compiler from
+# vectorizing the loop.
 
 
 @inline
@@ -169,7 +170,7 @@ def add_four_taps_to_four(acc, start, length, run, x, x0, x1, x2, x3, w, o, k):
 
 @inline
 def add_four_taps_to_one(acc, start, length, x, x0, x1, x2, x3, w, o, k):
-    """acc[j] += Σ_t w[o, k + t] · x[x_t + j]: what is left over when channels don't come in fours."""
+    """acc[j] += Σ_t w[o, k + t] · x[x_t + j], for the remaining channels if their number is not a multiple of four."""
     w0, w1, w2, w3 = w[o, k], w[o, k + 1], w[o, k + 2], w[o, k + 3]
     for j in range(length):
         p, q = x[np.uintp(x0 + j)], x[np.uintp(x1 + j)]
@@ -205,7 +206,7 @@ def correlate_kernel(x, w, bias, groups, splits, layout, out):
                     else:
                         for i in range(count):
                             add_four_taps_to_one(acc, i * run + j, length, buffer, x0, x1, x2, x3, w, o + i, k)
-            for i in range(count):  # out of the run into the output: only what was asked for
+            for i in range(count):  # copy only the needed values from the run into the output
                 for n in range(n0, n1):
                     for r in range(starts.size):
                         start = i * run + starts[r] + n - n0
@@ -248,8 +249,8 @@ def add_sixteen_products(g, g0, run, x, x0, x1, x2, x3, out, o, k):
 
 @inline
 def sum_of(row):
-    """Σ row in float64, as a loop of its own: in one that also copies, the compiler decides for the serial and for
-    the parallel form anew whether to reorder the sum, and the two may differ in the last bit."""
+    """Σ row in float64, in a separate loop. If the loop also copied, the compiler might reorder the sum in only one
+    of the serial and the parallel form, and the results might differ in the last bit."""
     total = 0.0
     for j in range(row.size):
         total += np.float64(row[j])
@@ -258,10 +259,11 @@ def sum_of(row):
 
 @kernel
 def weight_grad_kernel(x, g, groups, chunks, splits, layout, partial, sums):
-    """partial[chunk] = the sum over the samples of that chunk; rows of a group are filled up to fours.
+    """partial[chunk] = the sum over the samples of that chunk; the rows of a group are filled up to a multiple of
+    four.
 
-    sums[chunk, o] is that of g alone: the gradient of a bias. The chunks depend on the shapes alone, so the sum
-    has the same bits on any number of threads.
+    sums[chunk, o] is the sum of g alone: the gradient of a bias. The chunks depend on the shapes alone, so the sum has
+    the same bits on any number of threads.
     """
     samples, taps, run, starts, width = layout.samples, layout.taps, layout.run, layout.starts, layout.width
     per_group_in, per_group_out = x.shape[1] // groups, g.shape[1] // groups
@@ -286,7 +288,7 @@ def weight_grad_kernel(x, g, groups, chunks, splits, layout, partial, sums):
                         for q in range(width):
                             gs[np.uintp(start + q * samples)] = g[n, channel_of_g, np.uintp(r * width + q)]
                     sums[chunk, channel_of_g] += sum_of(g[n, channel_of_g])
-            if n1 - n0 < samples:  # the last block is not full: clear what the one before it left
+            if n1 - n0 < samples:  # the last block is not full: clear the values of the block before
                 for i in range(part * run):
                     if i % run % samples >= n1 - n0:
                         gs[i] = 0
@@ -307,7 +309,8 @@ def correlate(
     """out[n, o, j] = bias[o] + Σ_c Σ_t w[o, c, t] · x[n, c, stride·j + dilation·t − padding].
 
     x (N, C, *image), w (O, C/groups, *kernel_size), bias (O,) or None, out (N, O, *out_size). Positions outside
-    the image are zeros, on both sides; `padding` (may be negative) is how far the first one lies before it.
+    the image are zeros, on both sides; `padding` (may be negative) is the distance of the first position before the
+    image.
     """
     n, channels = x.shape[:2]
     out_channels, per_group = w.shape[:2]
@@ -317,7 +320,7 @@ def correlate(
     layout = lay_out(x.shape[2:], w.shape[2:], out_size, stride, dilation, padding, per_group, n)
     tap_count = layout.taps.size
     matrix = np.ascontiguousarray(w.reshape(out_channels, -1))
-    if matrix.shape[1] < tap_count:  # the taps that fill up the fours weigh nothing
+    if matrix.shape[1] < tap_count:  # taps that only fill up the fours have weight 0
         nothing = np.zeros((out_channels, tap_count - matrix.shape[1]), x.dtype)
         matrix = np.concatenate((matrix, nothing), axis=1)
     bias = np.zeros(out_channels, x.dtype) if bias is None else np.ascontiguousarray(bias)
@@ -345,7 +348,7 @@ def input_grad(
     if g.size == 0 or w.size == 0:
         nothing = np.zeros((n, channels, *image), g.dtype)
         return nothing if bias is None else nothing + bias.reshape(-1, *[1] * len(image))
-    # What was an output channel is an input channel now, and the last tap comes first.
+    # Output channels become input channels, and the last tap comes first.
     turned = w.reshape(groups, out_channels // groups, per_group, *kernel_size).swapaxes(1, 2)
     turned = turned.reshape(channels, out_channels // groups, *kernel_size)
     turned = turned[(slice(None), slice(None), *[slice(None, None, -1)] * len(kernel_size))]
@@ -353,7 +356,7 @@ def input_grad(
         reach = tuple(d * (k - 1) - p for d, k, p in zip(dilation, kernel_size, padding, strict=True))
         return correlate(g, turned, bias, stride, dilation, reach, groups, image)
 
-    # With a stride, each residue of the image's positions has taps of its own, and is a convolution of its own.
+    # With a stride, the image positions of each residue have their own taps and need a separate convolution.
     gx = np.empty((n, channels, *image), g.dtype)
     axes = [residues(*sizes) for sizes in zip(image, kernel_size, stride, dilation, padding, strict=True)]
     for choice in product(*axes):
@@ -370,11 +373,11 @@ def input_grad(
 
 
 class Residue(NamedTuple):
-    """The positions along an axis with one residue modulo the stride: what they receive is a `correlate` over g."""
+    """The positions along an axis with the same residue modulo the stride: their gradient is a `correlate` over g."""
 
     positions: slice
-    length: int  # how many positions that is
-    taps: slice  # the taps that reach them, in the kernel turned round
+    length: int  # number of these positions
+    taps: slice  # the taps that reach these positions, in the reversed kernel
     dilation: int
     padding: int
 
@@ -383,7 +386,7 @@ def residues(image: int, kernel_size: int, stride: int, dilation: int, padding: 
     """The `stride` residues along an axis.
 
     Position i of the image is i + padding = stride·q + r in the padded one. Tap t reaches it if dilation·t ≡ r
-    (mod stride), from j = q − (dilation·t − r)/stride. These t are equally far apart, so what the position receives,
+    (mod stride), from j = q − (dilation·t − r)/stride. These t have equal distances, so the gradient of the position,
     Σ_t w[t] · g[j], is a dilated convolution over g.
     """
     found = []
@@ -395,9 +398,9 @@ def residues(image: int, kernel_size: int, stride: int, dilation: int, padding: 
         if not taps:
             found.append(Residue(positions, length, slice(0, 0), 1, 0))
             continue
-        apart = stride // math.gcd(stride, dilation)  # from one of these taps to the next
+        apart = stride // math.gcd(stride, dilation)  # distance of these taps
         q = (first + padding - r) // stride
-        # The kernel is turned round, so the last tap comes first.
+        # The kernel is reversed, so the last tap comes first.
         found.append(
             Residue(
                 positions,

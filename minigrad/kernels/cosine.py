@@ -1,6 +1,6 @@
 """Kernels of cosine similarity: one number for each pair of vectors.
 
-cos = x·y / (‖x‖ · ‖y‖),        each norm replaced by ε where it is smaller
+cos = x·y / (‖x‖ · ‖y‖),        each norm is replaced by ε if it is smaller
 
 ∂cos/∂x = (ŷ − cos · x̂) / ‖x‖,        x̂ = x/‖x‖, ŷ = y/‖y‖;        without its second term where ‖x‖ < ε
 """
@@ -17,7 +17,7 @@ from minigrad.kernels.rms import LANE, inverse_length
 
 @inline
 def products(x: Any, y: Any) -> Any:
-    """Σ x·y, Σ x² and Σ y², in float64: a float32 holds neither the square of 1e-20 nor that of 1e20."""
+    """Σ x·y, Σ x² and Σ y², in float64: float32 can hold neither the square of 1e-20 nor the square of 1e20."""
     dot = 0.0
     squares_x = 0.0
     squares_y = 0.0
@@ -31,7 +31,7 @@ def products(x: Any, y: Any) -> Any:
 
 @kernel
 def cosine_forward(x: Any, y: Any, eps: float, out: Any, stats: Any) -> None:
-    """x, y: (R, n). out: (R,). stats: (4, R), of float64, gets 1/‖x‖, 1/‖y‖, and what stands before x̂ and ŷ."""
+    """x, y: (R, n). out: (R,). stats: (4, R), of float64, gets 1/‖x‖, 1/‖y‖, and the factors of x̂ and ŷ."""
     for r in prange(x.shape[0]):
         dot, squares_x, squares_y = products(x[r], y[r])
         inv_x, share_x = inverse_length(squares_x, eps)
@@ -43,7 +43,7 @@ def cosine_forward(x: Any, y: Any, eps: float, out: Any, stats: Any) -> None:
 
 @inline
 def gradient_row(x: Any, y: Any, inv_x: Any, inv_y: Any, slope: Any, scale: Any, dx: Any) -> None:
-    """dx = (ŷ − x̂ · slope) · scale, in float64: of vectors that are almost parallel, almost nothing is left."""
+    """dx = (ŷ − x̂ · slope) · scale, in float64: if the vectors are almost parallel, the difference is tiny."""
     for j in range(x.size):
         dx[j] = (np.float64(y[j]) * inv_y - np.float64(x[j]) * inv_x * slope) * scale
 

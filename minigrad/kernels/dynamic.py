@@ -54,7 +54,7 @@ def send_run(g: Any, x: Any, slope: Any, gamma: Any, alpha: Any, dx: Any) -> Any
 
 
 def chunk_count(rows: int, work: int) -> int:
-    """In how many chunks the rows are added up: a matter of the shape only, never of the threads."""
+    """The number of chunks in which the rows are summed. It depends only on the shape, never on the threads."""
     return min(rows, max(-(-rows // 256), 8 if work >= jit.PARALLEL_FROM else 1))
 
 

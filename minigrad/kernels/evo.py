@@ -30,7 +30,7 @@ def run_moments(run: Any, sample: Any, share: Any) -> Any:
 
 @inline
 def larger(a: Any, b: Any) -> Any:
-    """The larger one, and NaN if either is."""
+    """The larger number; NaN if either is NaN."""
     return a if a > b or a != a else b
 
 
@@ -46,7 +46,7 @@ def b0_forward(
     x: Any, gamma: Any, beta: Any, v: Any, eps: float, y: Any, means: Any, variances: Any, batch: Any, given: bool
 ) -> None:
     """x, y: (N, C, S). means, variances: (N, C), of every channel of every sample. batch: (2, C), mean and variance
-    over the batch, the law of total variance giving the latter; with `given`, it is used as it comes."""
+    over the batch, the law of total variance giving the latter; with `given`, it is used unchanged."""
     samples, channels, space = x.shape
     share, sample = 1.0 / space, sample_size(space)
     for c in prange(channels):
@@ -69,7 +69,8 @@ def b0_forward(
 
 @inline
 def divided_gradients(g: Any, run: Any, v: Any, of_run: Any, of_batch: Any, gamma: Any, dx: Any) -> Any:
-    """What reaches x directly; and Σ over what reaches the run's deviation, the batch's, v, γ and β."""
+    """The direct part of the gradient of x; and the sums for the gradients of the run's deviation, the batch's
+    deviation, v, γ and β."""
     sum_run = 0.0
     sum_batch = 0.0
     sum_v = 0.0
@@ -79,7 +80,7 @@ def divided_gradients(g: Any, run: Any, v: Any, of_run: Any, of_batch: Any, gamm
         x = np.float64(run[j])
         own = v * x + of_run
         inverse = 1.0 / larger(own, of_batch)
-        # Which of the two was the larger one; at a tie, each counts half.
+        # The larger of the two gets the gradient; at a tie, each gets half.
         here = 1.0 if own > of_batch else (0.5 if own == of_batch else 0.0)
         direct = g[j] * inverse
         sent = -direct * gamma * x * inverse
@@ -169,7 +170,7 @@ def s0_forward(x: Any, e: Any, gamma: Any, beta: Any, v: Any, eps: float, y: Any
 
 @inline
 def gated_gradients(g: Any, run: Any, e: Any, v: Any, scale: Any, dx: Any) -> Any:
-    """What reaches x directly; and Σ g x σ, Σ g, and Σ g x² σ′."""
+    """The direct part of the gradient of x; and Σ g x σ, Σ g, and Σ g x² σ′."""
     sum_gate = 0.0
     sum_beta = 0.0
     sum_v = 0.0

@@ -1,4 +1,4 @@
-"""How a NumPy loop becomes a kernel: compiled once, cached on disk, in a serial and a parallel form.
+"""Make a kernel of a NumPy loop: compiled once, cached on disk, in a serial and a parallel form.
 
 A kernel is written as a loop over *tasks*::
 
@@ -8,13 +8,12 @@ A kernel is written as a loop over *tasks*::
             for j in range(x.shape[1]):
                 y[row, j] = 2 * x[row, j]
 
-    double(x.size, x, y)                   # first argument: how many elements it will touch
+    double(x.size, x, y)                   # first argument: the number of elements that it will touch
 
-The same source is compiled twice, each form when it is first called. Waking a second thread costs
-microseconds even where the loop itself needs less, so the parallel form starts only where the work
-pays for it, and where `set_num_threads` asked for more than one thread. A reduction across tasks
-writes one partial result per task and adds them in task order afterwards: the answer then has the
-same bits on one thread and on sixty-four.
+The same source is compiled twice, each form in its first call. Waking a second thread costs microseconds, even if the
+loop itself needs less. So the parallel form runs only if there is enough work, and if `set_num_threads` allows more
+than one thread. A reduction across tasks writes a partial result for each task, and then adds these results in the
+order of the tasks. So the result has the same bits for any number of threads.
 """
 
 import os
@@ -33,18 +32,19 @@ __all__ = ["PARALLEL_FROM", "in_order", "inline", "kernel", "prange", "subroutin
 
 # Sums may be reordered into SIMD lanes and fused into multiply-adds. `nnan` and `ninf` are left out on
 # purpose: they would let the compiler assume that NaN and infinity never occur, and so lose them.
-# Even so a kernel must ask abs(x) < np.inf, not np.isfinite(x): Numba's is x − x == x − x, reordered to True.
+# Even so, a kernel must test abs(x) < np.inf, not np.isfinite(x): Numba computes the latter as x − x == x − x, which
+# the compiler reorders to True.
 FASTMATH = {"reassoc", "contract", "nsz", "arcp"}
 
 # error_model="numpy": x / 0 is inf or NaN, as in NumPy. Numba's default raises ZeroDivisionError, and the test
-# for zero in every division keeps the loop from being turned into SIMD instructions (five times slower).
+# for zero in every division stops the compiler from using SIMD instructions (five times slower).
 
 PARALLEL_FROM = 1 << 17
 """A kernel that touches at least this many elements runs on all threads that `set_num_threads` allows."""
 
 
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
-    """Numba's compiled form of a function, kept on disk where the function is one of minigrad's kernels."""
+    """Numba's compiled form of a function, kept on disk if the function is one of minigrad's kernels."""
     options |= {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
     compiled: Any = njit(**options)(function)
     if compiled is not function and function.__module__.rpartition(".")[0] == __package__:
@@ -53,17 +53,17 @@ def _compiled(function: Callable[..., Any], **options: Any) -> Any:
 
 
 def inline(function: Callable[..., Any]) -> Any:
-    """A small function that kernels call: it is compiled into its callers."""
+    """Marks a small function that kernels call: it is compiled into its callers."""
     return _compiled(function, fastmath=FASTMATH, forceinline=True, no_cpython_wrapper=True)
 
 
 def subroutine(function: Callable[..., Any]) -> Any:
-    """A function that kernels call, compiled once and not into each of them: it is long, and calls are few."""
+    """Marks a long, rarely called function of kernels: it is compiled once, and not into each caller."""
     return _compiled(function, fastmath=FASTMATH, no_cpython_wrapper=True)
 
 
 def in_order(function: Callable[..., Any]) -> Any:
-    """A small function whose operations are done in the very order in which they are written."""
+    """Marks a small function whose operations must run in exactly the written order."""
     return _compiled(function, fastmath={"contract"}, no_cpython_wrapper=True)
 
 
@@ -82,7 +82,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _renamed(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    # Under one name, compiled code that comes from the disk could not tell the two forms apart.
+    # The two forms need different names, because compiled code on disk is found by name.
     assert isinstance(function, FunctionType)
     copy = FunctionType(function.__code__, function.__globals__, name, function.__defaults__, function.__closure__)
     copy.__qualname__ = name
@@ -100,10 +100,10 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     def launch(work: int, *args: Any) -> Any:
         if work < PARALLEL_FROM or threads.number == 1 or _forked or parallel is serial:
             return serial(*args)
-        with _launch, threads.of_numba():  # some of Numba's threading layers die when two threads launch at once
+        with _launch, threads.of_numba():  # some of Numba's threading layers crash if two threads launch at once
             return parallel(*args)
 
-    if serial is function:  # NUMBA_DISABLE_JIT=1: NumPy would warn of infinities that compiled code just makes
+    if serial is function:  # with NUMBA_DISABLE_JIT=1, NumPy would warn of infinities; compiled code gives no warning
         plain = np.errstate(all="ignore")(function)
 
         def launch(work: int, *args: Any) -> Any:

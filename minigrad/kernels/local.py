@@ -1,8 +1,8 @@
 """Kernels for windows that slide along an axis: local response normalization, and divisive normalization.
 
-Every window is added up anew. A running sum, plus the element that enters and minus the one that leaves, would
-keep for ever what a large element's rounding left in it, and NaN and infinity too. All arithmetic is in float64:
-the square of a float32 then neither overflows nor vanishes.
+Every window is summed separately. A running sum (add the element that enters, subtract the element that leaves) would
+keep the rounding error of a large element for ever, and NaN and infinity as well. All arithmetic is in float64, so the
+square of a float32 neither overflows nor vanishes.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from minigrad.kernels.jit import inline, kernel, prange, subroutine
 
 STRIP = 64
-"""So many neighbouring elements are one task: all channels of a strip stay in the cache."""
+"""Number of neighbouring elements in one task: all channels of such a strip stay in the cache."""
 
 
 @inline
@@ -28,7 +28,7 @@ def add(run: Any, total: Any) -> None:
 
 
 @inline
-def copy(run: Any, out: Any) -> None:  # a loop compiles in a fraction of the time of `out[:] = run`
+def copy(run: Any, out: Any) -> None:  # a loop compiles much faster than `out[:] = run`
     for j in range(run.size):
         out[j] = run[j]
 
@@ -47,7 +47,7 @@ def shift_and_scale(total: Any, alpha: Any, k: Any) -> None:
 
 @inline
 def inverse_powers(d: Any, beta: Any) -> None:
-    """d ← d^−β. Roots take a few cycles, and several at once; a general power takes a hundred."""
+    """d ← d^−β. Roots take a few cycles and use SIMD; a general power takes a hundred cycles."""
     if beta == 0.75:
         for j in range(d.size):
             inverse_root = 1.0 / np.sqrt(d[j])
@@ -71,7 +71,8 @@ def multiply(run: Any, factor: Any, out: Any) -> None:
 
 @inline
 def direct_and_shared(g: Any, run: Any, d: Any, direct: Any, shared: Any) -> None:
-    """direct: d^−β → g d^−β, what reaches x by the numerator; shared = x · direct / d, what d sends to its window."""
+    """direct: d^−β → g d^−β, the gradient of x by the numerator; shared = x · direct / d, the part that d sends to its
+    window."""
     for j in range(run.size):
         direct[j] *= g[j]
         shared[j] = direct[j] * run[j] / d[j]
@@ -104,7 +105,7 @@ def response_forward(x: Any, before: int, after: int, alpha: float, beta: float,
 
 @kernel
 def response_backward(g: Any, x: Any, before: int, after: int, alpha: float, beta: float, k: float, dx: Any) -> None:
-    """dx_c = g_c d_c^−β − 2αβ x_c Σ g_j x_j d_j^−(β+1) over those j in whose windows c is."""
+    """dx_c = g_c d_c^−β − 2αβ x_c Σ g_j x_j d_j^−(β+1) over all j whose windows contain c."""
     batch, channels, space = x.shape
     strips = (space + STRIP - 1) // STRIP
     slope = 2 * alpha * beta
@@ -123,7 +124,7 @@ def response_backward(g: Any, x: Any, before: int, after: int, alpha: float, bet
             direct_and_shared(g[i, c, first:last], x[i, c, first:last], d, direct[c], shared[c])
         for c in range(channels):
             d[:] = 0
-            for j in range(max(0, c - after), min(channels, c + before + 1)):  # the windows, seen from inside
+            for j in range(max(0, c - after), min(channels, c + before + 1)):  # the windows that contain an element
                 add(shared[j], d)
             subtract_product(direct[c], x[i, c, first:last], d, slope, dx[i, c, first:last])
 
@@ -135,7 +136,7 @@ def response_backward(g: Any, x: Any, before: int, after: int, alpha: float, bet
 def slide(x: Any, out: Any, lines: Any, n: Any, step: Any, before: Any, after: Any) -> None:
     """out = Σ x over a window along one axis of length n, of arrays seen as (lines, n, step) and given flat.
 
-    All elements move at once: to go one further along the axis is to go `step` further in memory.
+    All elements move together: one place along the axis is `step` places in memory.
     """
     length = n * step
     for a in range(0, lines * length, length):
@@ -155,7 +156,8 @@ def slide(x: Any, out: Any, lines: Any, n: Any, step: Any, before: Any, after: A
 
 @subroutine
 def box_sums(total: Any, spare: Any, windows: Any, backward: Any) -> None:
-    """Replace `total` by its sums over boxes, axis by axis; `backward` looks out of the windows the other way."""
+    """Replace `total` by its sums over boxes, axis by axis; `backward` reverses the windows: for each element, the
+    windows that contain it."""
     for w in range(windows.shape[0]):
         before, after = windows[w, 3], windows[w, 4]
         if backward:
@@ -172,7 +174,7 @@ def add_from(run: Any, origin: Any, total: Any) -> None:
 
 @inline
 def all_near(run: Any, origin: Any) -> Any:
-    """Is every element within a factor of two of `origin`, so that x − origin is exact?"""
+    """True if every element is within a factor of two of `origin`, so that x − origin is exact."""
     reach = 0.5 * abs(origin)
     outside = 0
     for j in range(run.size):
@@ -191,14 +193,15 @@ def subtract(run: Any, origin: Any, mean: Any, out: Any) -> None:
 def center(x: Any, windows: Any, count: Any, pads: bool, transpose: bool, v: Any) -> None:
     """v = x − local mean; with `transpose`, the gradient of x where x is that of v.
 
-    x, v: (N, C, S). count: (K, S), how many elements each mean is over; K is C, or 1 if all channels share.
+    x, v: (N, C, S). count: (K, S), the number of elements of each mean; K is C, or 1 if all channels share.
     windows: for each axis a row (lines, n, step, before, after), see `slide`.
     """
     batch, channels, space = x.shape
     weights = count.reshape(count.size)
     for i in prange(batch):
         total, spare = np.zeros(count.size), np.empty(count.size)
-        # Means about an element are exact where all are equal. But one of 1e20 must not spoil windows that lack it.
+        # Means about an element are exact if all elements are equal. But an element of 1e20 must not spoil windows
+        # without it.
         origin = 0.0 if pads or transpose else np.float64(x[i, 0, 0])
         for c in range(channels if origin != 0 else 0):
             if not all_near(x[i, c], origin):

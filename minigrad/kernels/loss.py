@@ -9,10 +9,10 @@ from minigrad.kernels.jit import kernel, prange
 def cross_entropy(x, target, weight, ignore_index, p, losses):
     """losses[n] = −w log softmax(x[n])[target[n]], and the probabilities p = softmax(x) for the backward pass.
 
-    `weight` holds w for each class, or is empty (w = 1). Samples whose target is `ignore_index` lose nothing.
+    `weight` holds w for each class, or is empty (w = 1). Samples whose target is `ignore_index` have loss 0.
 
     Returns:
-        Σ losses, Σ w over the samples that count, and the first sample whose target is no class (or −1).
+        Σ losses, Σ w over the samples that count, and the first sample whose target is not a class (or −1).
     """
     samples, classes = x.shape
     for n in prange(samples):
@@ -35,7 +35,7 @@ def cross_entropy(x, target, weight, ignore_index, p, losses):
             if weight.size:
                 losses[n] *= weight[t]
 
-    # One after the other, so that the sum does not depend on the number of threads.
+    # Sum in the order of the samples, so that the sum does not depend on the number of threads.
     loss_sum = 0.0
     weight_sum = 0.0
     bad = -1

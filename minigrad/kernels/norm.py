@@ -2,8 +2,7 @@
 
     y = (x − μ) / √(σ² + ε) · γ + β,        σ² the biased variance
 
-What distinguishes one normalization from another is which elements share μ and σ². To memory that makes
-just two layouts, each in two forms:
+Normalizations differ in the elements that share μ and σ². In memory, this gives only two layouts, each in two forms:
 
     layout        shared elements     form         γ, β                                    used by
     rows          contiguous          `rows`       one for each element                    LayerNorm
@@ -11,23 +10,22 @@ just two layouts, each in two forms:
     channels      strided             `columns`    (N, C): channels side by side           BatchNorm after Linear
                                       `channels`   (N, C, S): runs of S elements           BatchNorm after Conv
 
-**Statistics.** A float32 has 24 bits, and a mean that is rounded to it can be off by more than the deviation:
-near 1e6 the neighbours of a float32 are 0.06 apart. So the mean is kept as two numbers, μ = hi + lo, and
-subtracted one after the other, x̂ = (x − hi)/√(σ² + ε) − lo/√(σ² + ε). Sums about an origin near the mean give
-both statistics in one pass:
+**Statistics.** A float32 has 24 bits, and the error of a mean rounded to float32 can be larger than the deviation:
+near 1e6, neighbouring float32 numbers differ by 0.06. So the mean is kept as two numbers, μ = hi + lo, which are
+subtracted in turn, x̂ = (x − hi)/√(σ² + ε) − lo/√(σ² + ε). Sums about an origin near the mean give both statistics in
+one pass:
 
     1.  origin = x₀ + mean(x − x₀) over a small sample     x₀ the first element: a constant group gives exactly x₀
     2.  m = mean(x − origin),   μ = origin + m,   σ² = mean((x − origin)²) − m²
 
-The last difference cancels, as E[x²] − E[x]² does, where the origin is far from the mean. As long as |m| ≤ σ it
-costs one bit at most. Otherwise the sample misled us: pass 2 is made once more, with μ, rounded, as the origin. Then
-|m| ≤ σ, for no element is closer to μ than the representable number nearest to it. (Chan, Golub & LeVeque,
-"Algorithms for computing the sample variance", 1983, is where shifting by an estimate and correcting for it come
-from.)
+The last difference loses digits, like E[x²] − E[x]², if the origin is far from the mean. If |m| ≤ σ, it loses at most
+one bit. Otherwise the sample gave a bad origin: pass 2 runs once more, with the rounded μ as the origin. Then |m| ≤ σ,
+because no element is closer to μ than the representable number nearest to μ. (Chan, Golub & LeVeque, "Algorithms for
+computing the sample variance", 1983, shift by an estimate and correct for it in this way.)
 
 Sums run in the input's own precision over blocks of at most 1,024 elements, which the compiler spreads over SIMD
-lanes (a lane adds some 32 numbers), and the blocks are added in float64. Squares that leave the range of
-float32 are noticed, and added in float64 as well.
+lanes (a lane adds some 32 numbers), and the blocks are added in float64. If squares leave the range of float32, the
+kernel notices this and sums them again in float64.
 
 **Derivatives.** With x̂ = (x − μ)/√(σ² + ε), n elements in a group, and h = γ·∂L/∂y (Ioffe & Szegedy 2015, section
 3, simplified):
@@ -63,13 +61,14 @@ CHUNK = 128
 
 @in_order
 def minus(a: Any, b: Any) -> Any:
-    """a − b, in just this order. Kernels may reorder sums, and (x − hi)·s − lo·s must not become (x − (hi + lo))·s."""
+    """a − b, in exactly this order. Kernels may reorder sums, but (x − hi)·s − lo·s must not become (x − (hi +
+    lo))·s."""
     return a - b
 
 
 @in_order
 def times(a: Any, b: Any) -> Any:
-    """a · b, in just this order: g · (d · inv_std) must not become (g · d) · inv_std; g · d may be out of range."""
+    """a · b, in exactly this order: g · (d · inv_std) must not become (g · d) · inv_std; g · d may be out of range."""
     return a * b
 
 
@@ -117,13 +116,13 @@ def wide_sums_about(run: Any, origin: Any) -> Any:
 
 @inline
 def out_of_range(squares: Any, n: Any) -> Any:
-    """May float32 have lost something in this sum of squares? (Also true for NaN, which wide sums keep.)"""
+    """True if float32 may have lost digits in this sum of squares. (Also true for NaN, which wide sums keep.)"""
     return not (SMALLEST * n <= squares < np.inf)
 
 
 @inline
 def far(total: Any, squares: Any, share: Any) -> Any:
-    """Is the origin of these sums more than a deviation from the mean? `share` is 1/n."""
+    """True if the origin of these sums is more than a deviation away from the mean. `share` is 1/n."""
     m = total * share
     return 2 * m * m > squares * share
 
@@ -170,7 +169,8 @@ def near_mean(sample: Any, share: Any) -> Any:
 
 @subroutine
 def sums_again(run: Any, mu: Any) -> Any:
-    """An origin near `mu`, and the sums about it. (Rare, and so a call: inlined, it would slow down short rows.)"""
+    """An origin near `mu`, and the sums about it. (This is rare, so it is a call; inlined code would slow down short
+    rows.)"""
     origin = run.dtype.type(mu)
     total, squares = run_sums_about(run, origin)
     if out_of_range(squares, run.size):
@@ -262,8 +262,8 @@ def gradient_run(
 ) -> None:
     """dx = (h − mean(h) − x̂ · mean(h·x̂)) / √(σ² + ε),  h = γ g with one γ for the whole run.
 
-    Step by step in this order: the compiler's own, and so the last bit, would be another on several threads, or where
-    arrays lie so close together that it uses no SIMD.
+    The order of operations is fixed. Otherwise the compiler could choose another order, and another last bit, for
+    several threads, or for arrays so close in memory that it uses no SIMD.
     """
     low = lo * inv_std
     for j in range(run.size):
@@ -287,7 +287,7 @@ def scaled_gradient_run(
 
 @kernel
 def rows_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any) -> None:
-    """x, y: R·M numbers. gamma, beta: G·M; row r uses those of r modulo G (G = 1: all rows alike)."""
+    """x, y: R·M numbers. gamma, beta: G·M; row r uses number r modulo G (G = 1: the same for all rows)."""
     rows = stats.shape[1]
     n = x.size // rows
     groups = gamma.size // n
@@ -296,7 +296,7 @@ def rows_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any) 
     sample, share = sample_size(n), 1.0 / n
     sample_share = 1.0 / sample
     for r in prange(rows):
-        # `x[r]` each time, not a variable: Numba then sees that it need not count references.
+        # Write `x[r]` each time, not a variable: then Numba need not count references.
         origin = near_mean(x[r, :sample], sample_share)
         total, squares = run_sums_about(x[r], origin)
         if far(total, squares, share) or out_of_range(squares, n):
@@ -315,13 +315,13 @@ def add_to(total: Any, part: Any) -> None:
 
 @inline
 def copy(run: Any, out: Any) -> None:
-    """out[:] = run. Numba would compile that with an error for other lengths, which takes over a second."""
+    """out[:] = run. Numba would compile this assignment with a check of lengths, which takes over a second."""
     for j in range(run.size):
         out[j] = run[j]
 
 
 def row_chunks(rows: int, work: int) -> int:
-    """In how many chunks `rows_backward` adds up ∂L/∂γ: a matter of the shape only, never of the threads."""
+    """The number of chunks in which `rows_backward` sums ∂L/∂γ. It depends only on the shape, never on the threads."""
     return min(rows, max(-(-rows // 64), 8 if work >= jit.PARALLEL_FROM else 1))
 
 
@@ -337,7 +337,8 @@ def rows_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: Any, 
         for r in range(chunk * length, min(rows, chunk * length + length)):
             group = r % groups if groups > 1 else 0
             hi, lo, inv_std = stats[0, r], stats[1, r], stats[2, r]
-            # Three plain loops: one that did all would have too many arrays to be proved apart, and no SIMD.
+            # Three plain loops: a single loop would use too many arrays; the compiler could not prove that they do not
+            # overlap, and would use no SIMD.
             sum_h, sum_hx = scaled_run_gradient_sums(g[r], x[r], scale[group], hi, lo, inv_std)
             add_parameter_gradients(g[r], x[r], partial[chunk, 0, group], partial[chunk, 1, group], hi, lo, inv_std)
             mean_h, mean_hx = x.dtype.type(sum_h / n), x.dtype.type(sum_hx / n)
@@ -371,7 +372,7 @@ def segments_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: A
     sample, share = sample_size(n), 1.0 / n
     sample_share = 1.0 / sample
     for r in prange(rows):
-        # `x[r]` each time, not a variable: Numba then sees that it need not count references.
+        # Write `x[r]` each time, not a variable: then Numba need not count references.
         origin = near_mean(x[r, :sample], sample_share)
         total, squares = run_sums_about(x[r], origin)
         if far(total, squares, share) or out_of_range(squares, n):
@@ -448,7 +449,7 @@ def wide_channel_sums(x: Any, c: Any, share: Any) -> Any:
 
 @kernel
 def channels_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any, given: bool) -> None:
-    """x, y: (N, C, S). With `given`, `stats` are used as they come (evaluation); otherwise they are computed."""
+    """x, y: (N, C, S). With `given`, `stats` are used unchanged (evaluation); otherwise they are computed."""
     batch, channels, space = x.shape
     if given:  # one pass, in the order of memory
         for r in prange(batch * channels):
@@ -505,7 +506,8 @@ def given_stats(mean: Any, variance: Any, eps: float, stats: Any) -> None:
     for c in range(mean.size):
         stats[0, c] = mean[c]
         stats[1, c] = 0
-        stats[2, c] = 1 / np.sqrt(np.float64(variance[c]) + eps)  # 0 without ε, or negative: it shows in the result
+        # If the variance is 0 without ε, or negative, the result is not finite.
+        stats[2, c] = 1 / np.sqrt(np.float64(variance[c]) + eps)
         stats[3, c] = variance[c]
 
 
@@ -538,7 +540,7 @@ def add_gradients(g: Any, row: Any, hi: Any, lo: Any, inv_std: Any, total: Any, 
 
 @inline
 def move(part: Any, total: Any) -> None:
-    """Hand partial sums on to the float64 ones, and start them anew."""
+    """Add partial sums to the float64 sums, and set the partial sums to 0."""
     add_to(total, part)
     part[:] = 0
 
@@ -575,7 +577,7 @@ def gather(chunks: Any, totals: Any) -> None:
 
 @kernel
 def columns_forward(x: Any, gamma: Any, beta: Any, eps: float, y: Any, stats: Any, given: bool) -> None:
-    """x, y: (N, C). With `given`, `stats` are used as they come (evaluation); otherwise they are computed."""
+    """x, y: (N, C). With `given`, `stats` are used unchanged (evaluation); otherwise they are computed."""
     batch, channels = x.shape
     chunks = (batch + CHUNK - 1) // CHUNK
     share = 1.0 / batch
@@ -659,7 +661,8 @@ def columns_backward(g: Any, x: Any, gamma: Any, stats: Any, dx: Any, dgamma: An
 
 @in_order
 def follow(running: Any, new: Any, momentum: Any) -> Any:
-    # In just this order: running + momentum · (new − running) makes NaN of an infinite average, and 0 of 1 after 1e20.
+    # In exactly this order: running + momentum · (new − running) would turn an infinite average into NaN, and 1 after
+    # 1e20 into 0.
     return (1 - momentum) * running + momentum * new
 
 

@@ -1,9 +1,9 @@
 """Optimizer updates: each parameter, its gradient and its buffers are read and written once, in one loop.
 
 All arrays are flat (1-d, contiguous), of one dtype and one length, and changed in place. `sign` is 1 to
-descend and −1 to ascend. Options come in as float64 and are rounded to the arrays' dtype first: otherwise the
-whole loop would run in float64, at half the speed. Written with NumPy, one Adam update makes eight passes
-over memory; the loop below makes one, and compiles to SIMD instructions.
+descend and −1 to ascend. Options come as float64 and are first rounded to the arrays' dtype; otherwise the whole loop
+would run in float64, at half the speed. In NumPy, an Adam update makes eight passes over memory. The loop below makes
+a single pass, and compiles to SIMD instructions.
 """
 
 import numpy as np

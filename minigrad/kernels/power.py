@@ -1,4 +1,4 @@
-"""What the backward pass of power norm takes off: a share of x̂, in place."""
+"""The part that power norm's backward pass subtracts: a share of x̂, in place."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ from minigrad.kernels.jit import in_order, inline, kernel, prange
 
 @in_order
 def times(a: Any, b: Any) -> Any:
-    """a · b, in just this order: (x/ψ) · factor must not become x · (factor/ψ), which float32 may not hold."""
+    """a · b, in exactly this order: (x/ψ) · factor must not become x · (factor/ψ), which may be outside the range of
+    float32."""
     return a * b
 
 

@@ -1,6 +1,7 @@
 """Kernels of response normalization: the threshold behind the filter's, and the global one.
 
-**Threshold.** z = max(y, τ), with a τ for each channel. The larger one gets the gradient, each half of it at a tie.
+**Threshold.** z = max(y, τ), with a τ for each channel. The larger of the two gets the gradient; at a tie, each gets
+half.
 
 **Global response normalization.** The channels of one sample compete by their norms over space.
 
@@ -25,13 +26,13 @@ from minigrad.kernels.rms import dot_run, scale_run, sum_of_squares
 
 @inline
 def larger(y: Any, tau: Any) -> Any:
-    """max(y, τ), and NaN if either is."""
+    """max(y, τ), and NaN if either is NaN."""
     return y if y > tau or y != y else tau
 
 
 @inline
 def part(g: Any, one: Any, other: Any) -> Any:
-    """The gradient for `one` in max(one, other). Nobody loses against NaN."""
+    """The gradient for `one` in max(one, other). If `other` is NaN, `one` keeps its gradient."""
     if one < other:
         return 0.0
     if one == other:
@@ -123,5 +124,5 @@ def response_backward(g: Any, x: Any, gamma: Any, norms: Any, share: Any, dx: An
             if norms[i, c] == 0:
                 inv = 0.0
             a = x.dtype.type(1.0 + gamma[c] * (norms[i, c] * share[i]))
-            # In float64: 1/G of a channel that is almost dead leaves the range of float32.
+            # In float64: if a channel is almost 0, 1/G is outside the range of float32.
             combine(g[i, c], x[i, c], a, inv, slope, dx[i, c])

@@ -7,8 +7,8 @@
     `runs`        a row                      one of each for a row       FilterResponseNorm, ScaleNorm, normalize
     `across`      strided: x[i, :, s]        none                        normalize over the channels of an image
 
-**Statistics.** A float32 cannot hold the square of 1e-20, nor that of 1e20. So squares are made and added up in
-float64, which here costs next to nothing: memory is what these loops wait for.
+**Statistics.** A float32 can hold neither the square of 1e-20 nor the square of 1e20. So squares are computed and
+summed in float64, which costs almost no time: these loops wait for memory.
 
 **Derivatives.** With x̂ = x/s and h = γ·∂L/∂y, ∂s/∂x is x̂/n for the root of a mean over n elements, x̂ for a norm,
 and 0 where a norm is below ε:
@@ -23,7 +23,7 @@ import numpy as np
 from minigrad.kernels.jit import inline, kernel, prange
 
 LANE = 512
-"""So many neighbours of the `across` kernels are one task."""
+"""Number of neighbouring elements in one task of the `across` kernels."""
 
 
 # -- loops over one row --------------------------------------------------------------------------------------
@@ -41,9 +41,9 @@ def sum_of_squares(row: Any) -> Any:
 
 @inline
 def inverse_length(squares: Any, eps: Any) -> Any:
-    """1/max(‖x‖, ε), and 1 where it depends on x, 0 where it does not."""
+    """1/max(‖x‖, ε); and 1 if it depends on x, otherwise 0."""
     length = np.sqrt(squares)
-    if length < eps:  # NaN is not, and so comes through
+    if length < eps:  # a comparison with NaN is false, so NaN passes through
         return 1.0 / eps, 0.0
     return 1.0 / length, 1.0
 

@@ -1,4 +1,4 @@
-"""Adding rows into a table at given places, where places may come several times."""
+"""Add rows to a table at given places; a place may occur several times."""
 
 from minigrad.kernels.jit import kernel, prange
 

@@ -1,4 +1,4 @@
-"""Recurrences along a row: each element needs the one before it, so a row is one task."""
+"""Recurrences along a row: each element needs the element before it, so a row is a task."""
 
 from minigrad.kernels.jit import kernel, prange
 

@@ -14,9 +14,9 @@ def _erf(x, y):
         y[i] = math.erf(x[i])
 
 
-# erf x ≈ x P(x²)/Q(x²) for |x| ≤ 3.95, from where on a float32 is 1: the ratio of polynomials of these degrees whose
-# relative error, 2e-9, is least (found by weighted least squares). Unlike the library's erf, which is called for one
-# number at a time, it can be computed for several at once.
+# erf x ≈ x P(x²)/Q(x²) for |x| ≤ 3.95, and erf x is ±1 in float32 beyond. Of all ratios of polynomials of these
+# degrees, this one has the least relative error, 2e-9 (found by weighted least squares). The library's erf handles one
+# number at a time; this ratio can be computed for several numbers at once.
 P = (
     1.1283791692266343,
     0.18516994862188144,
@@ -33,7 +33,7 @@ Q = (1.0, 0.4974360033681806, 0.11391121168957971, 0.015443719801557952, 0.00130
 def _erf_float32(x, y):
     for i in prange(x.size):
         a = np.float64(x[i])
-        if a > 3.95:  # (not min and max: a NaN stays)
+        if a > 3.95:  # (not min and max, so that NaN stays NaN)
             a = 3.95
         elif a < -3.95:
             a = -3.95
@@ -56,7 +56,7 @@ def erf(x: Any) -> "np.ndarray[Any, Any]":
 
 
 def erfc(x: Any) -> "np.ndarray[Any, Any]":
-    """The complementary error function 1 − erf x, which keeps its digits where it is small."""
+    """The complementary error function 1 − erf x, exact also where it is small."""
     return _each(_erfc, x)
 
 

@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 
 LONG = 4096
-"""So many float32 numbers, added one after the other, may be off by more than the last few digits."""
+"""From this number of float32 summands on, adding one after the other may lose more than the last few digits."""
 
 
 def add_up(x: Any, axes: tuple[int, ...], keepdims: bool = False) -> Any:
     """x.sum(axes), with an error that hardly grows with the number of summands.
 
-    Along neighbours in memory NumPy adds pairs, then pairs of pairs. Along any other axis it adds row after row,
-    and each rounding hits the whole sum so far: a million rows of 0.1 come out 1 % too large in float32. So where
-    that is long, the sum is taken in float64.
+    Along neighbours in memory, NumPy adds pairs, then pairs of pairs. Along any other axis it adds row after row, and
+    each rounding affects the whole sum so far: in float32, the sum of a million rows of 0.1 is 1 % too large. So long
+    sums along such axes are computed in float64.
     """
     dtype = None
     if x.size >= LONG and x.dtype == np.float32:

@@ -1,7 +1,7 @@
-"""How many threads the kernels use, and NumPy's matrix products.
+"""The number of threads of the kernels, and of NumPy's matrix products.
 
 Both use one by default. Layers of a small network gain little from a second thread, and lose much if another program
-keeps that core busy: the first thread waits for the second at the end of every loop.
+uses that core, because the first thread waits for the second at the end of every loop.
 """
 
 import os
@@ -16,7 +16,7 @@ __all__ = ["get_num_threads", "most_threads", "num_threads", "set_num_threads"]
 
 
 def _from_environment() -> int:
-    """What the user asked of Numba or of all libraries, by the variables that they read; else 1."""
+    """The number that the user set for Numba or for all libraries, in environment variables; otherwise 1."""
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS"):
         first = os.environ.get(name, "").partition(",")[0].strip()
         if first.isdecimal() and int(first) > 0:
@@ -35,17 +35,17 @@ if not any(os.environ.get(name) for name in _BLAS):
 def set_num_threads(n: int) -> None:
     """Let large kernels use up to `n` threads, but not more than there are cores. The default is 1.
 
-    A kernel that has little to do runs on one thread all the same. The results have the same bits for every `n`.
+    A kernel with little work still runs on one thread. The results have the same bits for every `n`.
 
     Args:
         n: at least 1.
 
     Raises:
-        ValueError, TypeError: `n` is no such number.
+        ValueError, TypeError: `n` is not an integer of at least 1.
 
-    Differences from PyTorch: its default is all cores. NumPy's matrix products are not concerned: `import minigrad`
-    sets them to one thread, since their last digits depend on the number of threads. For large matrices a program may
-    have more: the variable `OPENBLAS_NUM_THREADS`, or `threadpoolctl.threadpool_limits(4, user_api="blas")` after the
+    Differences from PyTorch: its default is all cores. This function does not change NumPy's matrix products: `import
+    minigrad` sets them to one thread, because their last digits depend on the number of threads. For large matrices,
+    set the variable `OPENBLAS_NUM_THREADS`, or call `threadpoolctl.threadpool_limits(4, user_api="blas")` after the
     import. The variables `NUMBA_NUM_THREADS` and `OMP_NUM_THREADS` set the default.
 
     Example:
@@ -65,18 +65,18 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """How many threads large kernels may use: 1, or what `set_num_threads` or the environment asked for."""
+    """The largest number of threads of a kernel: 1, or the number set by `set_num_threads` or the environment."""
     return number
 
 
 def most_threads() -> int:
-    """How many threads Numba can start: by default one for each core."""
+    """The number of threads that Numba can start: by default one for each core."""
     return config.NUMBA_NUM_THREADS  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @contextmanager
 def num_threads(n: int) -> Iterator[None]:
-    """For a while: up to `n` threads for the kernels, and one for BLAS, whatever the environment asked for."""
+    """Inside it: up to `n` threads for the kernels, and one for BLAS, whatever the environment says."""
     before = number
     set_num_threads(n)
     try:
@@ -88,7 +88,7 @@ def num_threads(n: int) -> Iterator[None]:
 
 @contextmanager
 def of_numba() -> Iterator[None]:
-    """Tell Numba, for one launch: how many threads the user's own Numba functions use stays as it is."""
+    """Set Numba's number of threads for a single launch; the user's own Numba functions keep their number."""
     before = numba.get_num_threads()
     numba.set_num_threads(min(number, most_threads()))
     try:

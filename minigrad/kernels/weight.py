@@ -3,13 +3,13 @@
 Weight norm:      w = g · v̂,  v̂ = v/‖v‖;        ∂L/∂g = ⟨∂L/∂w, v̂⟩,  ∂L/∂v = (∂L/∂w − v̂ ∂L/∂g) · g/‖v‖
 Spectral norm:    y = W/σ,  σ = uᵀ W v;          ∂L/∂W = (∂L/∂y − ⟨∂L/∂y, y⟩ u vᵀ) / σ,  for ∂σ/∂W = u vᵀ
 
-where u and v, constants in the derivative, are turned towards the first singular vectors by power iteration:
+where u and v are constants in the derivative. Power iteration turns them towards the first singular vectors:
 
     u ← W v/‖W v‖,  v ← Wᵀ u/‖Wᵀ u‖
 
-A length or a singular value of 0 is taken for 1. Sums over long rows, and all of spectral norm's, are made in float64;
-so are the squares of numbers that float32 cannot square. (Weight standardization has the kernels
-of group norm: `segments_forward` and `segments_backward` in `norm`.)
+A length or a singular value of 0 is replaced by 1. Sums over long rows, and all sums of spectral norm, are in float64,
+and so are squares that float32 cannot hold. (Weight standardization has the kernels of group norm: `segments_forward`
+and `segments_backward` in `norm`.)
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from minigrad.kernels.jit import inline, kernel, prange
 from minigrad.kernels.norm import BLOCK, out_of_range
 
 LANE = 64
-"""So many columns of Wᵀ u are one task."""
+"""Number of columns of Wᵀ u in one task."""
 
 
 @inline
@@ -63,7 +63,7 @@ def add_multiple(row: Any, factor: Any, total: Any) -> None:
 def write_unit(x: Any, eps: Any, out: Any) -> Any:
     """out = x / max(‖x‖, ε). Returns ‖x‖."""
     size = np.sqrt(dot(x, x))
-    inverse = 1.0 / (eps if size < eps else size)  # NaN is not below ε, and so comes through
+    inverse = 1.0 / (eps if size < eps else size)  # NaN is not below ε, so it passes through
     for j in range(x.size):
         out[j] = x[j] * inverse
     return size
@@ -119,7 +119,7 @@ def unit_rows_backward(dw: Any, v: Any, g: Any, inverse: Any, dv: Any, dg: Any) 
 def spectral_forward(w: Any, u: Any, v: Any, steps: int, eps: float, y: Any) -> float:
     """w, y: (R, C). Turns u and v, in place, by `steps` power iterations; writes w/σ, and returns σ.
 
-    σ = 0 is taken for 1.
+    σ = 0 is replaced by 1.
     """
     rows, columns = w.shape
     lanes = (columns + LANE - 1) // LANE

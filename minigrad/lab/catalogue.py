@@ -372,11 +372,11 @@ def _spellings() -> dict[str, str]:
 
 
 def find(name: str, others: Iterable[str] = (), option: str = "minigrad norms") -> str:
-    """The entry's name for any of its spellings: its functions' and layers' names and common abbreviations, too.
+    """The entry's name for any of its spellings: also the names of its functions and layers, and common abbreviations.
 
     Args:
         name: as the user wrote it.
-        others: names that are valid, too, and not in the catalogue.
+        others: other valid names, which are not in the catalogue.
         option: the name of the argument, for the error.
 
     Raises:

@@ -91,7 +91,7 @@ class Data(Struct):
 
 
 class Results(Struct):
-    """`results.json`. The summary in it is for readers: it is computed anew."""
+    """`results.json`. The summary in it is for readers; minigrad computes it again."""
 
     settings: Any
     runs: list[Any]

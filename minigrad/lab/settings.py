@@ -39,7 +39,9 @@ class Settings:
 
     model: str = _option("cnn", "mlp or cnn")
     data: str = _option("digits", "digits, moons, spirals, blobs, mnist, fashion-mnist or cifar-10")
-    data_dir: str | None = _option(None, "the folder with the files of the data set: nothing is downloaded", "DIR")
+    data_dir: str | None = _option(
+        None, "the folder with the files of the data set; then nothing is downloaded", "DIR"
+    )
     norms: tuple[str, ...] = _option(
         ("none", "batch", "layer", "instance", "group"), "none, names from `minigrad norms`, or all", "A,B", "--norm"
     )

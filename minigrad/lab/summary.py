@@ -2,8 +2,8 @@
 
 The runs of one seed share their initial weights and their batches, so norms are compared seed by seed: the
 interval for "how much better than none" is that of the mean of paired differences, by Student's t. It says how much
-the choice of seeds matters, and by chance it can have width zero. It does not know that the test set is a sample, too.
-So a difference is called clear only if both hold:
+the choice of seeds matters, and by chance it can have width zero. It ignores that the test set is a sample as well. So
+a difference is called clear only if both hold:
 
 - It is unlikely as a matter of seeds: paired t-test, with Holm's correction for the number of norms that are compared
   (of 40 norms that make no difference at all, a plain test would call two clear).
@@ -270,7 +270,7 @@ def result(runs: list[dict[str, Any]], rows: list[dict[str, Any]]) -> list[str]:
     else:
         sentences = [f"{best} {'is ahead' if close else 'wins'} with {score}."]
     if others and seeds == 1:
-        sentences.append("One seed cannot tell skill from luck: try three seeds.")
+        sentences.append("One seed cannot show whether the difference is luck: try three seeds.")
     elif close:
         plural = "s" if len(close) > 1 else ""
         sentences.append(f"Too close to call with {seeds} seeds: the difference{plural} to {_listed(close)}.")

@@ -1,4 +1,4 @@
-"""Modules: layers with their parameters, and the containers that make networks of them."""
+"""Modules: layers with their parameters, and containers that combine layers into networks."""
 
 from minigrad.nn import functional, init, utils
 from minigrad.nn.activation import (

@@ -1,6 +1,6 @@
-"""Activations as layers: what each computes stands at the function of the same name in `minigrad.ops.activation`.
+"""Activations as layers. The function of the same name in `minigrad.ops.activation` says what each layer computes.
 
-With `inplace=True`, where there is one, the result is written into the input, which is returned.
+Layers with the argument `inplace`: True writes the result into the input, and returns the input.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from minigrad.nn.parameter import Parameter
 
 
 def _inplace(module: Any, before: str = "") -> str:
-    """What `extra_repr` says of a layer that writes into its input."""
+    """The text in `repr` for a layer that writes into its input."""
     return f"{before}inplace=True" if module.inplace else ""
 
 
@@ -71,8 +71,8 @@ class PReLU(Module):
     """x where x > 0, and weight · x elsewhere, the weight being learned.
 
     Args:
-        num_parameters: 1 for one slope, or the number of channels (axis 1 of x) for one each.
-        init: the slopes to start from.
+        num_parameters: 1 for a single slope, or the number of channels (axis 1 of x) for a slope for each channel.
+        init: the initial value of the slopes.
         dtype: of the weight; float32 by default.
 
     Shapes:
@@ -85,7 +85,7 @@ class PReLU(Module):
         self.weight = Parameter(np.full(num_parameters, init, np.float32 if dtype is None else dtype))
 
     def reset_parameters(self) -> None:
-        """Set the slopes to what they started from."""
+        """Set the slopes back to their initial value."""
         self.weight.array[...] = self.init
 
     def forward(self, input: Tensor) -> Tensor:
@@ -211,7 +211,7 @@ class Softsign(Module):
 
 
 class Hardtanh(Module):
-    """x, cut off below at min_val and above at max_val."""
+    """x, limited to the range from min_val to max_val."""
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False):
         super().__init__()
@@ -354,7 +354,8 @@ class GLU(Module):
 
 
 class Softmax(Module):
-    """eˣ / Σ eˣ along `dim`. Without `dim`, an axis is taken as in PyTorch, with a warning; see `softmax`."""
+    """eˣ / Σ eˣ along `dim`. Without `dim`, there is a warning, and the axis is chosen as in PyTorch; see
+    `softmax`."""
 
     function: Any = staticmethod(F.softmax)
 

@@ -30,11 +30,11 @@ class MultiheadAttention(Module):
 
     Args:
         embed_dim: features of queries and outputs; each head has d = embed_dim / num_heads.
-        num_heads: how many heads.
+        num_heads: the number of heads.
         dropout: the probability of dropping an attention weight, in training.
-        bias: do the projections have biases?
-        add_bias_kv: add one learned key and value to every sequence.
-        add_zero_attn: add a key and a value of zeros, so that a query can read nothing.
+        bias: True: the projections have biases.
+        add_bias_kv: True: add a learned key and value to every sequence.
+        add_zero_attn: True: add a key and a value of zeros, so that a query can read nothing.
         kdim, vdim: features of keys and values; embed_dim if left out.
         batch_first: input and output are (batch, length, features) rather than (length, batch, features).
         dtype: of the parameters; float32 by default.
@@ -45,7 +45,7 @@ class MultiheadAttention(Module):
         Parameters: in_proj_weight (3 · embed_dim, embed_dim), with rows for queries, keys and values (or, with kdim
         or vdim, q_proj_weight, k_proj_weight and v_proj_weight), in_proj_bias, out_proj.weight, out_proj.bias.
 
-    Differences from PyTorch: `is_causal=True` needs no mask beside it. A query that may read nothing gets zeros
+    Differences from PyTorch: `is_causal=True` needs no additional mask. A query that may read nothing gets zeros
     rather than NaN.
 
     Example:
@@ -101,7 +101,8 @@ class MultiheadAttention(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the projections anew: `xavier_uniform_` weights, zero biases, `xavier_normal_` bias_k and bias_v."""
+        """Initialize the parameters again: weights by `xavier_uniform_`, biases 0, bias_k and bias_v by
+        `xavier_normal_`."""
         self.out_proj.reset_parameters()
         for name, parameter in self.named_parameters():
             if name in ("in_proj_bias", "out_proj.bias"):
@@ -132,7 +133,7 @@ class MultiheadAttention(Module):
             attn_mask: (L, S), or (N · num_heads, L, S). Boolean: True where reading is *not* allowed;
                 floating-point: added to the scores.
             average_attn_weights: average the returned weights over the heads.
-            is_causal: query i may read the keys 0 ... i only.
+            is_causal: True: query i may read only the keys 0 ... i.
 
         Returns:
             The output and, if needed, the weights (as they are after dropout), else None.
@@ -227,9 +228,9 @@ class MultiheadAttention(Module):
         is_causal: bool,
         dtype: Any,
     ) -> Any:
-        """All masks as one that is added to the scores (N, heads, L, S); None if there is none.
+        """All masks combined into one, to be added to the scores (N, heads, L, S); None if there is no mask.
 
-        Extra keys (`add_bias_kv`, `add_zero_attn`) come last, and may always be read.
+        Extra keys (`add_bias_kv`, `add_zero_attn`) come last, and every query may read them.
         """
         parts = []
         if is_causal and attn_mask is None:
@@ -263,7 +264,7 @@ class MultiheadAttention(Module):
 
 
 def _additive(mask: Any, dtype: Any, name: str) -> Any:
-    """A mask to add to scores: −∞ where a boolean one is True (that is where reading is not allowed)."""
+    """A mask to add to scores: −∞ where a boolean mask is True, that is, where reading is not allowed."""
     array = raw(mask)
     if array.dtype == bool:
         return np.where(array, -np.inf, 0).astype(dtype)
@@ -291,8 +292,8 @@ class TransformerEncoderLayer(Module):
         layer_norm_eps: ε of the layer norms.
         batch_first: input and output are (batch, length, features) rather than (length, batch, features).
         norm_first: pre-norm rather than post-norm.
-        bias: do the linear layers and norms have biases?
-        norm: a factory of another norm to put in place of the two layer norms, called as `norm(d_model)`.
+        bias: True: the linear layers and norms have biases.
+        norm: a function that makes another norm for the place of the two layer norms, called as `norm(d_model)`.
         dtype: of the parameters; float32 by default.
 
     Shapes:
@@ -374,12 +375,12 @@ class TransformerEncoderLayer(Module):
 
 
 class TransformerEncoder(Module):
-    """Several encoder layers one above the other.
+    """Several encoder layers in sequence.
 
     Args:
         encoder_layer: the layer, of which `num_layers` copies are made, all with its initial weights.
-        num_layers: how many.
-        norm: a module for the end, if any. After pre-norm layers there should be one: nothing else bounds the
+        num_layers: the number of layers.
+        norm: a module applied to the output, or None. Pre-norm layers need one, because nothing else bounds the
             residual stream.
 
     Shapes:
@@ -413,7 +414,7 @@ class TransformerEncoder(Module):
 
 
 class PositionalEncoding(Module):
-    """x + p, where p says at which position each vector is: attention by itself does not know.
+    """x + p, where p encodes the position of each vector: attention alone does not know positions.
 
         p[t, 2i] = sin(t / 10000^(2i/d)),  p[t, 2i + 1] = cos(t / 10000^(2i/d))   (Vaswani et al. 2017)
 

@@ -1,4 +1,4 @@
-"""Modules that hold other modules or parameters, and those that only pass on or reshape their input."""
+"""Modules that hold other modules or parameters, and modules that only pass on or reshape their input."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +22,7 @@ def _position(i: Any, length: int, who: str) -> int:
 
 
 class _ModuleSequence(Module):
-    """What Sequential and ModuleList share: submodules named "0", "1", ..., used like a list."""
+    """The common part of Sequential and ModuleList: submodules named "0", "1", ..., used like a list."""
 
     def _list(self) -> list[Module]:
         return [self.__dict__[name] for name in self._module_names]
@@ -94,7 +94,7 @@ class _ModuleSequence(Module):
 
 
 class Sequential(_ModuleSequence):
-    """Modules one after another: each gets the output of the one before.
+    """Modules in sequence: each module gets the output of the module before.
 
     Args:
         modules: the modules in order, or one dictionary from names to modules.
@@ -142,7 +142,8 @@ class Sequential(_ModuleSequence):
         return other
 
     def __mul__(self, n: int) -> "Sequential":
-        """The same modules n times over: they are shared, not copied, so there are no more parameters than before."""
+        """The same modules, repeated n times. They are shared, not copied, so the number of parameters stays the
+        same."""
         return Sequential(*self._times(n))
 
     __rmul__ = __mul__
@@ -181,7 +182,8 @@ class ModuleList(_ModuleSequence):
 class ModuleDict(Module):
     """A dictionary of modules, registered so that their parameters are found. It is not callable itself.
 
-    Keys become names in the state dictionary, so they contain no dot, and no name of a method such as "keys".
+    Keys become names in the state dictionary. So a key must not contain a dot, and must not be the name of a method
+    such as "keys".
 
     Args:
         modules: a dictionary, or pairs of key and module, to start with.
@@ -242,7 +244,7 @@ class ModuleDict(Module):
 
 
 class _Values(Module):
-    """What ParameterList and ParameterDict share: values by name, those that are tensors as parameters."""
+    """The common part of ParameterList and ParameterDict: values by name; tensors become parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -270,8 +272,8 @@ class _Values(Module):
 class ParameterList(_Values):
     """A list of parameters, registered under the names "0", "1", ...
 
-    Tensors and arrays are made into parameters. Other things may be in the list, too; they are not learned, and not
-    part of the state dictionary.
+    Tensors and arrays become parameters. The list may hold other values as well; they are not learned and not part of
+    the state dictionary.
 
     Args:
         values: the parameters to start with.
@@ -313,8 +315,8 @@ _NOTHING = object()
 class ParameterDict(_Values):
     """A dictionary of parameters, with the methods of a dict.
 
-    Tensors and arrays are made into parameters. Other things may be in it, too; they are not learned, and not part
-    of the state dictionary. As in PyTorch, what comes from a plain dict is sorted by key.
+    Tensors and arrays become parameters. The dictionary may hold other values as well; they are not learned and not
+    part of the state dictionary. As in PyTorch, entries from a plain dict are sorted by key.
 
     Args:
         parameters: a dictionary, or pairs of key and parameter, to start with.
@@ -390,7 +392,7 @@ class ParameterDict(_Values):
         return self[key]
 
     def pop(self, key: str, default: Any = _NOTHING) -> Any:
-        """Take a parameter out, and return it; `default`, if one is given, where there is none."""
+        """Take a parameter out, and return it. If there is no such parameter, return `default`, if it is given."""
         if key not in self and default is not _NOTHING:
             return default
         value = self[key]
@@ -398,7 +400,7 @@ class ParameterDict(_Values):
         return value
 
     def popitem(self) -> tuple[str, Any]:
-        """Take the last parameter out, and return its key and it."""
+        """Take the last parameter out, and return the pair (key, parameter)."""
         if not self._keys:
             raise KeyError("ParameterDict: popitem from an empty dictionary")
         key = next(reversed(self))
@@ -410,7 +412,7 @@ class ParameterDict(_Values):
             del self[key]
 
     def copy(self) -> "ParameterDict":
-        """Another dictionary of the same parameters."""
+        """A new dictionary with the same parameters."""
         return ParameterDict(self.items())
 
     def fromkeys(self, keys: Iterable[str], default: Any = None) -> "ParameterDict":
@@ -419,7 +421,7 @@ class ParameterDict(_Values):
 
 
 class Identity(Module):
-    """y = x. Takes and ignores any arguments, so that it can stand in for another layer."""
+    """y = x. The constructor accepts and ignores any arguments, so that the layer can replace another layer."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()
@@ -471,7 +473,7 @@ class Unflatten(Module):
 
     Args:
         dim: the axis to split.
-        unflattened_size: the lengths to split it into; one may be −1, and is then worked out.
+        unflattened_size: the lengths of the new axes; one may be −1, and is then computed.
     """
 
     def __init__(self, dim: int, unflattened_size: Iterable[int]):

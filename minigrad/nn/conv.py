@@ -14,14 +14,14 @@ from minigrad.nn.parameter import Parameter
 from minigrad.ops.conv import sizes
 from minigrad.ops.indexing import index_select
 
-# What lies outside the image: PyTorch's names, and NumPy's for the same.
+# The values outside the image: PyTorch's names, and NumPy's names for the same.
 _BORDERS = {"reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 class _Conv(Module):
-    """What all six layers have in common: their arguments, their parameters and how these start."""
+    """The common part of all six layers: the arguments, the parameters and their initialization."""
 
-    n: int  # how many spatial axes
+    n: int  # number of spatial axes
     transposed = False
     bias: Parameter | None
 
@@ -65,7 +65,7 @@ class _Conv(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew, from U(−1/√fan_in, 1/√fan_in), as in PyTorch."""
+        """Initialize the parameters again, from U(−1/√fan_in, 1/√fan_in), as in PyTorch."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         fan_in, _ = init.fan_in_and_fan_out(self.weight)
         if self.bias is not None and fan_in:
@@ -79,7 +79,7 @@ class _Conv(Module):
         return convolve(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
     def _with_border(self, x: Tensor) -> Tensor:
-        """Pad x with its own pixels. The border is copied, so x is picked from by index, axis after axis."""
+        """Pad x with its own pixels: index x, axis by axis, so that the border repeats pixels of x."""
         for i, (k, d) in enumerate(zip(self.kernel_size, self.dilation, strict=True)):
             if isinstance(self.padding, str):
                 both = d * (k - 1) if self.padding == "same" else 0
@@ -150,7 +150,7 @@ class Conv2d(_ConvForward):
     """Slide learned weights over an image: out = b + w ⋆ x. The formula is in `nn.functional.conv2d`.
 
     Weight and bias start from U(−1/√fan_in, 1/√fan_in) with fan_in = C_in/groups · K_h · K_w, as in PyTorch.
-    Before a batch norm `bias=False` loses nothing, because the mean is subtracted.
+    If a batch norm follows, use `bias=False`: the norm subtracts the mean, and with it any bias.
 
     Args:
         in_channels, out_channels: C_in and C_out.
@@ -160,7 +160,7 @@ class Conv2d(_ConvForward):
         dilation: the distance between neighbouring weights of the window.
         groups: number of groups that the channels are cut into, each with its own weights; C_in: "depthwise".
         bias: False leaves b out.
-        padding_mode: what the added pixels are: "zeros"; "reflect" (the image mirrored at its edge pixel),
+        padding_mode: the values of the added pixels: "zeros"; "reflect" (the image mirrored at its edge pixel),
             "replicate" (the edge pixel), "circular" (the other end of the image).
         dtype: of the parameters; float32 by default.
 
@@ -251,7 +251,8 @@ class ConvTranspose1d(_ConvTranspose):
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """Each input pixel paints its window of weights on a larger image: how decoders and generators grow images.
+    """Each input pixel adds its window of weights to a larger image. Decoders and generators enlarge images in this
+    way.
 
     It is the transpose of a `Conv2d`, not its inverse. The formula is in `nn.functional.conv_transpose2d`.
     Weight and bias start from U(−1/√fan_in, 1/√fan_in) with fan_in = C_out/groups · K_h · K_w, as in PyTorch.

@@ -1,4 +1,4 @@
-"""Dropout as layers: at work while training, the identity in `eval()`."""
+"""Dropout as layers: active in training, the identity in evaluation."""
 
 from typing import Any
 
@@ -59,8 +59,8 @@ class Dropout3d(Dropout):
 class AlphaDropout(Dropout):
     """Dropout that keeps mean 0 and variance 1, for networks with SELU; see `functional.alpha_dropout`.
 
-    In training an element becomes, with probability p, what SELU gives at −∞; then all are scaled and shifted. In
-    evaluation the input is the output.
+    In training, each element becomes, with probability p, the value of SELU at −∞; then all elements are scaled and
+    shifted. In evaluation, the layer returns its input.
 
     Example:
         >>> import minigrad as mg

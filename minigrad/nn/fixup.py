@@ -1,4 +1,4 @@
-"""Residual networks without normalization: the block of Fixup. `init.fixup_` starts a network that is made of them."""
+"""Residual networks without normalization: the block of Fixup. `init.fixup_` initializes a network of such blocks."""
 
 from typing import Any
 
@@ -13,28 +13,29 @@ from minigrad.nn.parameter import Parameter
 
 
 class FixupBlock(Module):
-    """A residual block that needs no normalization, if `init.fixup_` starts it.
+    """A residual block that needs no normalization if `init.fixup_` initializes it.
 
     y = relu(shortcut(x) + scale · branch(x) + after[m − 1])
 
     where the branch passes x through its m layers,  h ← relu(layer[k](h + before[k]) + after[k]),  the last layer
-    having no relu. Every `before` and `after` is *one* number, and so is `scale`: they are what is left of the γ and
-    β of a normalization.
+    having no relu. Every `before` and `after` is a *single* number, and so is `scale`. They replace the γ and β of a
+    normalization.
 
     Args:
         layers: the weight layers of the branch, Linear or convolutions, best with `bias=False`.
-        shortcut: a layer for the way past the branch, where it changes the shape; None for x itself. It sees
-            x + before[0].
-        activation: a layer to use for relu.
+        shortcut: a layer for the path past the branch, if the branch changes the shape; None for x itself. Its input
+            is x + before[0].
+        activation: a layer to use instead of relu.
         activate_sum: False leaves the activation after the sum out (then `after[m − 1]` is a bias of the sum).
 
     Shapes:
-        as the layers have them; branch and shortcut must give the same.
+        those of the layers; branch and shortcut must give the same shape.
 
-    A sum of L branches with ordinary starting weights grows, or its gradients do, with L: each branch adds its share.
-    Normalization keeps that in check; Fixup starts each branch at 0, and its other layers small enough that one step
-    of gradient descent changes the network's output as much as if it were shallow. The authors' own code trains the
-    single numbers with a tenth of the learning rate: they sum up gradients of whole layers. PyTorch does not have it.
+    With ordinary initial weights, a sum of L branches, or its gradient, grows with L, because each branch adds its
+    share. Normalization limits this growth. Fixup instead starts each branch at 0, and makes its other layers so small
+    that a step of gradient descent changes the network's output as much as in a shallow network. The authors' code
+    trains the single numbers with a tenth of the learning rate, because their gradients are sums over whole layers.
+    PyTorch does not have this block.
 
     Source: Zhang, Dauphin & Ma, "Fixup initialization: residual learning without normalization", arXiv 1901.09321.
 
@@ -70,11 +71,11 @@ class FixupBlock(Module):
         self.scale = Parameter(np.ones(1, dtype))
 
     def residual_layers(self) -> list[Module]:
-        """The weight layers of the branch, first to last: what `init.fixup_` asks a block for."""
+        """The weight layers of the branch, first to last, for `init.fixup_`."""
         return list(self.layers)
 
     def reset_scalars(self) -> None:
-        """All biases to 0, and the multiplier to 1."""
+        """Set all biases to 0, and the multiplier to 1."""
         for bias in (*self.before, *self.after):
             init.zeros_(bias)
         init.ones_(self.scale)

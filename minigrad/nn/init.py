@@ -1,8 +1,8 @@
-"""How weights start. Every function fills a tensor in place and returns it; the names are PyTorch's.
+"""Initial values of weights. Every function fills a tensor in place and returns it; the names are PyTorch's.
 
-A layer y = W x with n inputs adds up n products, so Var(y) = n · Var(w) · E[x²]. To keep the signal as large
-from layer to layer, Var(w) should be about 1/n: `xavier_*` balances the forward pass (fan_in inputs) with the
-backward pass (fan_out), and `kaiming_*` adds the factor 2 that makes up for relu, which halves E[x²].
+A layer y = W x with n inputs adds up n products, so Var(y) = n · Var(w) · E[x²]. To keep the size of the signal from
+layer to layer, Var(w) should be about 1/n. `xavier_*` balances the forward pass (fan_in inputs) with the backward pass
+(fan_out). `kaiming_*` adds the factor 2, because relu halves E[x²].
 
 The random numbers come from the generator that `mg.manual_seed` seeds, or from an argument `generator`.
 """
@@ -42,7 +42,7 @@ __all__ = [
 
 
 def _fills(draw: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Make a function that computes values into one that writes them into the tensor, outside the graph."""
+    """Turn a function that computes values into a function that writes them into the tensor, outside the graph."""
 
     @wraps(draw)
     def fill(tensor: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -58,14 +58,14 @@ def _fills(draw: Callable[..., Any]) -> Callable[..., Tensor]:
 
 
 def fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
-    """The number of inputs that one output adds up, and of outputs that one input reaches.
+    """The number of inputs of each output, and the number of outputs that each input reaches.
 
-    For a Linear weight (out, in) they are in and out; for a convolution (out, in, *kernel) each is
+    For a Linear weight (out, in) these numbers are in and out; for a convolution (out, in, *kernel) both are
     multiplied by the number of kernel positions.
 
-    As in PyTorch, axis 0 is taken for the outputs of any tensor. The weight of a transposed convolution is laid out as
-    (in, out/groups, *kernel): there the two change places, so that `mode="fan_out"` keeps the size of activations, and
-    with groups the number of inputs comes out `groups` times too large.
+    As in PyTorch, axis 0 always counts as the outputs. The weight of a transposed convolution has the shape (in,
+    out/groups, *kernel), so the two numbers change places: `mode="fan_out"` then keeps the size of activations. With
+    groups, the number of inputs is `groups` times too large.
     """
     if tensor.ndim < 2:
         raise ValueError(
@@ -124,10 +124,11 @@ def trunc_normal_(
     inside = 0.5 * (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2)))
     draw = numpy_generator(generator)
     accepted = np.empty(0)
-    peak = min(max(0.0, low), high)  # where in the interval the density is largest
+    peak = min(max(0.0, low), high)  # the place in the interval where the density is largest
     if inside < 0.2:
-        # A narrow interval, or one in a tail: few normal numbers would fall in. Propose evenly over it, and
-        # accept in proportion to the density. Farther out than `reach` it is less than 1e-17 of its peak.
+        # A narrow interval, or an interval in a tail: few normal numbers would fall into it. So propose evenly over
+        # the interval, and accept in proportion to the density. Beyond `reach` the density is less than 1e-17 of its
+        # peak.
         reach = math.sqrt(peak**2 + 80)
         low, high = max(low, -reach), min(high, reach)
     while accepted.size < tensor.numel():
@@ -163,7 +164,7 @@ def zeros_(tensor: Tensor) -> Any:
 
 @_fills
 def eye_(tensor: Tensor) -> Any:
-    """Fill a matrix with the identity: a Linear layer that keeps as many inputs as it can."""
+    """Fill a matrix with the identity: a Linear layer then passes on as many inputs as possible."""
     if tensor.ndim != 2:
         raise ValueError(f"eye_: needs a matrix, got shape {tensor.shape}")
     return np.eye(tensor.shape[0], tensor.shape[1])
@@ -171,9 +172,9 @@ def eye_(tensor: Tensor) -> Any:
 
 @_fills
 def dirac_(tensor: Tensor, groups: int = 1) -> Any:
-    """Fill a convolution's weight so that it passes its input channels on, as many as it can.
+    """Fill a convolution's weight so that it passes on as many input channels as possible.
 
-    Each group of output channels does so with the input channels of its own.
+    Each group of output channels passes on the input channels of its group.
     """
     if not 3 <= tensor.ndim <= 5:
         raise ValueError(f"dirac_: needs a convolution weight with 3 to 5 axes, got shape {tensor.shape}")
@@ -223,7 +224,8 @@ def kaiming_uniform_(
     Args:
         tensor: the weight.
         a: the slope of the leaky relu that follows (0: relu).
-        mode: "fan_in" keeps the size of activations in the forward pass, "fan_out" that of gradients.
+        mode: "fan_in" keeps the size of activations in the forward pass, "fan_out" the size of gradients in the
+            backward pass.
         nonlinearity: decides the gain, see `calculate_gain`.
     """
     fan = max(_fan(tensor, mode, "kaiming_uniform_"), 1)
@@ -244,9 +246,9 @@ def kaiming_normal_(
 def lecun_normal_(tensor: Tensor, generator: Any = None) -> Any:
     """Fill from N(0, 1 / fan_in) (LeCun et al. 1998): for selu networks that normalize themselves.
 
-    A sum of fan_in products of inputs with mean 0 and variance 1 then has mean 0 and variance 1, too, and selu is made
-    to keep it so (Klambauer et al., arXiv 1706.02515). For the weight of a transposed convolution, whose first axis is
-    that of the inputs, see `fan_in_and_fan_out`.
+    If the inputs have mean 0 and variance 1, then the sum of fan_in products has mean 0 and variance 1 as well, and
+    selu keeps both (Klambauer et al., arXiv 1706.02515). For the weight of a transposed convolution, whose first axis
+    belongs to the inputs, see `fan_in_and_fan_out`.
 
     Example:
         >>> import minigrad as mg
@@ -283,9 +285,9 @@ def lecun_uniform_(tensor: Tensor, generator: Any = None) -> Any:
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Any:
     """Fill with gain times a random matrix whose rows, or columns if there are fewer, are orthonormal.
 
-    The matrix is Q of the QR decomposition of a normal one, and R's diagonal is made positive: then Q is
-    evenly distributed over all orthogonal matrices (Saxe et al. 2014; Mezzadri 2007). Axes after the first
-    count as one.
+    The matrix is Q of the QR decomposition of a matrix of normal numbers, with R's diagonal made positive: then Q is
+    evenly distributed over all orthogonal matrices (Saxe et al. 2014; Mezzadri 2007). Axes after the first count as a
+    single axis.
     """
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal_: needs a tensor with at least 2 axes, got shape {tensor.shape}")
@@ -313,15 +315,15 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
 
 
 def fixup_(model: Any, classifier: Any = None, mode: str = "fan_in") -> Any:
-    """Start a residual network so that it trains without normalization, however deep it is.
+    """Initialize a residual network so that it trains without normalization, at any depth.
 
     With L residual branches of m layers each:
 
     1. the last layer of each branch, and the classifier, start at 0;
-    2. all other layers as by `kaiming_normal_`, and those inside branches are scaled by L^(−1/(2m − 2));
+    2. all other layers start as by `kaiming_normal_`; layers inside branches are scaled by L^(−1/(2m − 2));
     3. biases start at 0, and each branch's multiplier at 1 (a block's method `reset_scalars()`, if it has one).
 
-    Then every step of gradient descent changes what the network computes by an amount that does not depend on L.
+    Then every step of gradient descent changes the network's output by an amount that does not depend on L.
 
     Args:
         model: a module with `nn.FixupBlock`s in it, or other blocks that have a method `residual_layers()`, which
@@ -335,7 +337,7 @@ def fixup_(model: Any, classifier: Any = None, mode: str = "fan_in") -> Any:
     Raises:
         ValueError: no residual block in the model; a `classifier` that is not part of it.
 
-    A branch of one layer is its own last layer, and starts at 0.
+    If a branch has a single layer, this layer is the last one, and starts at 0.
 
     Source: Zhang, Dauphin & Ma, "Fixup initialization: residual learning without normalization", arXiv 1901.09321,
     section 3.2.
@@ -376,12 +378,12 @@ def fixup_(model: Any, classifier: Any = None, mode: str = "fan_in") -> Any:
 
 
 def _adds_up_products(layer: Any) -> bool:
-    """Is it a Linear layer or a convolution?"""
+    """True if the module is a Linear layer or a convolution."""
     return hasattr(layer, "in_features") or hasattr(layer, "in_channels")
 
 
 def _start(layer: Any, factor: float, mode: str) -> None:
-    """The layer's weight as by He et al., times a factor; its bias 0."""
+    """Set the layer's weight as by He et al., times a factor, and its bias to 0."""
     with no_grad():
         weight = layer.weight
         if factor and getattr(layer, "transposed", False):
@@ -391,7 +393,7 @@ def _start(layer: Any, factor: float, mode: str) -> None:
             kaiming_normal_(weight, mode=mode, nonlinearity="relu").mul_(factor)
         else:
             zeros_(weight)
-        if "weight" not in layer._parameter_names:  # it is parametrized: computed, and so to be assigned
+        if "weight" not in layer._parameter_names:  # a parametrized weight is computed, so assign it
             layer.weight = weight
     if getattr(layer, "bias", None) is not None:
         zeros_(layer.bias)

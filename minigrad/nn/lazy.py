@@ -1,10 +1,10 @@
-"""Lazy layers: the size of the input is left out, and read off the first input.
+"""Lazy layers: you leave out the size of the input, and the layer takes it from its first input.
 
-`nn.LazyLinear(10)` is a `Linear` that learns its `in_features` when it is first called: then it makes its parameters,
-and its class becomes `Linear`. Until then its parameters are `UninitializedParameter`s, which have no shape. They stay
-the same objects, so an optimizer may be made before or after.
+`nn.LazyLinear(10)` is a `Linear` that gets its `in_features` in its first call: then it makes its parameters, and its
+class becomes `Linear`. Before the first call, its parameters are `UninitializedParameter`s, which have no shape. They
+stay the same objects, so you may make the optimizer before or after the first call.
 
-A lazy layer of your own names the class that it becomes, and says what to do at the first call::
+If you write a lazy layer, name the class that it becomes, and define what to do at the first call::
 
     class LazyScale(nn.LazyModuleMixin, Scale):
         cls_to_become = Scale
@@ -32,7 +32,7 @@ from minigrad.nn.parameter import Parameter, UninitializedBuffer, UninitializedP
 
 
 class LazyModuleMixin:
-    """What makes a module lazy. It comes before the class of layers: `class LazyX(LazyModuleMixin, X)`."""
+    """Makes a module lazy. Put this class before the class of the layer: `class LazyX(LazyModuleMixin, X)`."""
 
     cls_to_become: Any = None
     """The class after the first call; None if it stays the same."""
@@ -42,7 +42,7 @@ class LazyModuleMixin:
         raise NotImplementedError(f"{type(self).__name__} does not define initialize_parameters(self, ...)")
 
     def has_uninitialized_params(self) -> bool:
-        """Are there parameters or buffers without a shape?"""
+        """True if there are parameters or buffers without a shape."""
         assert isinstance(self, Module)
         tensors = *self.parameters(recurse=False), *self.buffers(recurse=False)
         return any(map(is_lazy, tensors))
@@ -67,7 +67,7 @@ class _LazyLayer(LazyModuleMixin):
     size = "in_features"  # the attribute, and the argument
 
     def __init__(self, smallest: int, *arguments: Any, **options: Any):
-        # Any size that is allowed will do to make the layer with; its parameters are thrown away.
+        # Make the layer with any allowed size; its parameters are replaced later.
         super().__init__(smallest, *arguments, **options)  # type: ignore[call-arg]
         self._made_with = arguments, options
         setattr(self, self.size, 0)
@@ -80,7 +80,7 @@ class _LazyLayer(LazyModuleMixin):
         return input.shape[-1]
 
     def reset_parameters(self) -> None:
-        """There is nothing to reset before the first call, which draws the parameters."""
+        """Do nothing before the first call, because the first call initializes the parameters."""
 
     def initialize_parameters(self, input: Tensor) -> None:
         """Make the parameters and buffers for this input, unless they were loaded."""
@@ -110,7 +110,7 @@ class _LazyLayer(LazyModuleMixin):
 
 
 class LazyLinear(_LazyLayer, Linear):
-    """A `Linear` that reads `in_features` off its first input, and is a `Linear` from then on.
+    """A `Linear` that takes `in_features` from its first input, and then becomes a plain `Linear`.
 
     Args:
         out_features, bias, dtype: as for `Linear`.
@@ -166,13 +166,13 @@ class _LazyConvForward(_LazyConv):
 
 
 class LazyConv1d(_LazyConvForward, Conv1d):
-    """A `Conv1d` that reads `in_channels` off its first input."""
+    """A `Conv1d` that takes `in_channels` from its first input."""
 
     cls_to_become = Conv1d
 
 
 class LazyConv2d(_LazyConvForward, Conv2d):
-    """A `Conv2d` that reads `in_channels` off its first input, and is a `Conv2d` from then on.
+    """A `Conv2d` that takes `in_channels` from its first input, and then becomes a plain `Conv2d`.
 
     Example:
         >>> import minigrad as mg
@@ -185,7 +185,7 @@ class LazyConv2d(_LazyConvForward, Conv2d):
 
 
 class LazyConv3d(_LazyConvForward, Conv3d):
-    """A `Conv3d` that reads `in_channels` off its first input."""
+    """A `Conv3d` that takes `in_channels` from its first input."""
 
     cls_to_become = Conv3d
 
@@ -215,19 +215,19 @@ class _LazyConvTranspose(_LazyConv):
 
 
 class LazyConvTranspose1d(_LazyConvTranspose, ConvTranspose1d):
-    """A `ConvTranspose1d` that reads `in_channels` off its first input."""
+    """A `ConvTranspose1d` that takes `in_channels` from its first input."""
 
     cls_to_become = ConvTranspose1d
 
 
 class LazyConvTranspose2d(_LazyConvTranspose, ConvTranspose2d):
-    """A `ConvTranspose2d` that reads `in_channels` off its first input."""
+    """A `ConvTranspose2d` that takes `in_channels` from its first input."""
 
     cls_to_become = ConvTranspose2d
 
 
 class LazyConvTranspose3d(_LazyConvTranspose, ConvTranspose3d):
-    """A `ConvTranspose3d` that reads `in_channels` off its first input."""
+    """A `ConvTranspose3d` that takes `in_channels` from its first input."""
 
     cls_to_become = ConvTranspose3d
 
@@ -259,19 +259,19 @@ class _LazyNorm(_LazyLayer):
 
 
 class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):
-    """A `BatchNorm1d` that reads `num_features` off its first input."""
+    """A `BatchNorm1d` that takes `num_features` from its first input."""
 
     cls_to_become = BatchNorm1d
 
 
 class LazyBatchNorm2d(_LazyNorm, BatchNorm2d):
-    """A `BatchNorm2d` that reads `num_features` off its first input."""
+    """A `BatchNorm2d` that takes `num_features` from its first input."""
 
     cls_to_become = BatchNorm2d
 
 
 class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
-    """A `BatchNorm3d` that reads `num_features` off its first input."""
+    """A `BatchNorm3d` that takes `num_features` from its first input."""
 
     cls_to_become = BatchNorm3d
 
@@ -282,18 +282,18 @@ class _LazyInstanceNorm(_LazyNorm):
 
 
 class LazyInstanceNorm1d(_LazyInstanceNorm, InstanceNorm1d):
-    """An `InstanceNorm1d` that reads `num_features` off its first input."""
+    """An `InstanceNorm1d` that takes `num_features` from its first input."""
 
     cls_to_become = InstanceNorm1d
 
 
 class LazyInstanceNorm2d(_LazyInstanceNorm, InstanceNorm2d):
-    """An `InstanceNorm2d` that reads `num_features` off its first input."""
+    """An `InstanceNorm2d` that takes `num_features` from its first input."""
 
     cls_to_become = InstanceNorm2d
 
 
 class LazyInstanceNorm3d(_LazyInstanceNorm, InstanceNorm3d):
-    """An `InstanceNorm3d` that reads `num_features` off its first input."""
+    """An `InstanceNorm3d` that takes `num_features` from its first input."""
 
     cls_to_become = InstanceNorm3d

@@ -13,7 +13,7 @@ from minigrad.nn.parameter import Parameter
 
 
 def empty_parameter(*shape: int, dtype: Any = None) -> Parameter:
-    """A parameter of this shape that is still to be initialized; float32 by default."""
+    """An uninitialized parameter of this shape; float32 by default."""
     return Parameter(np.empty(shape, np.float32 if dtype is None else dtype))
 
 
@@ -48,7 +48,7 @@ class Linear(Module):
     bias: Parameter | None
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew."""
+        """Initialize the parameters again."""
         bound = 1 / math.sqrt(max(self.in_features, 1))
         init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
@@ -68,7 +68,7 @@ class Bilinear(Module):
 
     Args:
         in1_features, in2_features: the lengths of the last axes of x1 and x2.
-        out_features: how many forms A_k there are.
+        out_features: the number of matrices A_k.
         bias: False leaves b out.
         dtype: of the parameters; float32 by default.
 
@@ -89,7 +89,7 @@ class Bilinear(Module):
     bias: Parameter | None
 
     def reset_parameters(self) -> None:
-        """Draw the parameters anew."""
+        """Initialize the parameters again."""
         bound = 1 / math.sqrt(max(self.in1_features, 1))
         init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:
@@ -103,7 +103,7 @@ class Bilinear(Module):
             )
         if input1.shape[:-1] != input2.shape[:-1]:
             raise ValueError(f"Bilinear: the leading axes differ: {input1.shape} and {input2.shape}")
-        # x1ᵀ A_k for all k at once is one matrix product; then each row of the batch meets its own x2.
+        # One matrix product computes x1ᵀ A_k for all k; then each row is multiplied by its own x2.
         n_out, n_1, n_2 = self.out_features, self.in1_features, self.in2_features
         forms = self.weight.permute(1, 0, 2).reshape(n_1, n_out * n_2)
         left = (input1 @ forms).reshape(*input1.shape[:-1], n_out, n_2)
@@ -125,8 +125,8 @@ class Embedding(Module):
     Args:
         num_embeddings: the number of rows; indices go from 0 to num_embeddings − 1.
         embedding_dim: the length of a row.
-        padding_idx: a row that is never trained, for the filling at the end of short sequences; it may be
-            negative, counting from the end.
+        padding_idx: a row that is never trained, for the padding of short sequences; a negative number counts from the
+            end.
         dtype: of the table; float32 by default.
 
     Shapes:
@@ -153,7 +153,7 @@ class Embedding(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the table anew."""
+        """Initialize the table again."""
         init.normal_(self.weight)
         if self.padding_idx is not None:
             self.weight.array[self.padding_idx] = 0

@@ -1,4 +1,4 @@
-"""Losses as layers: what each computes stands at the function of the same name in `minigrad.ops.loss`."""
+"""Losses as layers. The function of the same name in `minigrad.ops.loss` says what each layer computes."""
 
 from typing import Any
 
@@ -174,7 +174,7 @@ class KLDivLoss(_Loss):
 
     Args:
         reduction: "mean", "sum", "none" or "batchmean".
-        log_target: is y a logarithm?
+        log_target: True if y holds logarithms.
     """
 
     reductions = ("mean", "sum", "none", "batchmean")

@@ -1,6 +1,6 @@
-"""`Module`: a part of a network, with its parameters, its buffers and its parts.
+"""`Module`: a part of a network, with its parameters, its buffers and its submodules.
 
-A layer is a class with two methods: `__init__` makes the parameters and the parts, `forward` uses them::
+A layer is a class with two methods: `__init__` makes the parameters and submodules, and `forward` uses them::
 
     class Affine(nn.Module):
         def __init__(self, n):
@@ -11,8 +11,8 @@ A layer is a class with two methods: `__init__` makes the parameters and the par
         def forward(self, x):
             return x * self.weight
 
-Parameters, buffers and submodules are ordinary attributes, found as fast as any other. What makes them
-special is only that the module remembers their *names*: so it can list them, save them and load them.
+Parameters, buffers and submodules are ordinary attributes, and as fast as any other attribute. The module also
+remembers their *names*, so that it can list, save and load them.
 """
 
 import inspect
@@ -30,7 +30,7 @@ from minigrad.ops.device import check_device, conversion
 
 
 class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpected_keys"])):
-    """What `load_state_dict` did not find, and what it did not know."""
+    """The names that `load_state_dict` did not find, and the names that it did not know."""
 
     __slots__ = ()
 
@@ -39,9 +39,10 @@ class IncompatibleKeys(namedtuple("IncompatibleKeys", ["missing_keys", "unexpect
 
 
 class _Signature:
-    """What `inspect.signature` and `help` say of a class of modules: the arguments of `__init__`.
+    """The signature that `inspect.signature` and `help` show for a class of modules: the arguments of `__init__`.
 
-    Python before 3.11.5 says those of `Module.__new__` for a class that inherits its `__init__`.
+    Without this, Python before 3.11.5 shows the arguments of `Module.__new__` for a class that inherits its
+    `__init__`.
     """
 
     def __get__(self, module: Any, cls: type) -> inspect.Signature:
@@ -52,7 +53,7 @@ class _Signature:
 
 
 def _on_a_device(init: Callable[..., None]) -> Callable[..., None]:
-    """`__init__` with an argument `device` that is checked and not used."""
+    """`__init__` with an additional argument `device`, which is checked and not used."""
 
     @wraps(init)
     def checked(self: Any, *args: Any, device: Any = None, **options: Any) -> None:
@@ -67,17 +68,17 @@ class Module:
     """The base class of all layers and networks.
 
     Attributes:
-        training: True in training mode, False in evaluation mode. Dropout, batch norm and their like look
-            at it; `train()` and `eval()` set it for a module and everything in it.
+        training: True in training mode, False in evaluation mode. Dropout, batch norm and similar layers use it;
+            `train()` and `eval()` set it for a module and all its submodules.
 
-    Differences from PyTorch: calling a module without hooks is calling its `forward`, nothing more; and
-    `super().__init__()` may be forgotten.
+    Differences from PyTorch: a call of a module without hooks is just a call of its `forward`; and a subclass may
+    leave out `super().__init__()`.
     """
 
     training: bool = True
 
-    # Insertion order is the order of `parameters()`. A value says whether a buffer is saved; the others
-    # are not used. The objects themselves are in the instance's __dict__, and nowhere else.
+    # The insertion order is the order of `parameters()`. For buffers, the value tells whether the buffer is saved; the
+    # other values are not used. The objects themselves are only in the instance's __dict__.
     _parameter_names: dict[str, None]
     _buffer_names: dict[str, bool]
     _module_names: dict[str, None]
@@ -85,7 +86,7 @@ class Module:
 
     __signature__ = _Signature()
 
-    # Set by `nn.utils.freeze_statistics`: the module stays in evaluation mode, and this is what it returns to.
+    # Set by `nn.utils.freeze_statistics`: the module stays in evaluation mode; this is the mode to return to.
     _mode_when_unfrozen: bool | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -104,7 +105,7 @@ class Module:
         pass
 
     def __copy__(self) -> Self:
-        """A shallow copy: another module with the same tensors and submodules, and a list of its own of them."""
+        """A shallow copy: another module with the same tensors and submodules, which it lists separately."""
         cls = type(self)
         twin = cls.__new__(cls)
         names = {key: self.__dict__[key].copy() for key in ("_parameter_names", "_buffer_names", "_module_names")}
@@ -112,7 +113,7 @@ class Module:
         return twin
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """What the module computes. To be written by each subclass."""
+        """Compute the module's output. Each subclass defines this method."""
         raise NotImplementedError(f"{type(self).__name__} does not define forward(self, ...)")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -171,7 +172,7 @@ class Module:
             )
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter under a name; None keeps the place (`bias=False`) without a parameter."""
+        """Add a parameter under a name; None reserves the name without a parameter (`bias=False`)."""
         self._check_name(name, self._parameter_names, "parameter")
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(
@@ -185,9 +186,9 @@ class Module:
         """Add a tensor that belongs to the module's state and is not learned, such as a running mean.
 
         Args:
-            name: it is then the attribute of that name.
-            tensor: its value; None keeps the place.
-            persistent: is it part of `state_dict()`?
+            name: the name of the attribute.
+            tensor: its value; None reserves the name.
+            persistent: True if it is part of `state_dict()`.
         """
         self._check_name(name, self._buffer_names, "buffer")
         if tensor is not None and not isinstance(tensor, Tensor):
@@ -215,7 +216,7 @@ class Module:
 
     register_module = add_module
 
-    # -- walking over what there is ------------------------------------------------------------------
+    # -- lists of parameters, buffers and submodules -------------------------------------------------
 
     def named_children(self) -> "Iterator[tuple[str, Module]]":
         """The submodules directly in this one, each once, with their names."""
@@ -270,7 +271,7 @@ class Module:
         return self._named_tensors("_parameter_names", prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
-        """All parameters, each once: what an optimizer is given."""
+        """All parameters, each once, for an optimizer."""
         return (parameter for _, parameter in self.named_parameters(recurse=recurse))
 
     def named_buffers(
@@ -313,12 +314,12 @@ class Module:
             )
         return module.__dict__[name]
 
-    # -- doing something to all of it ----------------------------------------------------------------
+    # -- changes of the whole module -----------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode (or, with False, evaluation mode) here and in every submodule.
 
-        Layers under `nn.utils.freeze_statistics` take it up when they are unfrozen.
+        Layers under `nn.utils.freeze_statistics` change to this mode when they are unfrozen.
         """
         for module in self.modules():
             if module._mode_when_unfrozen is None:
@@ -328,7 +329,7 @@ class Module:
         return self
 
     def eval(self) -> Self:
-        """Set evaluation mode: dropout passes everything on, batch norm uses its running statistics."""
+        """Set evaluation mode: dropout changes nothing, and batch norm uses its running statistics."""
         return self.train(False)
 
     def apply(self, fn: "Callable[[Module], Any]") -> Self:
@@ -351,14 +352,14 @@ class Module:
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Freeze (False) or unfreeze all parameters.
 
-        Running statistics still move in training mode; `nn.utils.freeze_statistics` stops them.
+        Running statistics still change in training mode; `nn.utils.freeze_statistics` stops them.
         """
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
-        """Forget the gradients of all parameters; with `set_to_none=False`, fill them with zeros."""
+        """Set the gradients of all parameters to None, or with `set_to_none=False` to zeros."""
         for parameter in self.parameters():
             if set_to_none:
                 parameter.grad = None
@@ -369,7 +370,7 @@ class Module:
         """Convert all floating-point parameters and buffers, and the gradients, to float32 or float64.
 
         `to(mg.float64)`, `to("cpu")`, `to("cpu", mg.float64)`, `to(tensor)`, or by keyword, `dtype=`, `device=`,
-        `non_blocking=`. The parameters stay the same objects, so an optimizer that holds them goes on working.
+        `non_blocking=`. The parameters stay the same objects, so an optimizer that holds them still works.
         """
         dtype, _ = conversion("Module.to", arguments, options)
         if dtype is None:
@@ -403,7 +404,7 @@ class Module:
         return self
 
     def cuda(self, device: Any = None) -> Self:
-        """An error: there is no device but the CPU."""
+        """Raises an error: the CPU is the only device."""
         return self.to(device="cuda" if device is None else device)
 
     # -- saving and loading --------------------------------------------------------------------------
@@ -413,8 +414,8 @@ class Module:
     ) -> dict[str, Any]:
         """All parameters and persistent buffers by dotted name. The tensors share memory with the module.
 
-        What a module's `get_extra_state` returns is there as well, under the name `_extra_state`. The tensors share
-        memory with the parameters, so training goes on changing them: to keep a snapshot, `copy.deepcopy` it or save
+        The result of a module's `get_extra_state` is included as well, under the name `_extra_state`. Training changes
+        these tensors, because they share memory with the parameters. To keep a snapshot, use `copy.deepcopy` or save
         it (`mg.save`).
 
         Args:
@@ -431,9 +432,10 @@ class Module:
         return destination
 
     def get_extra_state(self) -> Any:
-        """State beside parameters and buffers, for `state_dict`: tensors, numbers, strings, lists and dictionaries.
+        """Additional state for `state_dict`, beside parameters and buffers: tensors, numbers, strings, lists and
+        dictionaries.
 
-        To be written by a subclass that has such a state, together with `set_extra_state`.
+        A subclass with such a state defines this method, together with `set_extra_state`.
 
         Example:
             >>> import minigrad as mg
@@ -451,11 +453,12 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} does not define get_extra_state(self)")
 
     def set_extra_state(self, state: Any) -> None:
-        """Take up what `get_extra_state` returned. `load_state_dict` calls it when the tensors are loaded."""
+        """Restore the state that `get_extra_state` returned. `load_state_dict` calls this method when the tensors are
+        loaded."""
         raise NotImplementedError(f"{type(self).__name__} does not define set_extra_state(self, state)")
 
     def _state(self, prefix: str = "", extra: str = "get_extra_state") -> "Iterator[tuple[str, Any]]":
-        """What `state_dict` holds: tensors, and for an extra state the module that defines the method `extra`.
+        """The entries of `state_dict`: tensors, and for an extra state the module that defines the method `extra`.
 
         Shared parameters appear under each of their names, as in PyTorch.
         """
@@ -472,24 +475,25 @@ class Module:
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> IncompatibleKeys:
-        """Copy values into the parameters and buffers, in place. Either all of it is loaded, or nothing.
+        """Copy values into the parameters and buffers, in place. Either all values are loaded, or none.
 
         Args:
-            state_dict: by name, tensors or arrays (PyTorch's CPU tensors are fine, too).
+            state_dict: a dictionary from names to tensors or arrays (also PyTorch's CPU tensors).
             strict: raise if a name is missing, or unknown here.
-            assign: put the given tensors in the place of those that are here, with their dtype and memory, rather
-                than copy their values. An optimizer that was made before goes on holding the old ones.
+            assign: True: replace the module's tensors by the given tensors, with their dtype and memory, instead of
+                copying values. An existing optimizer still holds the old tensors.
 
         Returns:
-            `(missing_keys, unexpected_keys)`; with `strict=False` they may have something in them.
+            `(missing_keys, unexpected_keys)`; only with `strict=False` they may be other than empty.
 
         Raises:
-            TypeError: `state_dict` is no dictionary.
-            RuntimeError: listing all missing and unexpected names, and all shapes that do not fit. Shapes
-                must fit also with `strict=False`.
+            TypeError: `state_dict` is not a dictionary.
+            RuntimeError: names are missing or unexpected, or shapes do not fit (also with `strict=False`); the message
+                lists all of them.
 
-        Checkpoints from before there were parametrizations (`weight_g` and `weight_v`, `weight_orig` and `weight_u`)
-        fit parametrized layers, and those from before batch norm counted its batches leave the counter alone.
+        Older checkpoints can be loaded as well. Names from before parametrizations (`weight_g` and `weight_v`,
+        `weight_orig` and `weight_u`) fit parametrized layers. If a checkpoint has no counter of batches, batch norm
+        keeps its counter.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(
@@ -538,7 +542,7 @@ class Module:
         return IncompatibleKeys(missing, unexpected)
 
     def _assign(self, given: dict[str, Any], own: dict[str, Tensor]) -> None:
-        """`load_state_dict(assign=True)`. What is shared here stays shared."""
+        """`load_state_dict(assign=True)`. Tensors that the modules share stay shared."""
         new: dict[Tensor, Tensor] = {}
         for name, value in given.items():
             old = own[name]
@@ -552,27 +556,27 @@ class Module:
             setattr(self.get_submodule(path), leaf, new[old])
 
     def _update_names(self, state: dict[str, Any], prefix: str) -> None:
-        """Bring the part of a state dictionary that is this module's up to date, where an older version saved it."""
+        """Update this module's part of a state dictionary if an older version saved it."""
 
     # -- hooks ---------------------------------------------------------------------------------------
 
     def register_forward_pre_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> HookHandle:
-        """Call `hook(module, args)` before each forward; what it returns, if not None, replaces the arguments.
+        """Call `hook(module, args)` before each forward; if the hook's result is not None, it replaces the arguments.
 
-        With `with_kwargs` it is `hook(module, args, kwargs)`, and returns `(args, kwargs)` or None.
-        The handle's `remove()` takes the hook off again.
+        With `with_kwargs` the call is `hook(module, args, kwargs)`, and the hook returns `(args, kwargs)` or None. The
+        handle's `remove()` removes the hook.
         """
         return self._hook("pre", hook, prepend, with_kwargs)
 
     def register_forward_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
     ) -> HookHandle:
-        """Call `hook(module, args, output)` after each forward; what it returns, if not None, replaces the output.
+        """Call `hook(module, args, output)` after each forward; if the hook's result is not None, it replaces the
+        output.
 
-        With `with_kwargs` it is `hook(module, args, kwargs, output)`. The handle's `remove()` takes the hook
-        off again.
+        With `with_kwargs` the call is `hook(module, args, kwargs, output)`. The handle's `remove()` removes the hook.
 
         Example:
             >>> import minigrad as mg
@@ -588,7 +592,7 @@ class Module:
         """Call `hook(module, grad_input, grad_output)` when the gradients of the module's inputs are known.
 
         Both are tuples, over the positional arguments and the outputs, with None where there is no gradient.
-        What the hook returns, if not None, replaces `grad_input`.
+        If the hook's result is not None, it replaces `grad_input`.
         """
         return self._hook("backward", hook, prepend, False)
 
@@ -600,10 +604,10 @@ class Module:
         hooks.insert(0 if prepend else len(hooks), entry)
         return HookHandle(hooks, entry)
 
-    # -- what it looks like --------------------------------------------------------------------------
+    # -- text form -----------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
-        """What `repr` shows between the brackets. To be written by a subclass."""
+        """The text that `repr` shows between the brackets. A subclass may define this method."""
         return ""
 
     def __repr__(self) -> str:
@@ -655,7 +659,7 @@ def _describe(module: Module, name: str, depth: int, rows: list[tuple[str, str, 
 
 
 class _Hooks:
-    """The hooks of one module, and how it is called when it has any."""
+    """The hooks of a module, and the call of a module that has hooks."""
 
     def __init__(self) -> None:
         self.pre: list[tuple[Callable[..., Any], bool]] = []
@@ -685,7 +689,7 @@ class _Hooks:
 
 
 class _Tap(Function):
-    """y = x for several tensors at once; the gradients pass through a function of the user's."""
+    """y = x for several tensors at once; the gradients pass through a function of the user."""
 
     def __init__(self, see: Callable[..., Any]):
         self.see = see
@@ -717,7 +721,7 @@ class _BackwardWatch:
         tapped, places = self._tap(outputs, lambda grads: self._see_outputs(grads, places, len(outputs)))
         if not several:
             return tapped[0]
-        make = getattr(type(output), "_make", type(output))  # a namedtuple takes its fields one by one
+        make = getattr(type(output), "_make", type(output))  # a namedtuple needs its fields as separate arguments
         return make(tapped)
 
     def _tap(self, values: tuple[Any, ...], see: Callable[..., Any]) -> tuple[tuple[Any, ...], list[int]]:
@@ -732,7 +736,7 @@ class _BackwardWatch:
 
     def _see_outputs(self, grads: tuple[Any, ...], places: list[int], count: int) -> tuple[Any, ...]:
         self.grad_output = self._spread(grads, places, count)
-        if not self.input_places:  # no gradient will arrive there, so this is the last moment
+        if not self.input_places:  # no gradient will arrive there, so call the hook now
             self._run((None,) * self.input_count)
         return grads
 

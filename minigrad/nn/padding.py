@@ -1,4 +1,4 @@
-"""Padding layers: a border around the last one, two or three axes, as `functional.pad` makes it."""
+"""Padding layers: a border around the last axis, or the last two or three axes, as by `functional.pad`."""
 
 from typing import Any
 

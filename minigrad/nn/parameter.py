@@ -11,8 +11,8 @@ class Parameter(Tensor):
     """A Tensor that becomes part of a module's `parameters()` when it is assigned as an attribute.
 
     Args:
-        data: a tensor or an array, whose memory the parameter then shares, or (nested) numbers, which
-            become float32.
+        data: a tensor or an array, whose memory the parameter shares; or numbers in nested lists, which become
+            float32.
         requires_grad: False for a parameter that is not to be trained.
 
     Example:
@@ -32,7 +32,7 @@ class Parameter(Tensor):
 
 
 class _Uninitialized(Tensor):
-    """A tensor without a shape and values; `materialize` gives it both, and the class that it has from then on."""
+    """A tensor without a shape and values; `materialize` gives it both, and its final class."""
 
     becomes: type[Tensor] = Tensor
 
@@ -54,7 +54,7 @@ class _Uninitialized(Tensor):
         return self.kept_dtype
 
     def materialize(self, shape: Any, dtype: Any = None) -> None:
-        """Become an ordinary tensor of this shape, the same object. The values are still to be set."""
+        """Become an ordinary tensor of this shape. It stays the same object; set its values afterwards."""
         requires_grad, hooks, becomes = self.requires_grad, self.hooks, self.becomes
         array = np.empty(tuple(shape), self.kept_dtype if dtype is None else dtype)
         self.__dict__.clear()
@@ -75,7 +75,7 @@ class UninitializedParameter(_Uninitialized, Parameter):
 
     Args:
         requires_grad: False for a parameter that is not to be trained.
-        dtype: what its values will be; float32 by default.
+        dtype: of its later values; float32 by default.
 
     Example:
         >>> import minigrad as mg
@@ -96,5 +96,5 @@ class UninitializedBuffer(_Uninitialized):
 
 
 def is_lazy(tensor: Any) -> TypeGuard[_Uninitialized]:
-    """Is it a parameter or buffer whose shape is not known yet?"""
+    """True if the value is a parameter or buffer without a known shape."""
     return isinstance(tensor, _Uninitialized)

@@ -44,7 +44,7 @@ class MaxPool1d(_MaxPool):
 
 
 class MaxPool2d(_MaxPool):
-    """The largest element of each window: makes an image smaller and keeps what stands out.
+    """The largest element of each window. The image becomes smaller, and the largest values remain.
 
     The gradient goes to the largest element, to the first one if there are several.
 
@@ -54,8 +54,8 @@ class MaxPool2d(_MaxPool):
         padding: how many pixels (of −∞) to add on each side; at most half of the window.
         dilation: the distance between neighbouring elements of a window.
         return_indices: return (out, indices), the place of each largest element in its flattened image.
-        ceil_mode: round the number of windows up rather than down. Mind the order: it is PyTorch's, and in
-            `nn.functional.max_pool2d` these two change places.
+        ceil_mode: round the number of windows up rather than down. The order of the last two arguments is PyTorch's;
+            in `nn.functional.max_pool2d` they change places.
 
     Shapes:
         input (N, C, H, W) or (C, H, W) → (N, C, H_out, W_out) or (C, H_out, W_out).
@@ -129,7 +129,7 @@ class AvgPool2d(_AvgPool):
         stride: the distance between windows; None stands for `kernel_size`: windows side by side.
         padding: how many pixels (of 0) to add on each side; at most half of the window.
         ceil_mode: round the number of windows up rather than down.
-        count_include_pad: does padding count in the mean?
+        count_include_pad: True if padding counts in the mean.
         divisor_override: divide by this number rather than by the number of elements.
 
     Shapes:
@@ -177,9 +177,10 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPool):
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """Means of as many windows as the output is to have pixels, whatever the size of the image.
+    """The mean of each window, with one window for each output pixel. The output size does not depend on the image
+    size.
 
-    `AdaptiveAvgPool2d(1)` is the mean of each channel, with which many networks end ("global average pooling").
+    `AdaptiveAvgPool2d(1)` is the mean of each channel ("global average pooling"), the last step of many networks.
 
     Args:
         output_size: (H_out, W_out), or one number for both; None keeps a length.
@@ -219,7 +220,8 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """Maxima of as many windows as the output is to have pixels, whatever the size of the image.
+    """The maximum of each window, with one window for each output pixel. The output size does not depend on the image
+    size.
 
     Args:
         output_size: (H_out, W_out), or one number for both; None keeps a length.

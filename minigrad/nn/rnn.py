@@ -1,9 +1,10 @@
 """Recurrent layers, RNN, LSTM and GRU, and their cells, with a place for a norm before the activation.
 
 **Where the norm goes.** A recurrent network multiplies its hidden state by the same matrix at every step, so
-a pre-activation that grows a little grows exponentially with time. `norm=` puts a norm on the pre-activations,
-where it stops that. It is a factory: `norm=nn.LayerNorm` makes one layer norm for each place, called as
-`norm(n_features)`. The places follow Ba, Kiros and Hinton 2016 ("Layer Normalization", arXiv 1607.06450):
+a pre-activation that grows a little grows exponentially with time. `norm=` puts a norm on the pre-activations, which
+stops this growth. The value of `norm` is a function that makes norms: `norm=nn.LayerNorm` makes a layer norm for each
+place, called as `norm(n_features)`. The places follow Ba, Kiros and Hinton 2016 ("Layer Normalization", arXiv
+1607.06450):
 
 - RNN:  h_t = tanh(**norm**(W_ih x_t + W_hh h_{t−1}) + b)          one norm, of the sum (their eq. 4)
 - LSTM: i, f, g, o = **norm_ih**(W_ih x_t) + **norm_hh**(W_hh h_{t−1}) + b,   (their eq. 20 to 22)
@@ -11,15 +12,15 @@ where it stops that. It is a factory: `norm=nn.LayerNorm` makes one layer norm f
 - GRU:  r, z = σ(**norm_ih**(W_ih x_t) + **norm_hh**(W_hh h_{t−1}) + b), the rows of r and z together, and
         n = tanh(**norm_ih**(W_in x_t) + b_in + r ⊙ (**norm_hh**(W_hn h_{t−1}) + b_hn)), with norms of its own
 
-Input and hidden part are normalized apart because their sizes differ, and so that neither drowns the other; each
-norm's own scale then says how much they count. The state c_t itself is *not* normalized, only what is read
-from it: the cell stays the path along which gradients flow unchanged. The biases are added after the norm.
-A norm with a shift makes them superfluous: pass `bias=False`.
+The input part and the hidden part are normalized separately, because their sizes differ and the larger part would hide
+the smaller one. The scale of each norm then sets the weight of its part. The state c_t itself is *not* normalized,
+only the value read from it: so gradients still flow unchanged along the cell state. The biases are added after the
+norm. If the norm has a shift, biases are not needed: pass `bias=False`.
 
 With `norm=nn.BatchNorm1d` this is the batch-normalized LSTM of Cooijmans et al. 2017 (arXiv 1603.09025), with
 two differences: the statistics of the input part are taken over all steps together, as in Laurent et al.
-2016 (arXiv 1510.01378), and the running statistics of the hidden part are shared by all steps. They advise
-to start the norms' weights at 0.1 rather than 1, so that tanh is not saturated from the start.
+2016 (arXiv 1510.01378), and the running statistics of the hidden part are shared by all steps. The authors recommend
+to start the norms' weights at 0.1 instead of 1, so that tanh is not saturated at the start.
 
 **Speed.** Without a norm, a layer is two graph nodes: one matrix product for the inputs of all steps, and one
 op for the whole recurrence. With a norm, every step is recorded by itself.
@@ -45,7 +46,7 @@ NormFactory = Callable[[int], Module]
 
 
 class GRUNorm(Module):
-    """The norm of a GRU's pre-activations (..., 3H): the gates r and z together, the candidate n by itself."""
+    """The norm of a GRU's pre-activations (..., 3H): the gates r and z together, the candidate n separately."""
 
     def __init__(self, norm: NormFactory, hidden_size: int):
         super().__init__()
@@ -71,7 +72,8 @@ def _plus(x: Tensor, *biases: Tensor | None) -> Tensor:
 
 
 class _Recurrent(Module):
-    """What RNN, LSTM and GRU share: parameters, layers, directions and shapes. A subclass runs one layer."""
+    """The common part of RNN, LSTM and GRU: parameters, layers, directions and shapes. A subclass runs a single
+    layer."""
 
     rows = 1  # rows of the weights for each hidden unit: the number of gates
     states = ("hx",)  # the names of the initial states in error messages
@@ -160,7 +162,7 @@ class _Recurrent(Module):
         return self._get("bias_ih", suffix) + self._get("bias_hh", suffix) if self.bias else None
 
     def _run(self, x: Tensor, initial: "tuple[Tensor, ...] | None") -> tuple[Tensor, list[Tensor]]:
-        """All layers and directions. Returns the outputs and, for each kind of state, the final ones."""
+        """Run all layers and directions. Returns the outputs and, for each kind of state, the final states."""
         name = type(self).__name__
         if x.ndim not in (2, 3):
             expected = "(batch, steps, features)" if self.batch_first else "(steps, batch, features)"
@@ -243,15 +245,16 @@ class RNN(_Recurrent):
     Args:
         input_size: features of x.
         hidden_size: features of h.
-        num_layers: layers one above the other; each reads the outputs of the one below.
+        num_layers: the number of layers; each layer reads the outputs of the layer before.
         nonlinearity: "tanh" or "relu".
         bias: False leaves both biases out.
-        batch_first: input and output are (batch, steps, features) rather than (steps, batch, features). The
-            states are not affected.
+        batch_first: input and output are (batch, steps, features) rather than (steps, batch, features). The states
+            keep their shapes.
         dropout: the probability of dropping a layer's outputs on the way to the next layer, in training.
-        bidirectional: a second set of weights reads from the end; its outputs are joined to the first's.
-        norm: a factory, called as `norm(hidden_size)`, of a norm for W_ih x_t + W_hh h_{t−1}; the biases are
-            added after it. See the top of this file.
+        bidirectional: True: a second set of weights reads from the end; its outputs are joined to those of the first
+            set.
+        norm: a function that makes norms, called as `norm(hidden_size)`, of a norm for W_ih x_t + W_hh h_{t−1}; the
+            biases are added after it. See the top of this file.
         dtype: of the parameters; float32 by default.
 
     Shapes:
@@ -318,8 +321,8 @@ class LSTM(_Recurrent):
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype: as for `RNN`.
         proj_size: if not 0, h_t is W_hr (σ(o) ⊙ tanh(c_t)), with this many features (Sak et al. 2014).
-        norm: a factory, called as `norm(4 * hidden_size)` for norm_ih and norm_hh, and `norm(hidden_size)`
-            for norm_c. See the top of this file.
+        norm: a function that makes norms, called as `norm(4 * hidden_size)` for norm_ih and norm_hh, and
+            `norm(hidden_size)` for norm_c. See the top of this file.
 
     Shapes:
         input (T, B, input_size), or (T, input_size) without a batch; (h_0, c_0), zeros if left out, of
@@ -397,8 +400,8 @@ class GRU(_Recurrent):
 
     Args:
         input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, dtype: as for `RNN`.
-        norm: a factory, called as `norm(2 * hidden_size)` for the gates and `norm(hidden_size)` for the
-            candidate, of the input part and of the hidden part. See the top of this file.
+        norm: a function that makes norms, called as `norm(2 * hidden_size)` for the gates and `norm(hidden_size)` for
+            the candidate, of the input part and of the hidden part. See the top of this file.
 
     Shapes:
         as for `RNN`; weight_ih_lk (3H, inputs), weight_hh_lk (3H, H), bias_ih_lk, bias_hh_lk (3H,), rows in the
@@ -456,7 +459,7 @@ class GRU(_Recurrent):
 def _lstm_step(
     x: Tensor, y: Tensor, c: Tensor, norm_hh: Module | None, norm_c: Module | None
 ) -> tuple[Tensor, Tensor]:
-    """One step from the input part x and the hidden part y of the pre-activations, with norms if there are any."""
+    """One step from the input part x and the hidden part y of the pre-activations, with norms, if there are norms."""
     c, o = lstm_gates(x + (y if norm_hh is None else norm_hh(y)), c)
     return o * tanh(c if norm_c is None else norm_c(c)), c
 
@@ -488,7 +491,7 @@ def _check_nonlinearity(name: str, nonlinearity: str) -> None:
 
 
 class _Cell(Module):
-    """What the three cells share: one step of one layer, for loops of one's own."""
+    """The common part of the three cells: a single step of a single layer, for your own loops."""
 
     rows = 1
 

@@ -1,8 +1,8 @@
 """`save` and `load`: weights, optimizer states and other plain data in one file.
 
 The file is an ordinary NumPy `.npz` archive: each tensor is an array in it, and one text entry, `structure.json`,
-says how the arrays fit into dictionaries and lists. Loading reads numbers and JSON and nothing else: unlike a
-pickle, a file from somebody else cannot run a program when it is opened.
+describes the place of each array in dictionaries and lists. Loading reads only numbers and JSON. So, unlike a pickle,
+a file from an unknown source cannot run a program when it is opened.
 """
 
 import errno
@@ -23,7 +23,8 @@ _STRUCTURE = "structure.json"
 _SCALARS = bool | int | float | str
 _CHUNK = 1 << 20
 _DEEPEST = 100
-"""Dictionaries and lists, one inside another: more would exhaust Python's stack, here or in the JSON reader."""
+"""The largest depth of nested dictionaries and lists: more would exhaust Python's stack, here or in the JSON
+reader."""
 
 
 def save(obj: Any, f: "str | os.PathLike[str] | IO[bytes]") -> None:
@@ -34,13 +35,13 @@ def save(obj: Any, f: "str | os.PathLike[str] | IO[bytes]") -> None:
             NumPy arrays, numbers, strings, booleans and None, such as
             `{"model": net.state_dict(), "optimizer": opt.state_dict(), "epoch": 7}`.
         f: the path of the file, under any name; or an open binary file, to which everything is written at its
-            present position. A path is written under a temporary name, and renamed when it is complete: an
-            interruption leaves an older file as it was.
+            present position. A path is first written under a temporary name, and renamed when it is complete: after an
+            interruption, an older file is unchanged.
 
     Raises:
         TypeError: something else is in `obj`; the message says where.
         ValueError: dictionaries and lists are nested more than 100 deep.
-        OSError: the file cannot be written. An older file of that name is as it was.
+        OSError: the file cannot be written. An older file of that name is unchanged.
 
     Differences from PyTorch: only data, no modules and no other objects. Save `net.state_dict()`.
 
@@ -61,12 +62,12 @@ def save(obj: Any, f: "str | os.PathLike[str] | IO[bytes]") -> None:
         raise TypeError(f"save: f must be a path or an open binary file, got a {type(f).__name__}")
     if isinstance(f, io.TextIOBase):
         raise TypeError('save: f is open for text; open it for bytes: open(path, "wb")')
-    memory = io.BytesIO()  # not every file can go back, as writing an archive does
+    memory = io.BytesIO()  # the writer of an archive goes back in the file, and not every file allows this
     _write(memory, structure, arrays)
     rest = memory.getbuffer()
     while rest:
         written = f.write(rest)
-        rest = rest[written if isinstance(written, int) else len(rest) :]  # an unbuffered file may take only a part
+        rest = rest[written if isinstance(written, int) else len(rest) :]  # an unbuffered file may write only a part
 
 
 def load(
@@ -82,17 +83,18 @@ def load(
     it announces are checked before memory is taken.
 
     Args:
-        f: a path, or an open binary file, which is read from its present position to its end. The file must be able
-            to seek; wrap what cannot in `io.BytesIO(f.read())`.
-        map_location: for programs written for PyTorch: "cpu", a device, or a dictionary or function that leads there.
-        weights_only: for programs written for PyTorch. It is always true here, whatever is given.
+        f: a path, or an open binary file, which is read from its present position to its end. The file must be able to
+            seek; if it cannot, pass `io.BytesIO(f.read())`.
+        map_location: for programs written for PyTorch: "cpu", the CPU device, or a dictionary or function that gives
+            the CPU.
+        weights_only: for programs written for PyTorch. Its value is ignored: loading is always restricted to data.
         max_bytes: the largest number of bytes that the arrays may take. Default: 100 times the size of the file, and
-            at least 256 MB. Only a packed file (`numpy.savez_compressed`) can be larger inside than outside.
+            at least 256 MB. Only a compressed file (`numpy.savez_compressed`) can hold more bytes than it has.
 
     Raises:
         FileNotFoundError, PermissionError, IsADirectoryError, ...: the file cannot be opened.
-        BadFile: the file is damaged, or was not written by `save` or NumPy, or takes more than `max_bytes`. It is a
-            ValueError. Whatever the file holds, there is no other error.
+        BadFile: the file is damaged, or was not written by `save` or NumPy, or takes more than `max_bytes`. `BadFile`
+            is a ValueError. The contents of a file never raise another error.
         ValueError: `map_location` is another device than the CPU.
 
     Example:
@@ -134,7 +136,7 @@ def _write(file: IO[bytes], structure: str, arrays: dict[str, Any]) -> None:
 
 
 def _encode(value: Any, place: str, arrays: dict[str, Any], depth: int = 0) -> Any:
-    """`value` as JSON. JSON cannot tell lists from tuples: {"kind": ...} does. Arrays go to `arrays`."""
+    """`value` as JSON. JSON does not distinguish lists and tuples, so {"kind": ...} does. Arrays go to `arrays`."""
     if value is None or isinstance(value, _SCALARS):
         return value
     if isinstance(value, np.generic) and isinstance(value.item(), _SCALARS):
@@ -144,7 +146,7 @@ def _encode(value: Any, place: str, arrays: dict[str, Any], depth: int = 0) -> A
         if array.dtype.kind not in "fiub":
             raise TypeError(f"save: the array at {place or 'the top'} has dtype {array.dtype}, which is not a number")
         name = place or "value"
-        if len(name) > 1000 or not name.isprintable():  # archives take no such names
+        if len(name) > 1000 or not name.isprintable():  # archives do not allow such names
             name = f"array {len(arrays)}"
         while name in arrays:  # {"a": {"b": x}, "a/b": y}
             name += "_"
@@ -190,12 +192,12 @@ def _load(file: IO[bytes], name: str, place: Callable[[Tensor], None], max_bytes
                     content = _content(archive, members, tensors)
             file.seek(end)
     except OSError as error:
-        if error.errno not in (None, errno.EINVAL):  # those two come of an offset that leads out of the file
+        if error.errno not in (None, errno.EINVAL):  # both errors come from an offset outside the file
             raise
         raise _damaged(name, error) from error
     except MemoryError:
-        raise  # the announced sizes have been checked: this machine has too little memory for the file
-    except Exception as error:  # a stranger's bytes can lead the readers of zip, NumPy and JSON to any error
+        raise  # the announced sizes are checked already: so this machine has too little memory for the file
+    except Exception as error:  # arbitrary bytes can cause any error in the readers of zip, NumPy and JSON
         raise _damaged(name, error) from error
     if reason is not None:
         raise BadFile(f"load: {name} {reason}")
@@ -206,7 +208,7 @@ def _load(file: IO[bytes], name: str, place: Callable[[Tensor], None], max_bytes
 
 def _damaged(name: str, error: Exception) -> BadFile:
     reason = " ".join(str(error).split()) or type(error).__name__
-    reason = "".join(letter if letter.isprintable() else "?" for letter in reason)  # some of it is the stranger's text
+    reason = "".join(letter if letter.isprintable() else "?" for letter in reason)  # it may hold text from the file
     return BadFile(f"load: {name} is damaged, or was not written by mg.save ({reason:.300})")
 
 
@@ -218,7 +220,7 @@ _PYTORCH = (
 
 
 def _other_kind(beginning: bytes, name: str) -> str | None:
-    """What a file is that begins with these bytes, if it is well known and not ours."""
+    """The kind of a file that begins with these bytes, if it is a known kind other than ours."""
     if not beginning:
         return "is empty"
     if beginning[:1] == b"\x80" and beginning[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
@@ -241,7 +243,7 @@ def _other_archive(members: dict[str, zipfile.ZipInfo], name: str) -> str | None
 
 
 def _members(file: IO[bytes], archive: zipfile.ZipFile, start: int, end: int) -> dict[str, zipfile.ZipInfo]:
-    """The members by name, once what the archive says of them can be true."""
+    """The members by name, after a check of the sizes that the archive gives."""
     infos = archive.infolist()
     if _announced(file, end - len(archive.comment)) not in (len(infos), 0xFFFF):  # the latter stands for "more"
         raise ValueError("the number of its members is not what its last record says")
@@ -263,7 +265,7 @@ def _members(file: IO[bytes], archive: zipfile.ZipFile, start: int, end: int) ->
 
 
 def _announced(file: IO[bytes], end: int) -> int | None:
-    """The number of members according to the last record of a zip archive, which zipfile does not ask."""
+    """The number of members according to the last record of a zip archive, which zipfile does not check."""
     file.seek(max(0, end - 22))
     record = file.read(22)
     return int.from_bytes(record[10:12], "little") if record.startswith(b"PK\x05\x06") else None
@@ -271,7 +273,7 @@ def _announced(file: IO[bytes], end: int) -> int | None:
 
 def _too_large(members: dict[str, zipfile.ZipInfo], size: int, max_bytes: int | None) -> str | None:
     limit = unpacked_limit(size) if max_bytes is None else max_bytes
-    # A number or bracket of JSON takes two or three bytes in the file, and some sixty in Python.
+    # A number or bracket of JSON takes two or three bytes in the file, and about sixty in Python.
     total = sum(info.file_size * (30 if name == _STRUCTURE else 1) for name, info in members.items())
     if total <= limit:
         return None
@@ -282,7 +284,7 @@ def _too_large(members: dict[str, zipfile.ZipInfo], size: int, max_bytes: int | 
 
 
 def _content(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], tensors: list[Tensor]) -> Any:
-    """What the archive holds. Each tensor is added to the list as well."""
+    """The contents of the archive. Each tensor is added to the list as well."""
 
     def tensor(name: str) -> Tensor:
         tensors.append(Tensor(_native(_read(archive, members.pop(name)))))
@@ -296,7 +298,7 @@ def _content(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], tens
             return value
         kind = value["kind"]
         if kind == "tensor":
-            return tensor(value["name"] + ".npy")  # each array is asked for once, or it is not there any more
+            return tensor(value["name"] + ".npy")  # each array may be used once; a second use finds nothing
         if kind == "array":
             return _read(archive, members.pop(value["name"] + ".npy"))
         items = value["items"]
@@ -321,7 +323,7 @@ def _content(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], tens
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
     """One array. The header is compared with the member's size before memory is taken.
 
-    The member is read to its end. There zipfile compares the checksum of all of it, header included.
+    The member is read to its end, where zipfile compares the checksum of the whole member, including the header.
     """
     with archive.open(info) as opened:
         member: Any = opened
@@ -355,7 +357,7 @@ def _header(member: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, Any]:
         return readers[np.lib.format.read_magic(member)](member)
     except (OSError, zipfile.BadZipFile):
         raise
-    except Exception as error:  # NumPy lets Python's own parser read the header, which knows many errors
+    except Exception as error:  # NumPy reads the header with Python's parser, which raises many kinds of errors
         raise ValueError(f"{name!r:.80} has no header of a NumPy array: {error!s:.100}") from error
 
 
@@ -368,7 +370,7 @@ def _native(array: Any) -> Any:
 
 
 def _to_cpu(map_location: Any) -> Callable[[Tensor], None]:
-    """What is done to each tensor because of `map_location`. Another place than the CPU is an error."""
+    """Apply `map_location` to each tensor. A device other than the CPU is an error."""
     if isinstance(map_location, dict):
         map_location = map_location.get("cpu", "cpu")
     if map_location is None or str(map_location) in ("cpu", "cpu:0"):
@@ -377,7 +379,8 @@ def _to_cpu(map_location: Any) -> Callable[[Tensor], None]:
         raise ValueError(f'load: map_location is {map_location!r:.60}; minigrad computes on the CPU: "cpu" or None')
 
     def ask(tensor: Tensor) -> None:
-        """The function says where a tensor belongs, by giving it back from there. All are where they belong."""
+        """Call the user's function for each tensor. It must give the tensor back, because all tensors are on the CPU
+        already."""
         placed = map_location(tensor, "cpu")
         if placed is not None and placed is not tensor:
             raise ValueError(

@@ -32,7 +32,7 @@ class Windows:
 
     @cached_property
     def size(self) -> int:
-        """How many elements the largest window has."""
+        """Number of elements of the largest window."""
         return int((-(-(self.end - self.first) // self.step)).max(initial=1))
 
     @cached_property
@@ -250,7 +250,7 @@ def _check(op: str, n: int, x: Any) -> None:
     # A batch may be empty. Where adaptive pooling takes a first axis for one, it does so without a batch as well.
     lenient = op in ("adaptive_avg_pool1d", "adaptive_avg_pool2d") or (op.startswith("adaptive") and x.ndim == n + 1)
     if x.shape[-n - 1] == 0 and not lenient:
-        raise ValueError(f"{op}: the input must have at least one channel, and has shape {x.shape}")
+        raise ValueError(f"{op}: the input must have at least one channel, got shape {x.shape}")
 
 
 def _tables(
@@ -399,7 +399,8 @@ def avg_pool2d(
     Args:
         input: (N, C, H, W), or (C, H, W) for one image.
         kernel_size, stride, padding, ceil_mode: as for `max_pool2d`.
-        count_include_pad: does m count the padding that a window covers? (What ceil_mode adds is never counted.)
+        count_include_pad: True if m counts the padding that a window covers. (Padding added by ceil_mode is never
+            counted.)
         divisor_override: m itself.
 
     Returns:
@@ -435,7 +436,8 @@ def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
 
 
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
-    """Means of as many windows as the output is to have pixels, whatever the size of the image.
+    """The mean of each window, with one window for each output pixel. The output size does not depend on the image
+    size.
 
     Window i of o along an axis of length L goes from ⌊i·L/o⌋ to ⌈(i + 1)·L/o⌉: windows are as equal as they
     can be, and may overlap by one. Output size 1 is the mean of each channel ("global average pooling").
@@ -466,7 +468,8 @@ def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = Fal
 
 
 def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
-    """Maxima of as many windows as the output is to have pixels; the windows are those of `adaptive_avg_pool2d`.
+    """The maximum of each window, with one window for each output pixel; the windows are those of
+    `adaptive_avg_pool2d`.
 
     Args:
         input: (N, C, H, W), or (C, H, W) for one image.

@@ -34,7 +34,7 @@ def _count(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
 
 
 class Reduction(Function):
-    """What all reductions share: the axes, and the way back to the shape before."""
+    """The common part of all reductions: the axes, and the way back to the earlier shape."""
 
     def __init__(self, axes: tuple[int, ...], keepdim: bool):
         self.axes, self.keepdim = axes, keepdim
@@ -445,13 +445,13 @@ def _tested(function: Any, x: Any, axis: Any, keepdim: bool) -> Any:
 
 @accepts_dim
 def any(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
-    """Is at least one element over `axis` (default: of all) other than 0?"""
+    """True where at least one element over `axis` (default: all) is other than 0."""
     return _tested(np.any, x, axis, keepdim)
 
 
 @accepts_dim
 def all(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
-    """Are all elements over `axis` (default: all) other than 0?"""
+    """True where all elements over `axis` (default: all) are other than 0."""
     return _tested(np.all, x, axis, keepdim)
 
 
@@ -481,7 +481,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0) -> Any:
     """
     if x1.ndim < 2 or x2.ndim < 2 or x1.shape[-1] != x2.shape[-1]:
         raise ValueError(
-            f"cdist: needs two tensors of rows that are equally long, (..., P, M) and (..., R, M), and got shapes "
+            f"cdist: needs two tensors of rows that are equally long, (..., P, M) and (..., R, M), got shapes "
             f"{x1.shape} and {x2.shape}"
         )
     return norm(x1[..., :, None, :] - x2[..., None, :, :], p, -1)

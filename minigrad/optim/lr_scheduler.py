@@ -584,7 +584,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
 
 class _MomentumLR(LRScheduler):
-    """A schedule that can change the momentum (SGD, RMSprop) or β₁ (Adam), too."""
+    """A schedule that can also change the momentum (SGD, RMSprop) or β₁ (Adam)."""
 
     cycle_momentum: bool
 
@@ -851,7 +851,7 @@ class _SeveralLR(LRScheduler):
             scheduler._undo()
 
     def _go(self, epoch: float | None = None) -> None:
-        """Start anew where a sequence has come to this schedule. (PyTorch cannot do this.)"""
+        """Restart when a sequence reaches this schedule. (PyTorch cannot do this.)"""
         self._set_initial_rates()
         self._restart()
 
@@ -1137,7 +1137,7 @@ def _list(where: str, name: str, value: Any) -> list[Any]:
 
 
 def _attributes(function: Any) -> dict[str, Any] | None:
-    """What can be saved of a function: nothing; of an object that can be called: its attributes."""
+    """The part of a callable that can be saved: nothing for a function; the attributes for other callable objects."""
     return dict(vars(function)) if hasattr(function, "__dict__") and not isinstance(function, FunctionType) else None
 
 

@@ -28,7 +28,7 @@ class Optimizer:
         param_groups: a list of dictionaries: the options of each group, and its tensors under `"params"`.
         state: for each tensor, a dictionary of what is remembered between steps.
 
-    The state follows its parameter: after `model.double()` or `model.float()` it is converted, too, by the next
+    The state follows its parameter: after `model.double()` or `model.float()` it is converted as well by the next
     `step()` or `state_dict()`.
 
     The option `lr` may be a tensor with one element. Schedules then change the tensor in place.

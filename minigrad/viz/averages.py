@@ -1,4 +1,4 @@
-"""Running statistics beside true ones: does evaluation normalize by what the data are?"""
+"""Running statistics beside the true statistics of the data, to see whether evaluation normalizes correctly."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any

@@ -1,4 +1,4 @@
-"""Where a network draws the line: its decisions over a plane of two features, at one moment and through training."""
+"""Decision boundaries of a network over a plane of two features, at one moment and during training."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""What a convolutional network looks for, and what it finds: filters and feature maps."""
+"""Pictures of a convolutional network: its filters, and its feature maps for an input."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -282,7 +282,7 @@ def _is_bad(node: Node) -> bool:
 
 
 def _hidden_alarms(nodes: list[Node], layout: Layout) -> dict[str, str]:
-    """What is wrong in nodes that are not drawn, by the id of what stands for them."""
+    """Faults in nodes that are not drawn, by the id of the node that is drawn instead."""
     found: dict[str, list[str]] = {}
     for node in nodes:
         if layout.shown[node.id] != node.id and _is_bad(node):

@@ -1,4 +1,5 @@
-"""What of a program is drawn: modules as boxes, closed from some depth on, and what repeats drawn once.
+"""Choose the parts of a program that are drawn: modules as boxes, collapsed from a given depth on, and repeated parts
+only once.
 
 A drawing is a tree of boxes. Each node of the program is either drawn, or lies in a closed box, or belongs to a
 repetition of something that is drawn: `Layout.shown` says by which id each is represented. No function here calls
@@ -89,7 +90,7 @@ def arrange(nodes: list[Node], depth: int | None = None, fold: bool | None = Non
 
     Args:
         nodes: of a program, in order.
-        depth: modules nested deeper than this are closed; None closes them only where there is too much to draw.
+        depth: modules nested deeper than this are collapsed; None collapses modules only if the drawing is too large.
         fold: draw repetitions once? None: repeated modules always, others if there is half of what is too much.
         limit: the largest number of nodes that is drawn.
     """
@@ -227,7 +228,8 @@ def _boxes_below(root: Box) -> list[Box]:
 
 @dataclass(slots=True)
 class _Folds:
-    """What was folded: for each node that is not drawn the one that is, and who belongs to which repetition."""
+    """The folded parts: for each node that is not drawn, the node that is drawn instead; and the repetition of each
+    node."""
 
     alias: dict[str, str] = field(default_factory=dict)
     repetitions: dict[str, dict[int, int]] = field(default_factory=dict)
@@ -496,7 +498,7 @@ def _representatives(root: Box, alias: dict[str, str], nodes: list[Node]) -> dic
 
 
 def summary(box: Box) -> str:
-    """What is in a box without a name: its most frequent ops."""
+    """The label of a box without a name: its most frequent ops."""
     counts = Counter(node.op for node in walk(box) if node.op)
     names = [f"{name} × {n}" if n > 1 else name for name, n in counts.most_common(3)]
     return ", ".join(names) + (", …" if len(counts) > 3 else "")

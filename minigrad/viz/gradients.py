@@ -1,4 +1,4 @@
-"""The backward pass over a `Program`: every gradient, and who sent which part of it to whom."""
+"""The backward pass over a `Program`: every gradient, and the sender and receiver of each part."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -135,7 +135,7 @@ class _Pass:
         return outgoing
 
     def leaves(self) -> Iterator[tuple[Node, Any]]:
-        """What arrived at the leaves."""
+        """The gradients that arrived at the leaves."""
         for leaf, grads in self.pending.items():
             found = self.program.find(leaf)
             if found is not None and grads[0] is not None:

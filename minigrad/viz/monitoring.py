@@ -32,7 +32,7 @@ _TITLES = {
 
 @dataclass
 class Summary:
-    """What is kept of the numbers of one layer in one step. Summaries can be added up.
+    """A summary of the numbers of a layer in one step. Summaries can be added.
 
     Attributes:
         count: how many numbers there were; NaN and infinite ones are counted in `nonfinite` and are in none of the
@@ -129,7 +129,7 @@ def monitor(
         every: look at one step in this number of steps.
         histograms: how many to keep of each layer, at most: when there are more, every second one is dropped, and
             from then on only half as many are taken. 0 takes none.
-        evaluation: look at calls in evaluation mode, too.
+        evaluation: True: look at calls in evaluation mode as well.
 
     Returns:
         A `Monitor`. Use it in a `with` statement, or call its `close()`: then its hooks are gone from the model, and
@@ -154,7 +154,7 @@ def monitor(
 
 
 class Monitor:
-    """What `monitor` returns.
+    """The result of `monitor`.
 
     Attributes:
         layers: the names of the watched layers, from input to output.
@@ -259,7 +259,7 @@ class Monitor:
                 layers[name] = {s: h for s, h in mine.items() if s // self._every % self._stride == 0}
 
     def close(self) -> None:
-        """Take all hooks off the model. What was collected stays."""
+        """Remove all hooks from the model. The collected numbers stay."""
         self._open, self._step = False, None
         for handle in self._handles:
             handle.remove()

@@ -16,7 +16,7 @@ FORMATS = (".png", ".svg", ".pdf")
 
 
 class Picture(Figure):
-    """A `matplotlib.figure.Figure` drawn without a display. Everything that a figure can do, it can, too.
+    """A `matplotlib.figure.Figure` drawn without a display. It has all methods of a figure.
 
     Example:
         >>> import minigrad as mg

@@ -1,4 +1,4 @@
-"""What a program computed, as a list of nodes: the material of every drawing.
+"""The computation of a program as a list of nodes: the material of every drawing.
 
 `minigrad.viz.recorded` makes a `Program` of the graph that autograd recorded, `minigrad.viz.watching` of a function
 that it runs; `minigrad.viz.gradients` adds the backward pass.
@@ -31,7 +31,7 @@ class Value:
 
     Attributes:
         shape, dtype: None where they are not known.
-        array: its values; None where autograd did not keep them and nobody watched.
+        array: its values; None if autograd did not keep them and the computation was not watched.
         grad: its gradient, after `differentiate`.
         kept_by: ids of the ops that retain it for their backward rule.
         parts: what the gradient is the sum of: (id of the op whose rule sent it, number of that op's input, array).
@@ -227,7 +227,7 @@ def _option_names(kind: type[Function]) -> list[str]:
 
 
 def options_of(op: Function) -> dict[str, str]:
-    """What the op was told, such as axis=1: those arguments of its class that it keeps under the same name."""
+    """The options of the op, such as axis=1: the arguments of its class that it keeps under the same name."""
     found = {}
     for name in _option_names(type(op)):
         value = getattr(op, name, None)

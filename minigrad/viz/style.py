@@ -1,4 +1,4 @@
-"""What all pictures have in common: their colours on light and dark paper, and how axes look."""
+"""The common part of all pictures: the colours on light and dark paper, and the style of axes."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -96,7 +96,8 @@ def backward(program: Program, linked: bool) -> list[Node]:
 
 
 def expand(nodes: list[Node]) -> list[Node]:
-    """Beside every fused op its composed form: the small ops, on the same inputs, and how far the results differ."""
+    """Beside every fused op, its composed form: the small ops on the same inputs, and the difference of the
+    results."""
     result: list[Node] = []
     for node in nodes:
         op = node.function

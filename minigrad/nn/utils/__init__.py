@@ -11,8 +11,8 @@ from minigrad.nn.utils.start import data_dependent_init
 from minigrad.nn.utils.statistics import freeze_statistics, recompute_statistics, unfreeze_statistics
 from minigrad.ops.shape import cat, reshape
 
-# PyTorch has gradient clipping here, too. It belongs to `minigrad.optim`, which builds on this room, so the package
-# itself puts the two functions in.
+# PyTorch has gradient clipping here as well. Here it belongs to `minigrad.optim`, which imports this package; so
+# `minigrad/__init__.py` adds the two functions.
 clip_grad_norm_: Callable[..., Any]
 clip_grad_value_: Callable[..., Any]
 

@@ -1,4 +1,4 @@
-"""Fold batch norm into the layer before it: in evaluation both together are one linear map."""
+"""Fold batch norm into the layer before it: in evaluation, both together are a single linear map."""
 
 import copy
 from collections import Counter
@@ -26,14 +26,14 @@ def fold_batch_norm(model: Module, pairs: Iterable[tuple[str, str]] | None = Non
 
     (W x + b − μ) · s + β = (s W) x + ((b − μ) s + β),   s = γ / √(σ² + ε), one for each output channel
 
-    μ and σ² are the running statistics, so this is for evaluation. The norm then costs nothing: an `Identity` stands
-    in its place, and all other names stay as they were. Products are formed in float64 and rounded once.
+    μ and σ² are the running statistics, so this is for evaluation. The norm then costs nothing: an `Identity` takes
+    its place, and all other names stay the same. Products are computed in float64 and rounded once.
 
     Args:
-        model: in evaluation mode; it is left as it is.
-        pairs: names of layer and norm, such as `[("conv1", "bn1")]`, where the norm is applied to what the layer
-            returns, and nothing else is. Default: every Linear, Conv or ConvTranspose that a batch norm follows in
-            a `Sequential`. (How a module of your own puts its parts together, only you know.)
+        model: in evaluation mode; it is not changed.
+        pairs: names of layer and norm, such as `[("conv1", "bn1")]`, where the norm, and nothing else, gets the
+            layer's output. Default: every Linear, Conv or ConvTranspose that is followed by a batch norm in a
+            `Sequential`. (For modules of your own, the function cannot know the order of the parts.)
 
     Returns:
         The new model. A layer without a bias gets one.
@@ -44,7 +44,7 @@ def fold_batch_norm(model: Module, pairs: Iterable[tuple[str, str]] | None = Non
         TypeError: a pair of other layers.
 
     A batch norm *before* a layer cannot be folded into a convolution with padding, since the padding is not
-    normalized. `Linear` → `BatchNorm1d` is taken to work on (N, C); in (N, L, C) the norm would be over L.
+    normalized. `Linear` → `BatchNorm1d` is assumed to get inputs (N, C); for (N, L, C) the norm would be over L.
 
     Source: it follows from algorithm 2 of Ioffe & Szegedy, arXiv 1502.03167.
 
@@ -80,7 +80,7 @@ def fold_batch_norm(model: Module, pairs: Iterable[tuple[str, str]] | None = Non
 
 
 def fuse_conv_bn_eval(conv: Any, bn: Any, transpose: bool = False) -> Any:
-    """A new convolution that does what `conv` and then `bn` do in evaluation; see `fold_batch_norm`.
+    """A new convolution that computes the same as `conv` followed by `bn` in evaluation; see `fold_batch_norm`.
 
     Args:
         conv: Conv1d, Conv2d, Conv3d, or one of their transposes.
@@ -104,7 +104,7 @@ def fuse_conv_bn_eval(conv: Any, bn: Any, transpose: bool = False) -> Any:
 
 
 def fuse_linear_bn_eval(linear: Any, bn: Any) -> Any:
-    """A new Linear that does what `linear` and then `bn` do in evaluation; see `fold_batch_norm`."""
+    """A new Linear that computes the same as `linear` followed by `bn` in evaluation; see `fold_batch_norm`."""
     if not isinstance(linear, Linear):
         raise TypeError(f"fuse_linear_bn_eval: linear must be a Linear, not a {type(linear).__name__}")
     return _fused("fuse_linear_bn_eval", linear, bn)
@@ -133,7 +133,7 @@ def _pairs_in_sequentials(model: Module) -> list[tuple[str, str]]:
 
 
 def _check_each_is_used_once(model: Module, pairs: list[tuple[str, str]]) -> None:
-    """A layer in two places would be folded in both, and only one has the norm after it."""
+    """Refuse a layer that is used in two places: it would be folded in both, and only one has the norm after it."""
     paths: dict[Module, list[str]] = {}
     for path, module in model.named_modules(remove_duplicate=False):
         paths.setdefault(module, []).append(path)

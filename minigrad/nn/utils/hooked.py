@@ -1,8 +1,8 @@
-"""PyTorch's older `weight_norm` and `spectral_norm`: the same formulas, under the names that old checkpoints have.
+"""PyTorch's older `weight_norm` and `spectral_norm`: the same formulas, with the parameter names of old checkpoints.
 
 The layer gets the parameters `weight_g` and `weight_v` (or `weight_orig`, `weight_u` and `weight_v`), and a hook that
 computes `weight` before each forward pass. New programs use the functions of the same names in
-`nn.utils.parametrizations`, which also load checkpoints of these.
+`nn.utils.parametrizations`, which can also load the checkpoints of these older functions.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ class _ComputedWeight:
         raise NotImplementedError
 
     def put_on(self, module: Module, parts: dict[str, Tensor]) -> None:
-        """Put the parts into the place of the weight; each is named after it, such as `weight_g`."""
+        """Replace the weight by its parts; their names begin with the name of the weight, such as `weight_g`."""
         if module._hooks is not None:
             for hook, _ in module._hooks.pre:
                 if isinstance(hook, _ComputedWeight) and type(hook) is type(self) and hook.name == self.name:
@@ -71,13 +71,13 @@ class _HookedWeightNorm(_ComputedWeight):
 
 
 def weight_norm(module: AnyModule, name: str = "weight", dim: int | None = 0) -> AnyModule:
-    """Learn length and direction of a layer's weights apart: w = g · v/‖v‖. See `functional.weight_norm`.
+    """Learn length and direction of a layer's weights separately: w = g · v/‖v‖. See `functional.weight_norm`.
 
     Args:
         module: a layer. Its `name` is computed before each forward pass, from the parameters `<name>_g` and
             `<name>_v`.
         name: of the weight.
-        dim: the axis of the units, each with a g of its own; None: one g in all.
+        dim: the axis of the units, each with a g of its own; None: a single g for the whole weight.
 
     Returns:
         The layer.
@@ -101,7 +101,7 @@ def weight_norm(module: AnyModule, name: str = "weight", dim: int | None = 0) ->
 
 
 def remove_weight_norm(module: AnyModule, name: str = "weight") -> AnyModule:
-    """Make the weight that `nn.utils.weight_norm` computes an ordinary parameter again, with the values it has."""
+    """Undo `nn.utils.weight_norm`: the weight becomes an ordinary parameter again, with its present values."""
     return _take_off(module, name, _HookedWeightNorm, "_g _v", "remove_weight_norm")
 
 
@@ -127,7 +127,7 @@ def spectral_norm(
         module: a layer. Its `name` is computed before each forward pass, from the parameter `<name>_orig` and the
             buffers `<name>_u` and `<name>_v`.
         name: of the weight.
-        n_power_iterations: at each forward pass in training.
+        n_power_iterations: the number of power iterations in each forward pass in training.
         eps: ε, the least length that a vector is divided by.
         dim: the axis of the units; by default 1 for transposed convolutions and 0 for other layers.
 
@@ -145,7 +145,7 @@ def spectral_norm(
 
 
 def remove_spectral_norm(module: AnyModule, name: str = "weight") -> AnyModule:
-    """Make the weight that `nn.utils.spectral_norm` computes an ordinary parameter again, with the values it has."""
+    """Undo `nn.utils.spectral_norm`: the weight becomes an ordinary parameter again, with its present values."""
     training = module.training
     module.training = False  # without a power iteration
     try:

@@ -1,11 +1,12 @@
 """Weight norm, weight standardization and spectral norm for any layer that has a weight, as parametrizations.
 
-Each function changes the layer that it is given, and returns it::
+Each function changes the given layer, and returns it::
 
     layer = weight_norm(nn.Linear(3, 2))
 
-`parametrize.remove_parametrizations(layer, "weight")` leaves a plain layer with the weight as it is then. The formulas
-are in the functions of `nn.functional` with the same names; here is what each of them learns and remembers.
+`parametrize.remove_parametrizations(layer, "weight")` leaves a plain layer with the present weight. The formulas are
+in the functions of `nn.functional` with the same names; the docstrings here say what each parametrization learns and
+remembers.
 """
 
 from typing import Any
@@ -36,7 +37,7 @@ __all__ = [
 ]
 
 FIRST_ITERATIONS = 15
-"""So many power iterations turn random vectors into the first estimates of a spectral norm."""
+"""Number of power iterations that turn random vectors into the first estimates of a spectral norm."""
 
 
 def tensor_of(op: str, module: Module, name: str, min_axes: int = 1) -> Tensor:
@@ -61,7 +62,7 @@ def unit_axis(module: Module, dim: int | None) -> int:
 
 
 def unit_groups(module: Any, name: str, dim: int) -> int:
-    """How many units one index of `dim` stands for: in a transposed convolution, one in each group."""
+    """The number of units for each index of `dim`: in a transposed convolution, one unit in each group."""
     transposed = _is_transposed(module) and name == "weight"
     return module.groups if transposed and dim in (1, 1 - module.weight.ndim) else 1
 
@@ -71,10 +72,10 @@ def _is_transposed(module: Any) -> bool:
 
 
 def transposed_weights(model: Module) -> dict[Any, int]:
-    """The weights of all transposed convolutions in a model, and how many groups each has.
+    """The weights of all transposed convolutions in a model, with the number of groups of each.
 
-    They are laid out as (in, out/groups, ...), other weights as (out, ...): see `ops.conv.filters_first`. Of a
-    parametrized weight, what it is computed from is meant, if it has the same shape.
+    Their shape is (in, out/groups, ...); other weights have (out, ...): see `ops.conv.filters_first`. For a
+    parametrized weight, the list has its originals of the same shape.
     """
     found = {}
     for layer in model.modules():
@@ -93,11 +94,11 @@ class WeightNorm(Module):
     """(g, v) → w = g · v/‖v‖; see `functional.weight_norm`. The originals are g (`original0`) and v (`original1`).
 
     Args:
-        dim: the axis of the units; None for one g in all.
-        groups: of a ConvTranspose, if each group's units are to have a g of their own.
+        dim: the axis of the units; None for a single g.
+        groups: of a ConvTranspose, if the units of each group get a g of their own.
     """
 
-    # What the function before there were parametrizations called them: weight_g and weight_v.
+    # The names in the older function, before parametrizations: weight_g and weight_v.
     old_names = {"_g": "original0", "_v": "original1"}
 
     def __init__(self, dim: int | None = 0, groups: int = 1):
@@ -108,7 +109,7 @@ class WeightNorm(Module):
         return F.weight_norm(v, g, self.dim, self.groups)
 
     def right_inverse(self, w: Tensor) -> tuple[Tensor, Tensor]:
-        """g = ‖w‖ and v = w. Where w is 0, g is 0, and any v will do: 1, so that g can learn."""
+        """g = ‖w‖ and v = w. Where w is 0, g is 0, and v is 1, so that g can learn."""
         array = raw(w)
         apart = self.groups > 1
         filters = filters_first(array, self.groups) if apart else array
@@ -123,23 +124,25 @@ class WeightNorm(Module):
 
 
 def weight_norm(module: AnyModule, name: str = "weight", dim: int | None = 0, groups: int = 1) -> AnyModule:
-    """Learn length and direction of each unit's weights apart: w = g · v/‖v‖. See `functional.weight_norm`.
+    """Learn length and direction of each unit's weights separately: w = g · v/‖v‖. See `functional.weight_norm`.
 
     Args:
         module: a layer. Its `name` is computed from now on, from the parameters `parametrizations.<name>.original0`,
-            which is g, and `original1`, which is v. They start as ‖w‖ and w, so that the layer computes what it did.
+            which is g, and `original1`, which is v. They start as ‖w‖ and w, so that the layer's output stays the
+            same.
         name: of the weight: "weight_hh_l0" in an LSTM.
-        dim: the axis of the units, each with a g of its own. For transposed convolutions pass 1. None: one g in all.
+        dim: the axis of the units, each with a g of its own. For transposed convolutions pass 1. None: a single g for
+            the whole weight.
         groups: for a transposed convolution with groups, pass their number: then each group's units have a g of their
-            own. With 1, one g serves a unit of every group, as in PyTorch.
+            own. With 1, units of different groups share a g, as in PyTorch.
 
     Returns:
         The layer.
 
     Nothing changes between training and evaluation. Make the optimizer afterwards: g and v are new parameters.
-    `nn.utils.data_dependent_init` starts them as the paper does.
+    `nn.utils.data_dependent_init` initializes them as in the paper.
 
-    Differences from PyTorch: a weight with a filter of zeros, which gives NaN there, starts with g = 0 and v = 1.
+    Differences from PyTorch: a filter of zeros starts with g = 0 and v = 1; in PyTorch it gives NaN.
 
     Source: Salimans & Kingma, "Weight normalization", arXiv 1602.07868.
 
@@ -159,7 +162,7 @@ def weight_norm(module: AnyModule, name: str = "weight", dim: int | None = 0, gr
 
 
 class WeightStandardization(Module):
-    """w → (w − μ)/√(σ² + ε), each filter by itself; see `functional.weight_standardization`.
+    """w → (w − μ)/√(σ² + ε), for each filter separately; see `functional.weight_standardization`.
 
     Args:
         dim: the axis of the output units.
@@ -175,7 +178,7 @@ class WeightStandardization(Module):
         return F.weight_standardization(w, self.dim, self.eps, self.groups)
 
     def right_inverse(self, w: Tensor) -> Tensor:
-        """w itself: a standardized weight is reproduced, any other is standardized."""
+        """w itself. So a standardized weight keeps its value, and any other weight becomes standardized."""
         return w
 
     def extra_repr(self) -> str:
@@ -194,7 +197,8 @@ def weight_standardization(
         eps: ε, under the root.
 
     Returns:
-        The layer. Put a norm of activations behind it, such as group norm: its outputs are large, about √fan_in.
+        The layer. Put a norm of activations after it, such as group norm, because its outputs are large, about
+        √fan_in.
 
     Nothing changes between training and evaluation.
 
@@ -217,7 +221,7 @@ class ScaledWeightStandardization(Module):
     Args:
         shape: of the weight.
         gamma: γ, a constant.
-        learned_gain: is there a parameter `gain`, one number for each unit, starting at 1?
+        learned_gain: True adds a parameter `gain`, a number for each unit that starts at 1.
         dim: the axis of the output units.
         eps: ε, under the root.
         groups: of a ConvTranspose, whose units have one index of `dim` for a unit in each group.
@@ -247,7 +251,7 @@ class ScaledWeightStandardization(Module):
         return F.scaled_weight_standardization(w, self.gain, self.gamma, self.dim, self.eps, self.groups)
 
     def right_inverse(self, w: Tensor) -> Tensor:
-        """w itself: only its direction counts, the scale is that of γ and the gain."""
+        """w itself. Only its direction counts; γ and the gain set the scale."""
         return w
 
     def extra_repr(self) -> str:
@@ -271,15 +275,15 @@ def scaled_weight_standardization(
         module: a layer. Its `name` is computed from now on, from the parameters `parametrizations.<name>.original` and
             `parametrizations.<name>.0.gain`.
         name: of the weight.
-        gamma: γ, a constant: √2/√(1 − 1/π) = 1.7129 for a layer that relu feeds.
-        learned_gain: is there a gain for each unit, starting at 1?
+        gamma: γ, a constant: √2/√(1 − 1/π) = 1.7129 for a layer after a relu.
+        learned_gain: True adds a gain for each unit that starts at 1.
         dim: the axis of the output units; by default 1 for transposed convolutions and 0 for other layers.
         eps: ε, under the root.
 
     Returns:
         The layer.
 
-    Nothing changes between training and evaluation. Leave the gains out of weight decay, as γ and β of norms.
+    Nothing changes between training and evaluation. Exclude the gains from weight decay, as γ and β of norms.
 
     Source: Brock, De & Smith, arXiv 2101.08692; the learned gain: Brock, De, Smith & Simonyan, arXiv 2102.06171.
 
@@ -304,12 +308,13 @@ class SpectralNorm(Module):
 
     Args:
         weight: W, for the first estimates.
-        n_power_iterations: how many are made at each use in training. In evaluation none are made.
+        n_power_iterations: the number of power iterations in each use in training; there are none in evaluation.
         dim: the axis of the units, the matrix' first.
         eps: ε, the least length that a vector is divided by.
 
     Attributes:
-        _u, _v: estimates of the first singular vectors, buffers. A vector, of which σ is the length, has none.
+        _u, _v: buffers with estimates of the first singular vectors. A weight with one axis has none: its σ is its
+            length.
     """
 
     old_names = {"_orig": "original", "_u": "{}._u", "_v": "{}._v"}
@@ -336,7 +341,8 @@ class SpectralNorm(Module):
         return F.spectral_norm(weight, self._u, self._v, self.n_power_iterations, self.dim, self.eps, self.training)
 
     def right_inverse(self, weight: Tensor) -> Tensor:
-        """The weight itself: one of spectral norm 1 is reproduced, any other is divided."""
+        """The weight itself. So a weight of spectral norm 1 keeps its value, and any other weight is divided by its
+        norm."""
         return weight
 
     def extra_repr(self) -> str:
@@ -346,7 +352,7 @@ class SpectralNorm(Module):
 def spectral_norm(
     module: AnyModule, name: str = "weight", n_power_iterations: int = 1, eps: float = 1e-12, dim: int | None = None
 ) -> AnyModule:
-    """Divide a weight by its largest singular value, so that the layer stretches no input.
+    """Divide a weight by its largest singular value, so that the layer makes no input longer.
 
     See `functional.spectral_norm`.
 
@@ -354,18 +360,18 @@ def spectral_norm(
         module: a layer. Its `name` is computed from now on, from the parameter `parametrizations.<name>.original` and
             the buffers `parametrizations.<name>.0._u` and `parametrizations.<name>.0._v`.
         name: of the weight.
-        n_power_iterations: at each use in training.
+        n_power_iterations: the number of power iterations in each use in training.
         eps: ε, the least length that a vector is divided by.
         dim: the axis of the units, the matrix' first; by default 1 for transposed convolutions and 0 for other layers.
 
-    As in PyTorch, a convolution with groups is divided by the norm of its groups' matrices put together, which is at
-    least that of the largest one.
+    As in PyTorch, a convolution with groups is divided by the norm of all groups' matrices in one matrix, which is at
+    least the largest norm of a group.
 
     Returns:
         The layer.
 
-    In training every use of the weight brings the estimate of its singular vectors a step closer; in evaluation they
-    stand still. Within `parametrize.cached()` several uses are one.
+    In training every use of the weight improves the estimates of its singular vectors by a step. In evaluation the
+    estimates do not change. Inside `parametrize.cached()` several uses count as a single use.
 
     Source: Miyato, Kataoka, Koyama & Yoshida, "Spectral normalization for GANs", arXiv 1802.05957.
 

@@ -1,25 +1,25 @@
 """Parametrizations: a module computes its weight from other parameters, each time that it is used.
 
-Weight norm trains g and v, and the layer uses w = g·v/‖v‖. Nothing in the layer has to know that::
+Weight norm trains g and v, and the layer uses w = g·v/‖v‖. The code of the layer does not change::
 
     layer = nn.Linear(3, 2)
     register_parametrization(layer, "weight", Something())
     layer.weight            # computed: Something()(original)
-    layer.weight = w        # the originals become what gives w: Something().right_inverse(w)
+    layer.weight = w        # sets the originals: Something().right_inverse(w)
     layer.parameters()      # the originals, for the optimizer
 
-**How it works.** The parameter `weight` is taken out of the layer, and a module that holds the originals, and what
-to do with them, is put into it: `layer.parametrizations.weight`. The layer's class becomes `ParametrizedLinear`, a
-subclass of Linear with a `__getattr__`. Python calls that for names that it cannot find elsewhere, and now `weight` is
-one: so it is computed, in the graph, and the gradient goes on to the originals.
+**How it works.** The layer loses its parameter `weight`, and gets a module that holds the originals and the
+parametrizations: `layer.parametrizations.weight`. The layer's class becomes `ParametrizedLinear`, a subclass of Linear
+with a `__getattr__`. Python calls this method for names that it cannot find elsewhere, so for `weight` as well. The
+method computes the weight in the graph, and the gradient passes on to the originals.
 
-**What a parametrization is.** A module whose `forward` takes the original tensor (or several) and returns the
-weight. Its method `right_inverse`, if it has one, takes a weight and returns an original that gives it (or a tuple
-of several). Several parametrizations of one tensor are applied one after the other.
+**What a parametrization is.** A parametrization is a module whose `forward` takes the original tensor (or several) and
+returns the weight. If it has a method `right_inverse`, this takes a weight and returns an original that gives this
+weight (or a tuple of originals). Several parametrizations of a tensor are applied in sequence.
 
-State dictionaries have PyTorch's names: `parametrizations.weight.original` where there is one original,
-`parametrizations.weight.original0`, `original1` and so on where there are several, and `parametrizations.weight.0._u`
-for the buffer `_u` of the first parametrization.
+State dictionaries have PyTorch's names: `parametrizations.weight.original` for a single original,
+`parametrizations.weight.original0`, `original1` and so on for several, and `parametrizations.weight.0._u` for the
+buffer `_u` of the first parametrization.
 """
 
 import threading
@@ -49,15 +49,15 @@ AnyModule = TypeVar("AnyModule", bound=Module)
 
 
 class ParametrizationList(ModuleList):
-    """The originals of one tensor, and the parametrizations that make the tensor of them, first to last.
+    """The originals of a tensor, and the parametrizations that compute the tensor from them, first to last.
 
     Args:
         modules: the parametrizations.
-        original: the parameter or buffer that is to be computed from now on.
+        original: the parameter or buffer that will be computed.
         unsafe: allow the computed tensor to have another shape or dtype than the original one.
 
     Attributes:
-        original, or original0, original1, ...: parameters, or buffers where the tensor was one.
+        original, or original0, original1, ...: parameters, or buffers if the tensor was a buffer.
     """
 
     def __init__(self, modules: list[Module], original: Tensor, unsafe: bool = False):
@@ -86,7 +86,7 @@ class ParametrizationList(ModuleList):
             _register(self, name, part)
 
     def originals(self) -> list[Tensor]:
-        """The tensors that are trained in place of the one computed."""
+        """The tensors that are trained instead of the computed tensor."""
         return [self.__dict__[name] for name in self._names]
 
     def forward(self) -> Tensor:
@@ -100,7 +100,7 @@ class ParametrizationList(ModuleList):
         return x
 
     def right_inverse(self, value: Tensor) -> None:
-        """Set the originals to what gives `value`."""
+        """Set the originals so that the computed tensor is `value`."""
         with no_grad():
             values: Any = value.detach()
             for parametrization in reversed(self._list()):
@@ -147,7 +147,7 @@ def _as_tensors(values: Any, parametrization: Module) -> list[Tensor]:
 
 
 def _check_dtypes(parametrization: Module, originals: list[Tensor], parts: list[Tensor]) -> None:
-    """An original stays the same object, and keeps its dtype: a cast would change the values without a word."""
+    """An original stays the same object and keeps its dtype, because a cast would silently change the values."""
     for old, new in zip(originals, parts, strict=True):
         if old.dtype != new.dtype:
             raise ValueError(
@@ -157,7 +157,7 @@ def _check_dtypes(parametrization: Module, originals: list[Tensor], parts: list[
 
 
 def _check_same(parametrization: Module, original: Tensor, computed: Any, unsafe: bool) -> None:
-    """The computed tensor takes the original's place, so it must look like it."""
+    """The computed tensor replaces the original, so it must have the same shape and dtype."""
     if not isinstance(computed, Tensor):
         raise TypeError(f"a parametrization must return a tensor, not a {type(computed).__name__}")
     if not unsafe and (computed.shape != original.shape or computed.dtype != original.dtype):
@@ -173,7 +173,7 @@ def _check_same(parametrization: Module, original: Tensor, computed: Any, unsafe
 
 
 def _set_values(tensor: Tensor, values: Tensor) -> None:
-    """Give a tensor other values, perhaps of another shape; it stays the same object."""
+    """Give a tensor new values, perhaps with another shape; it stays the same object."""
     if tensor.shape != values.shape:
         tensor.grad = None
     tensor.array = values.array.copy()
@@ -184,7 +184,7 @@ def _set_values(tensor: Tensor, values: Tensor) -> None:
 
 
 class _Parametrized(Module):
-    """What the class of a parametrized module has over its class before."""
+    """The additional methods of a parametrized module's class."""
 
     parametrizations: ModuleDict
 
@@ -238,11 +238,11 @@ class _Parametrized(Module):
 
     def __copy__(self) -> Any:
         twin = super().__copy__()
-        twin.__dict__["parametrizations"] = copy(self.parametrizations)  # to be taken off one by one
+        twin.__dict__["parametrizations"] = copy(self.parametrizations)  # to be removed one by one
         return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        # This class has no place in any file from where a pickle could import it: it is made anew.
+        # No file defines this class, so a pickle cannot import it: it is made again.
         return _restore, (type_before_parametrizations(self),), self.__dict__
 
 
@@ -266,7 +266,7 @@ def type_before_parametrizations(module: Module) -> type[Module]:
 
 
 def is_parametrized(module: Module, tensor_name: str | None = None) -> bool:
-    """Is this tensor of the module computed by parametrizations? Without a name: is any?"""
+    """True if parametrizations compute this tensor of the module; without a name, if they compute any tensor of it."""
     if not isinstance(module, _Parametrized):
         return False
     return tensor_name is None or tensor_name in module.parametrizations
@@ -295,13 +295,13 @@ def _value(parts: ParametrizationList) -> Tensor:
 
 @contextmanager
 def cached() -> Iterator[None]:
-    """Within it, each parametrized tensor is computed once, however often it is used.
+    """Inside it, each parametrized tensor is computed only once, even if it is used several times.
 
-    For modules that use their weight several times in one forward pass, such as a cell in a loop over time. Leave the
-    block before the backward pass, or at least before the next forward pass: one graph is good for one backward pass.
+    Use it for modules that use their weight several times in a forward pass, such as a cell in a loop over time. Leave
+    the block before the backward pass, or at least before the next forward pass: each graph allows only a single
+    backward pass.
 
-    Differences from PyTorch: a value is computed anew when a parameter that it depends on was changed, frozen
-    or unfrozen.
+    Differences from PyTorch: a value is computed again if one of its parameters was changed, frozen or unfrozen.
 
     Example:
         >>> import minigrad as mg
@@ -320,21 +320,21 @@ def cached() -> Iterator[None]:
         _cache.values = before
 
 
-# -- putting on and taking off -------------------------------------------------------------------------------
+# -- adding and removing parametrizations --------------------------------------------------------------------
 
 
 def register_parametrization(
     module: AnyModule, tensor_name: str, parametrization: Module, *, unsafe: bool = False
 ) -> AnyModule:
-    """From now on, compute a parameter or buffer of a module: `module.weight` is `parametrization(original)`.
+    """Compute a parameter or buffer of a module in each use: `module.weight` becomes `parametrization(original)`.
 
     Args:
         module: any module; it is changed in place, and its class becomes "Parametrized...".
-        tensor_name: the name of a parameter or buffer directly in it, such as "weight" or "weight_hh_l0".
+        tensor_name: the name of a parameter or buffer directly in the module, such as "weight" or "weight_hh_l0".
         parametrization: a module. Its forward takes the original and returns the tensor. If it has a
             `right_inverse`, this gives the original at the start (or several, in a tuple), and at each assignment;
-            otherwise the original starts as the tensor that was there. On a tensor that is parametrized already
-            it comes after the parametrizations that are there, and takes what they make.
+            otherwise the original starts as the present tensor. If the tensor is parametrized already, the new
+            parametrization comes last, and gets the result of the others.
         unsafe: allow another shape or dtype than the tensor's own.
 
     Returns:
@@ -346,9 +346,9 @@ def register_parametrization(
             on this tensor.
         TypeError: something that is not a module, or does not return tensors.
 
-    A single original is the parameter that was there, the same object: an optimizer that holds it goes on working.
-    Several are new parameters, so make the optimizer afterwards. Initialize a weight by assignment, not in place: in
-    `init.zeros_(module.weight)` only what was computed changes; write `module.weight = mg.zeros(...)`.
+    A single original is the same object as the parameter before, so an existing optimizer still works. Several
+    originals are new parameters, so make the optimizer afterwards. Initialize a weight by assignment and not
+    in place: write `module.weight = mg.zeros(...)`, because `init.zeros_(module.weight)` changes only a computed copy.
 
     Example:
         >>> import minigrad as mg
@@ -413,22 +413,23 @@ def register_parametrization(
 
 
 def remove_parametrizations(module: AnyModule, tensor_name: str, leave_parametrized: bool = True) -> AnyModule:
-    """Take the parametrizations of a tensor off again: it is an ordinary parameter (or buffer) from now on.
+    """Remove the parametrizations of a tensor: it becomes an ordinary parameter (or buffer) again.
 
     Args:
-        module: the module; it is changed in place. When nothing else in it is parametrized, its class is what it was.
+        module: the module; it is changed in place. If no other tensor in it is parametrized, it gets its old class
+            back.
         tensor_name: the tensor's name.
-        leave_parametrized: True leaves the value as it is computed now; False leaves the original.
+        leave_parametrized: True keeps the computed value; False restores the original.
 
     Returns:
         The module.
 
     Raises:
-        ValueError: the tensor is not parametrized; or `leave_parametrized=False` where there are several originals,
-            none of which could take the tensor's place.
+        ValueError: the tensor is not parametrized; or `leave_parametrized=False` with several originals, because no
+            single original can replace the tensor.
 
-    With a single original the parameter stays the same object, and an optimizer that holds it goes on working. With
-    several (weight norm) it is a new one: give it to the optimizer.
+    With a single original the parameter stays the same object, and an existing optimizer still works. With several
+    originals (weight norm) it is a new parameter: give it to the optimizer.
 
     Example:
         >>> import minigrad as mg
@@ -459,7 +460,7 @@ def remove_parametrizations(module: AnyModule, tensor_name: str, leave_parametri
             tensor = Parameter(tensor.array, any(original.requires_grad for original in originals))
     elif leave_parametrized:
         _set_values(tensor, value)
-        tensor.grad = None  # it was the gradient of something else
+        tensor.grad = None  # the old gradient belongs to the original, not to the weight
 
     del module.parametrizations[tensor_name]
     if not len(module.parametrizations):

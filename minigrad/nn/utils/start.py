@@ -15,7 +15,7 @@ from minigrad.ops.norm.common import moments
 
 _OP = "data_dependent_init"
 _SPACE = {Conv1d: 1, Conv2d: 2, Conv3d: 3, ConvTranspose1d: 1, ConvTranspose2d: 2, ConvTranspose3d: 3}
-"""How many axes of an output come after that of the units; 0 for Linear and Bilinear."""
+"""The number of output axes after the axis of the units; 0 for Linear and Bilinear."""
 
 
 def data_dependent_init(model: AnyModule, batch: Any) -> AnyModule:
@@ -23,16 +23,16 @@ def data_dependent_init(model: AnyModule, batch: Any) -> AnyModule:
 
     t = v·x/‖v‖,   g ← 1/σ[t],   b ← −μ[t]/σ[t]
 
-    for each unit, with mean and deviation over the batch, and for convolutions over space. After that weight norm is
-    on its own: unlike batch norm it never looks at a batch again.
+    for each unit, with mean and deviation over the batch, and for convolutions over space. Afterwards, unlike batch
+    norm, weight norm uses no statistics of a batch.
 
-    It takes one pass through the model. A layer that is initialized hands on its new output, so each layer sees its
-    predecessors as they will be.
+    It takes a single pass through the model. An initialized layer returns its new output, so each layer sees the final
+    state of the layers before it.
 
     Args:
         model: a network in which Linear, Bilinear, Conv and ConvTranspose layers have `weight_norm` on their weight.
-            Other layers are left as they are. It runs in the mode that it is in.
-        batch: the model's input; a tuple is taken for several inputs. Some hundred samples: the more, the better the
+            Other layers do not change. The model runs in its present mode.
+        batch: the model's input; a tuple means several inputs. Use some hundred samples: more samples give better
             statistics.
 
     Returns:
@@ -42,7 +42,7 @@ def data_dependent_init(model: AnyModule, batch: Any) -> AnyModule:
         ValueError: no layer of the model has weight norm, or none was used; a layer's g are not one for each output
             unit; or the output of a unit is the same for the whole batch, or not finite.
 
-    A layer without bias can have no mean taken away: there only the variance becomes 1.
+    In a layer without bias, only the variance becomes 1: the mean cannot be removed.
 
     PyTorch and Keras have no such function.
 
@@ -100,7 +100,7 @@ def _space(layer: Module) -> int:
 
 
 def _check_units(name: str, layer: Any) -> None:
-    """g must be able to scale every output unit by itself."""
+    """Check that g scales every output unit separately."""
     norms = layer.parametrizations.weight
     transposed = isinstance(layer, ConvTranspose1d | ConvTranspose2d | ConvTranspose3d)
     what = f"{_OP}: layer {name or 'itself'!r}, a {type(layer).__name__},"
@@ -124,10 +124,10 @@ def _g_and_bias(layer: Any) -> list[Tensor]:
 
 
 def _at_first_use(name: str, layer: Any, done: set[Module]) -> HookHandle:
-    """When the layer, with g = 1 and b = 0, hands out t for the first time, set g and b, and correct its output."""
+    """When the layer, with g = 1 and b = 0, returns t for the first time, set g and b, and correct its output."""
 
     def standardize(module: Module, args: Any, t: Tensor) -> Tensor:
-        if module in done:  # a layer that is used again, as it is now
+        if module in done:  # the layer is used again: keep its values
             return t
         unit_axis = t.ndim - 1 - _space(layer)
         mu, variance = moments(t.double(), tuple(axis for axis in range(t.ndim) if axis != unit_axis))

@@ -1,4 +1,4 @@
-"""Population statistics: compute them anew from the whole training set, or hold them as they are."""
+"""Population statistics: compute them from the whole training set, or freeze them."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -44,41 +44,41 @@ def recompute_statistics(
 
     μ = (1/n) Σ x,   σ² = 1/(n − 1) Σ (x − μ)²,   the sums over all n values that reach a channel of the layer
 
-    Running averages remember the last few dozen batches, and what the layer's input was under older weights. These
-    statistics belong to the weights as they are now, and every sample counts the same, however uneven the batches.
-    They are summed up in float64.
+    Running averages cover only the last few dozen batches, and come from older weights. The statistics computed here
+    belong to the present weights, and every sample has the same weight, even if batches have different sizes. They are
+    summed in float64.
 
-    **What reaches a deeper layer** depends on how the layers before it normalize, and there are two answers:
+    **The input of a deeper layer** depends on how the layers before it normalize. There are two choices:
 
-    - by the statistics of the mini-batch, as in training. Then one pass over the loader is enough for all layers.
-      The first norm's statistics do not depend on how the set is cut in batches; those of deeper ones do, a little.
-      This is the population estimate of Ioffe & Szegedy, and "PreciseBN" of Wu & Johnson, who find that batches
-      of the size used in training are right for it. (A batch with a single value per channel, or with a ghost
-      of one, has no variance and passes through as in evaluation; it counts, too.)
-    - by their own new statistics, as in the evaluation to come: `layer_by_layer=True`. Then each layer waits for
-      those before it, which takes one pass for each. In evaluation every batch norm's x̂ then has, over the training
-      set, mean 0 and variance 1 (up to ε and n/(n − 1)), and nothing depends on the batches.
+    - by the statistics of the mini-batch, as in training. Then a single pass over the loader is enough for all layers.
+      The statistics of the first norm do not depend on the split into batches; those of deeper norms depend on it a
+      little. This is the population estimate of Ioffe & Szegedy, and "PreciseBN" of Wu & Johnson, who find that the
+      batch size of training is right for it. (A batch with a single value per channel, or with a ghost of one, has no
+      variance. It passes through as in evaluation, and counts as well.)
+    - by their own new statistics, as in later evaluation: `layer_by_layer=True`. Then each layer needs the statistics
+      of the layers before it, which takes a pass for each layer. In evaluation every batch norm's x̂ then has, over
+      the training set, mean 0 and variance 1 (up to ε and n/(n − 1)), and nothing depends on the batches.
 
-    Everything else runs as in evaluation, without dropout. Every module gets its training flag back, and if an
-    error stops the passes, all averages are as they were. `num_batches_tracked` still counts training batches.
-    Layers under `freeze_statistics` stay as they are. A layer's input is what comes in when the module is called;
-    calls of `forward` past the module are not seen.
+    Everything else runs as in evaluation, without dropout. Every module gets its training flag back. If an error stops
+    the passes, all averages keep their old values. `num_batches_tracked` still counts training batches. Layers under
+    `freeze_statistics` do not change. Only calls of a module are seen, not direct calls of its `forward`.
 
     Args:
         model: any module. Layers of other kinds take part if they have a method `population_statistics`; see
             `minigrad.nn.norm.population`.
-        loader: yields batches: x, or (x, ...), of which x is passed to the model; or a dictionary, from which the
-            model gets those entries that its `forward` has arguments for. Wrap it to watch progress.
-        forward: `forward(model, batch)` runs the model on a batch that is none of these.
-        layer_by_layer: see above; the loader is then gone through once for each layer.
+        loader: yields batches. A batch is x, or (x, ...), and x is passed to the model; or a dictionary, and the model
+            gets the entries that its `forward` has arguments for. Wrap the loader to watch progress.
+        forward: `forward(model, batch)` runs the model on any other kind of batch.
+        layer_by_layer: see above; True goes through the loader once for each layer.
 
     Raises:
-        ValueError: no layer keeps running statistics, or all that do are frozen; the loader is empty; all of it is
-            one value per channel.
+        ValueError: no layer keeps running statistics, or all such layers are frozen; the loader is empty; the whole
+            loader has a single value per channel.
         TypeError: a batch that the model cannot be called with; `layer_by_layer` with a loader that lasts only once.
 
-    Differences from PyTorch: `torch.optim.swa_utils.update_bn` averages the batches' variances, which leaves out how
-    far their means are apart, weighs a small last batch like the others, and keeps dropout on.
+    Differences from PyTorch: `torch.optim.swa_utils.update_bn` averages the variances of the batches, which ignores
+    the differences of their means. It also gives a small last batch the same weight as the others, and keeps dropout
+    active.
 
     Source: Wu & Johnson, "Rethinking 'Batch' in BatchNorm", arXiv 2105.07576, section 3; Ioffe & Szegedy, arXiv
     1502.03167, algorithm 2.
@@ -123,7 +123,7 @@ def recompute_statistics(
 
 
 def _go_once(model: Module, layers: list[Any], loader: Any, run: Any, put_back: Callable[[], None]) -> None:
-    """All layers collect at once, each normalizing by its batch."""
+    """All layers collect statistics in the same pass; each normalizes by its batch."""
     populations: dict[Module, Any] = {layer: layer.population_statistics() for layer in layers}
 
     def see(layer: Any, x: Any) -> None:
@@ -140,17 +140,18 @@ def _go_once(model: Module, layers: list[Any], loader: Any, run: Any, put_back: 
             handle.remove()
     _check_seen(any(population.count for population in populations.values()))
     for population in populations.values():
-        if population.count:  # a layer that evaluation never reaches needs no statistics
+        if population.count:  # a layer that evaluation never calls needs no statistics
             population.store()
 
 
 def _go_layer_by_layer(model: Module, layers: list[Any], loader: Any, run: Any) -> None:
-    """In each pass one layer collects, the first that has not yet; those before it use what they collected."""
+    """In each pass, a single layer collects: the first one without new statistics. The layers before it use their new
+    statistics."""
     waiting = set(layers)
     while waiting:
         found = _collect_first(model, layers, waiting, loader, run)
         if not found and len(waiting) < len(layers):
-            return  # evaluation never reaches the others
+            return  # evaluation never calls the other layers
         _check_seen(found and found[1].count)
         layer, population = found
         population.store()
@@ -178,7 +179,7 @@ def _collect_first(model: Module, layers: list[Any], waiting: set[Any], loader: 
 
 
 def _watch(layers: list[Any], see: Callable[[Any, Any], None]) -> list[Any]:
-    """Let `see(layer, x)` look at each input of each layer."""
+    """Call `see(layer, x)` for each input of each layer."""
 
     def hook(layer: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         see(layer, raw(args[0] if args else next(iter(kwargs.values()))))
@@ -217,11 +218,11 @@ def _run(model: Module, batch: Any) -> None:
     model(x if isinstance(x, Tensor) else Tensor(x))
 
 
-# -- statistics that stay as they are ------------------------------------------------------------------------
+# -- frozen statistics ---------------------------------------------------------------------------------------
 
 
 class FrozenStatistics:
-    """What `freeze_statistics` returns: leaving its `with` block unfreezes what that call froze."""
+    """The result of `freeze_statistics`: leaving its `with` block unfreezes the layers that this call froze."""
 
     def __init__(self, layers: list[Any]):
         self._layers = layers
@@ -233,22 +234,22 @@ class FrozenStatistics:
         self.unfreeze()
 
     def unfreeze(self) -> None:
-        """Let the layers take up the mode of the last `train()` or `eval()` again."""
+        """Set the layers to the mode of the last `train()` or `eval()`."""
         for layer in self._layers:
             _unfreeze(layer)
         self._layers = []
 
 
 def freeze_statistics(model: Module) -> FrozenStatistics:
-    """From here on, normalize by the running statistics as they are, also in training; γ and β go on learning.
+    """Normalize by the present running statistics, also in training; γ and β still learn.
 
-    y = (x − running mean) / √(running variance + ε) · γ + β, and no batch moves the averages
+    y = (x − running mean) / √(running variance + ε) · γ + β, and no batch changes the averages
 
-    That is for small batches, whose own statistics are too noisy, and for the last part of a training, so that it
-    sees the network that evaluation will see. `requires_grad=False` does nothing of the kind: it stops γ and β.
+    Use it for small batches, whose own statistics are too noisy, and for the last part of training, so that training
+    and evaluation use the same network. `requires_grad=False` has another effect: it stops γ and β.
 
-    The layers stay in evaluation mode when `model.train()` is called, and remember what it said until
-    `unfreeze_statistics(model)`. In a `with` statement they are unfrozen at its end, those of them that it froze.
+    The layers stay in evaluation mode when `model.train()` is called, and remember the mode until
+    `unfreeze_statistics(model)`. At the end of a `with` statement, the layers that it froze are unfrozen.
 
     Args:
         model: all layers in it that keep running statistics are frozen.
@@ -256,8 +257,8 @@ def freeze_statistics(model: Module) -> FrozenStatistics:
     Raises:
         ValueError: there is no such layer.
 
-    Differences from PyTorch: there, such a layer must be put in evaluation mode after each `model.train()`, or
-    be replaced by torchvision's `FrozenBatchNorm2d`, whose γ and β are frozen, too.
+    Differences from PyTorch: there, such a layer must be put in evaluation mode after each `model.train()`, or be
+    replaced by torchvision's `FrozenBatchNorm2d`, whose γ and β are frozen as well.
 
     Example:
         >>> import minigrad as mg
@@ -275,7 +276,7 @@ def freeze_statistics(model: Module) -> FrozenStatistics:
 
 
 def unfreeze_statistics(model: Module) -> None:
-    """Undo `freeze_statistics`: the layers take up the mode that `train()` or `eval()` said last."""
+    """Undo `freeze_statistics`: the layers get the mode of the last `train()` or `eval()`."""
     for layer in model.modules():
         _unfreeze(layer)
 

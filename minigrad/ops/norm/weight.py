@@ -1,13 +1,13 @@
 """Normalizations of weights: weight norm, weight standardization, spectral norm.
 
-They look at no activations at all: a layer's weight is computed from other parameters, and the layer uses what comes
-out. So a batch of one is as good as any other, training and evaluation compute the same (the spectral norm's estimate
-stands still in evaluation), and the cost does not grow with the batch.
+They use no activations: a layer's weight is computed from other parameters, and the layer uses the result. So a batch
+of one works as well as any other batch, and the cost does not grow with the batch. Training and evaluation compute the
+same, but in evaluation the estimate of spectral norm does not change.
 
 The four decisions, for weights: (1) which weights share a statistic: those of one output unit, a *filter*, or the
 whole matrix; (2) which statistic: a length, mean and variance, the largest singular value; (3) how it is applied:
-divide, standardize; (4) how capacity is restored: a learned length g, a gain, or not at all, because to bound the
-layer is the point of it.
+divide, standardize; (4) how capacity is restored: a learned length g, a gain, or not at all, because the purpose is a
+bound on the layer.
 """
 
 from math import prod, sqrt
@@ -30,12 +30,12 @@ from minigrad.ops.shape import movedim, one_axis, reshape
 
 
 def nonzero(size: Any) -> Any:
-    """`size` with 1 in place of 0: what is divided by it stays 0, and the gradient stays finite."""
+    """`size` with 1 in place of 0: a quotient 0/0 becomes 0, and the gradient stays finite."""
     return where(raw(size) == 0, 1.0, size)
 
 
 def unit_shape(shape: tuple[int, ...], dim: int | None, groups: int = 1) -> tuple[int, ...]:
-    """The shape of one number for each unit; () if there is one for all. In one group it broadcasts to the weight."""
+    """The shape of one number for each unit; () for a single number. With one group it broadcasts to the weight."""
     if dim is None:
         return ()
     units = (1,) * dim + (shape[dim],) + (1,) * (len(shape) - dim - 1)
@@ -51,7 +51,7 @@ def checked(op: str, weight: Any, dim: int | None) -> tuple[Any, int | None]:
 
 
 def check_groups(op: str, shape: tuple[int, ...], dim: int | None, groups: int) -> int:
-    """In how many groups the units of the weight are to be told apart: along axis 0 they are apart already."""
+    """The number of groups whose units share an index of `dim`. Along axis 0 each unit has its own index."""
     if groups < 1 or (shape[0] % groups and dim):
         raise ValueError(f"{op}: groups={groups} must divide the first axis of the weight, whose shape is {shape}")
     if groups > 1 and dim not in (0, 1):
@@ -73,7 +73,7 @@ def check_fits(op: str, name: str, values: Any, shape: tuple[int, ...], w: Any) 
 
 
 def as_matrix(w: Any, dim: int | None) -> Any:
-    """An array as contiguous rows, one for each unit; one row in all without `dim`. A view of it, where it can be."""
+    """An array as contiguous rows, one for each unit; a single row without `dim`. A view if possible."""
     if dim == 0 and w.ndim == 2:
         return np.ascontiguousarray(w)
     if dim is None:
@@ -121,17 +121,17 @@ class WeightNorm(Fused):
 
 
 def weight_norm(v: Any, g: Any, dim: int | None = 0, groups: int = 1) -> Any:
-    """Write a weight as a length times a direction, and learn the two apart.
+    """Write a weight as a length times a direction, and learn both separately.
 
     w = g · v / ‖v‖
 
-    The four decisions: (1) the weights of one output unit share a statistic, (2) their Euclidean length, (3) which
-    divides them; (4) g, one for each unit, is the length that the unit has instead.
+    The four decisions: (1) the weights of one output unit share a statistic; (2) the statistic is their Euclidean
+    length; (3) it divides them; (4) g, one for each unit, is the new length.
 
-    A gradient step on v moves at right angles to v, so v only ever grows, and as it grows its direction turns more
-    slowly: the step size adjusts itself. Nothing is subtracted and no batch is looked at, so activations keep whatever
-    mean they have; see mean-only batch norm (section 4 of the paper) for the other half, and
-    `nn.utils.data_dependent_init` for a start that standardizes the pre-activations once.
+    A gradient step on v is at right angles to v. So v only grows, and its direction turns more slowly as it grows: the
+    step size adjusts itself. Nothing is subtracted, so the mean of activations is not controlled; mean-only batch norm
+    (section 4 of the paper) subtracts it. `nn.utils.data_dependent_init` standardizes the pre-activations once, at the
+    start.
 
     Shapes:
         v any, g as v with every axis but `dim` of length 1, or () for `dim=None` → w as v. With groups g's first axis
@@ -142,19 +142,19 @@ def weight_norm(v: Any, g: Any, dim: int | None = 0, groups: int = 1) -> Any:
         g: the length of each unit's weights.
         dim: the axis of the units. For Linear and Conv this is 0; for ConvTranspose, whose weight is
             (in, out, ...), 1. None: one length for all of v.
-        groups: of a ConvTranspose, with dim=1: each group's filters have a g of their own. With 1, one g serves a
-            filter of every group, as in PyTorch.
+        groups: of a ConvTranspose, with dim=1: each group's filters have a g of their own. With 1, filters of
+            different groups share a g, as in PyTorch.
 
     Raises:
         ValueError: a shape or an axis that does not fit.
         TypeError: not floating-point, or dtypes that differ.
 
-    Nothing changes in evaluation. Where v is 0 it has no direction: its length is then taken for 1, so that w = 0,
-    ∂L/∂v = g · ∂L/∂w and ∂L/∂g = 0.
+    Nothing changes in evaluation. If v is 0, it has no direction. Its length then counts as 1, so that w = 0, ∂L/∂v =
+    g · ∂L/∂w and ∂L/∂g = 0.
 
-    Differences from PyTorch: v = 0 gives NaN there; `dim=-1`, there another name of None, is the last axis here; and
-    second derivatives with respect to v, which PyTorch 2.13's own gradgradcheck refuses, are right. Keras has no
-    weight norm.
+    Differences from PyTorch: in PyTorch, v = 0 gives NaN, and `dim=-1` means None; here it is the last axis. Second
+    derivatives with respect to v are right here; in PyTorch 2.13 they fail its own gradgradcheck. Keras has no weight
+    norm.
 
     Source: Salimans & Kingma, "Weight normalization", arXiv 1602.07868.
 
@@ -212,12 +212,12 @@ def weight_standardization(weight: Any, dim: int = 0, eps: float = 1e-10, groups
 
     ŵ = (w − μ) / √(σ² + ε)
 
-    The four decisions: (1) the weights of one output unit, a filter, share statistics, (2) the mean and the biased
-    variance, (3) which standardize them; (4) nothing restores capacity: a norm of the activations behind the layer
-    (the paper's is group norm) has a γ and β that do.
+    The four decisions: (1) the weights of one output unit, a filter, share statistics; (2) the statistics are the mean
+    and the biased variance; (3) they standardize the weights; (4) nothing restores capacity: γ and β of a norm of
+    activations after the layer do this (group norm in the paper).
 
-    The gradient that reaches w is orthogonal to 1 and, ε apart, to ŵ within each filter, which makes the loss
-    smoother; with group norm it trains as well at one image per batch as batch norm does at many.
+    In each filter, the gradient of w is orthogonal to 1 and, except for ε, to ŵ. This makes the loss smoother.
+    Together with group norm, training with one image per batch works as well as batch norm with many.
 
     Shapes:
         weight (out, ...) for dim = 0, result the same.
@@ -225,18 +225,18 @@ def weight_standardization(weight: Any, dim: int = 0, eps: float = 1e-10, groups
     Args:
         weight: w, at least two-dimensional.
         dim: the axis of the output units: 0 for Linear and Conv, 1 for ConvTranspose.
-        eps: ε, under the root. Weights are small, with a variance near 1/fan_in, so batch norm's 1e-5 would be felt
-            here. The authors' program adds 1e-5 to the *deviation*, σ: that is ε = 2e-5·σ + 1e-10 here.
+        eps: ε, under the root. Weights are small, with a variance near 1/fan_in, so batch norm's 1e-5 would change the
+            result. The authors' program adds 1e-5 to the *deviation* σ, which corresponds to ε = 2e-5·σ + 1e-10 here.
         groups: of a ConvTranspose, with dim=1: its weight, (in, out/groups, ...), holds a filter of each group at one
-            index of axis 1. A Conv's filters lie apart, and its groups need not be told.
+            index of axis 1. A Conv's filters have separate indices, so it needs no groups here.
 
     Raises:
         ValueError: filters of a single weight, an axis that is not there, or groups that do not fit.
         TypeError: not floating-point.
 
-    Nothing changes in evaluation. A filter of equal weights becomes 0. The authors' program has the unbiased
-    deviation, the paper the biased one, as here. PyTorch and Keras have no weight standardization; it is
-    `instance_norm` of a weight seen as one image whose channels are the filters, and is computed by the same kernels.
+    Nothing changes in evaluation. A filter of equal weights becomes 0. The authors' program uses the unbiased
+    deviation; the paper, and this function, the biased one. PyTorch and Keras have no weight standardization. It
+    equals `instance_norm` of the weight as a single image whose channels are the filters, and uses the same kernels.
 
     Source: Qiao, Wang, Liu, Shen & Yuille, "Weight standardization", arXiv 1903.10520.
 
@@ -257,14 +257,14 @@ def scaled_weight_standardization(
 
     ŵ = gain · γ/√N · (w − μ) / √(σ² + ε),        N = fan_in, the number of weights of a filter
 
-    The four decisions: (1) the weights of one output unit share statistics, (2) the mean and the biased variance,
-    (3) which standardize them; (4) a learned gain for each unit, if there is one, and a constant γ, which makes up for
-    what the nonlinearity takes away, restore the scale.
+    The four decisions: (1) the weights of one output unit share statistics; (2) the statistics are the mean and the
+    biased variance; (3) they standardize the weights; (4) a learned gain for each unit, if any, and a constant γ
+    restore the scale; γ makes up for the loss of variance in the nonlinearity.
 
     For inputs of variance 1 the pre-activations have variance γ², and because the weights of a unit add up to 0, the
     mean of relu's outputs is no longer amplified from layer to layer. With γ = √2/√(1 − 1/π) ≈ 1.7129 for relu,
-    residual networks train without any norm of activations. (A transposed convolution of stride s does not add up all
-    of a filter for one output, but about 1/sⁿ of it along n axes; the variance is as much smaller.)
+    residual networks train without any norm of activations. (In a transposed convolution of stride s with n axes of
+    space, an output sums only about 1/sⁿ of a filter; its variance is smaller by the same factor.)
 
     Shapes:
         weight (out, ...) for dim = 0, gain (out, 1, ...) → as the weight.
@@ -273,7 +273,7 @@ def scaled_weight_standardization(
     Args:
         weight: w, at least two-dimensional.
         gain: one number for each unit; None for 1.
-        gamma: γ, 1 divided by the deviation that the nonlinearity gives to a standard normal input.
+        gamma: γ, 1 divided by the deviation of the nonlinearity's output for a standard normal input.
         dim: the axis of the output units: 0 for Linear and Conv, 1 for ConvTranspose.
         eps: ε, under the root; see `weight_standardization`.
         groups: of a ConvTranspose, with dim=1; see `weight_standardization`.
@@ -283,7 +283,7 @@ def scaled_weight_standardization(
         TypeError: not floating-point, or dtypes that differ.
 
     Nothing changes in evaluation. The authors' program bounds N·σ² from below by 1e-4 instead of adding ε. PyTorch and
-    Keras do not have it.
+    Keras do not have this function.
 
     Source: Brock, De & Smith, "Characterizing signal propagation to close the performance gap in unnormalized
     ResNets", arXiv 2101.08692; the learned gain is from their arXiv 2102.06171.
@@ -314,9 +314,9 @@ class SpectralNorm(Fused):
     """W/σ with σ = uᵀ W v, where u and v are constants.
 
     Args:
-        u, v: estimates of the first singular vectors. Forward turns them, in place.
-        steps: how many power iterations to make first.
-        dim: the axis of the weight that is the matrix' first.
+        u, v: estimates of the first singular vectors. Forward updates them, in place.
+        steps: the number of power iterations before the division.
+        dim: the axis of the weight that becomes the first axis of the matrix.
         eps: ε, the least length that a vector is divided by.
     """
 
@@ -339,7 +339,7 @@ class SpectralNorm(Fused):
         return from_matrix(out, y, self.dim)
 
     def gradients(self, g: Any, weight: Any) -> tuple[Any]:
-        if self.sigma == 0:  # taken for 1, a constant
+        if self.sigma == 0:  # replaced by 1, a constant
             return (g,)
         matrix, dw = as_matrix(weight, self.dim), np.empty(weight.shape, weight.dtype)
         out, work = as_matrix(dw, self.dim), PASSES * weight.size
@@ -356,16 +356,17 @@ def spectral_norm(
     eps: float = 1e-12,
     training: bool = False,
 ) -> Any:
-    """Divide a weight by its largest singular value, so that the layer stretches no input.
+    """Divide a weight by its largest singular value, so that the layer makes no input longer.
 
     y = W / σ,   σ = uᵀ W v;    in training first, n times,   u ← W v/‖W v‖,  v ← Wᵀ u/‖Wᵀ u‖
 
-    The four decisions: (1) the whole weight, as a matrix with a row for each unit, shares one statistic, (2) its
-    largest singular value, the most by which it lengthens a vector, estimated by power iteration, (3) which divides
-    it; (4) nothing restores capacity, for the point is the bound: the layer is 1-Lipschitz.
+    The four decisions: (1) the whole weight, as a matrix with a row for each unit, shares one statistic; (2) the
+    statistic is its largest singular value, the largest factor by which it lengthens a vector, estimated by power
+    iteration; (3) it divides the weight; (4) nothing restores capacity, because the purpose is a bound: the layer is
+    1-Lipschitz.
 
-    A weight moves little from step to step, so one iteration that starts from the last step's vectors is enough to
-    keep up with it. At the start one is not enough: pass a large `n_power_iterations` once, or make u and v with
+    A weight changes little in each step, so one iteration from the vectors of the last step is enough. At the start,
+    one iteration is not enough: pass a large `n_power_iterations` once, or make u and v with
     `nn.utils.parametrizations.spectral_norm`, which iterates 15 times.
 
     Shapes:
@@ -374,22 +375,23 @@ def spectral_norm(
     Args:
         weight: W.
         u, v: estimates of the first left and right singular vectors. With `training` they are updated in place;
-            without, they are used as they are.
+            otherwise they are used unchanged.
         n_power_iterations: n.
-        dim: the axis of the units, which becomes the matrix' first: 0 for Linear and Conv, 1 for ConvTranspose.
+        dim: the axis of the units, which becomes the first axis of the matrix: 0 for Linear and Conv, 1 for
+            ConvTranspose.
         eps: ε, the least length that a vector is divided by.
-        training: iterate?
+        training: True runs the power iterations.
 
     Raises:
         ValueError: a shape or an axis that does not fit.
         TypeError: not floating-point, or dtypes that differ.
 
-    No gradient flows through u and v: at the true singular vectors ∂σ/∂W is u vᵀ, as if they were constants. (First
-    derivatives are then exact; second ones leave out how u and v turn with W, as in PyTorch.)
+    No gradient flows through u and v: at the true singular vectors ∂σ/∂W is u vᵀ, as if they were constants. (So first
+    derivatives are exact. Second derivatives ignore that u and v change with W, as in PyTorch.)
 
-    In evaluation u and v do not change, and σ follows the weight alone. A weight of 0 stays 0, for σ = 0 is taken for
-    1; and u and v move only where σ is a number other than 0 (PyTorch makes them 0 or NaN for good). For convolutions
-    σ is that of the reshaped weight, as in the paper, not that of the convolution as a linear map. Keras'
+    In evaluation u and v do not change, and σ follows the weight alone. A weight of 0 stays 0, because σ = 0 counts as
+    1. u and v change only if σ is a number other than 0; in PyTorch they become 0 or NaN and stay so. For
+    convolutions, σ belongs to the reshaped weight, as in the paper, not to the convolution as a linear map. Keras'
     SpectralNormalization divides in the same way.
 
     Source: Miyato, Kataoka, Koyama & Yoshida, "Spectral normalization for GANs", arXiv 1802.05957.
@@ -409,7 +411,7 @@ def spectral_norm(
     check_fits(op, "v", v, (prod(w.shape[:axis] + w.shape[axis + 1 :]),), w)
     if n_power_iterations < 0:
         raise ValueError(f"{op}: n_power_iterations must not be negative, got {n_power_iterations}")
-    # Copies: the estimates may move on before the backward pass.
+    # Copies, because the estimates may change before the backward pass.
     norm = SpectralNorm(raw(u).copy(), raw(v).copy(), n_power_iterations if training else 0, axis, eps)
     y = norm(weight)
     if training and np.isfinite(norm.sigma) and norm.sigma != 0:

@@ -1,4 +1,4 @@
-"""What can be explained and is no normalization: softmax with cross-entropy, the linear layer, the convolution."""
+"""Explained operations other than normalizations: softmax with cross-entropy, the linear layer, the convolution."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class SoftmaxCrossEntropy(Operation):
     name, title = "softmax_cross_entropy", "Softmax and cross-entropy"
     formula = "L = mean( log Σ exp(z) − zₜ )"
     about = (
-        "The loss of classification from raw scores. Its gradient is the simplest there is, p − 1 for the right class "
+        "The loss of classification from raw scores. Its gradient is very simple, p − 1 for the right class "
         "and p for the others, and the walk shows where it comes from."
     )
     source = "Bridle, 1990"
@@ -96,7 +96,7 @@ class SoftmaxCrossEntropy(Operation):
                 Term(f"+ p{by}", "through the normalizer: z → a → e → S → l → ℓ", (p * scale).array.copy(), "S"),
             ]
         derivation = [
-            (f"∂L/∂ℓ = 1{by}", "The mean shares out the gradient evenly." if by else "Each loss counts whole."),
+            (f"∂L/∂ℓ = 1{by}", "The mean distributes the gradient evenly." if by else "Each loss counts whole."),
             ("∂L/∂S = ∂L/∂ℓ / S", "The derivative of the logarithm."),
             ("∂L/∂e = ∂L/∂S,  ∂L/∂a = e · ∂L/∂e = e/S · ∂L/∂ℓ = p · ∂L/∂ℓ", "The softmax appears by itself."),
             (
@@ -218,7 +218,7 @@ class Conv2d(Linear):
     switches = (
         Switch(
             "overwrite", "Overwrite where gradients should add up",
-            "The commonest fault of all, = in place of +=: a pixel keeps the gradient of its last window only.",
+            "The most common fault, = instead of +=: a pixel keeps the gradient of its last window only.",
             "gradient",
         ),
         AVERAGE, TWO_SUMMED,
@@ -252,7 +252,7 @@ class Conv2d(Linear):
             "p", "P", lambda x: pick(reshape(x, (n, c * h * w))),
             {"x": "1 for each window that holds the pixel, and add up"},
             "P = the windows of x, one a row",
-            "Unfolded: each row is what the kernel sees at one place. A pixel stands in several rows: a fork.",
+            "Unfolded: a row holds the pixels that the kernel sees at one place. A pixel is in several rows: a fork.",
             ("n", "place", "tap"), statistic=True,
         )  # fmt: skip
         walk.step(

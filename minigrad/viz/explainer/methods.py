@@ -1,4 +1,4 @@
-"""What can be explained, by name."""
+"""The operations that can be explained, by name."""
 
 from minigrad.viz.explainer.layers import Conv2d, Linear, SoftmaxCrossEntropy
 from minigrad.viz.explainer.normalizations import (

@@ -90,7 +90,7 @@ class Standardize(Operation):
             source = "grouped"
             walk.step(
                 "grouped", "x′", lambda x: reshape(x, shape), {"x": "1"}, "x′ = x seen as (N, G, C/G, …)",
-                "The channels are counted as groups. No number changes; only who is neighbour to whom.",
+                "The channels are split into groups. No number changes, only the shape.",
                 ("n", "g", "c", *AXES[2 : x.ndim]),
             )  # fmt: skip
         sym = walk.values[source].symbol
@@ -113,7 +113,7 @@ class Standardize(Operation):
         )  # fmt: skip
         walk.step(
             "s", "s", lambda v: sqrt(v + eps), {"var": "1/(2s)"}, f"s = {root}",
-            "The deviation." if "eps" in s.on else "The deviation. ε, inside the root, keeps it away from 0.",
+            "The deviation." if "eps" in s.on else "The deviation. ε inside the root keeps it away from 0.",
         )  # fmt: skip
 
     def stages(self, walk: Walk, s: Setting) -> None:
@@ -138,7 +138,7 @@ class Standardize(Operation):
         walk.step(
             "a", "a", lambda h, gamma: h * reshape(gamma, spread),
             {normal: "γ", "gamma": f"{hat}, and add up: one γ scales many"}, f"a = γ · {hat}",
-            "Scaled, so that the network may choose its own deviation.",
+            "Scaled, so that the network can choose the deviation.",
         )  # fmt: skip
         walk.step(
             "y", "y", lambda a, beta: a + reshape(beta, spread),
@@ -176,7 +176,10 @@ class Standardize(Operation):
             Term(f"− x̂ · ({share} ĝ·x̂) / s", "through the variance: x → d → q → σ² → s → x̂", through_var, "var"),
         ]
         derivation = [
-            ("∂L/∂x̂ = ĝ = γ · ∂L/∂y", "The scale is undone first; β takes its share on the way and changes nothing."),
+            (
+                "∂L/∂x̂ = ĝ = γ · ∂L/∂y",
+                "First the scale is undone. β gets its gradient here, and does not change the rest.",
+            ),
             ("∂L/∂s = Σ ĝ · (−d/s²) = −(Σ ĝ·x̂) / s", "One s divides the whole group: its gradient is a sum over it."),
             ("∂L/∂σ² = ∂L/∂s · 1/(2s) = −(Σ ĝ·x̂) / (2s²)", "The derivative of the root."),
             (
@@ -186,9 +189,8 @@ class Standardize(Operation):
             ("∂L/∂μ = −Σ ∂L/∂d = −(Σ ĝ) / s", "The part along x̂ drops out, because Σ x̂ = 0."),
             (
                 f"∂L/∂x = ∂L/∂d + (1/{m}) ∂L/∂μ = ( ĝ − 1/{m} Σ ĝ − x̂ · {share} ĝ·x̂ ) / s",
-                "x has two users, too. What is left takes from ĝ its mean and its part along x̂, and rescales: "
-                "a standardized x̂ cannot feel a shift or a rescaling of x, and sends back no gradient that points "
-                "there.",
+                "x has two users as well. The result is ĝ without its mean and without its part along x̂, rescaled: "
+                "x̂ does not change when x is shifted or rescaled, so no gradient points in these directions.",
             ),
         ]
         return Closed(f"∂L/∂x = ( ĝ − 1/{m} Σ ĝ − x̂ · {share} ĝ·x̂ ) / s,  ĝ = γ · ∂L/∂y", terms, others, derivation)
@@ -242,8 +244,8 @@ class BatchNorm(Standardize):
 class LayerNorm(Standardize):
     name, title = "layer_norm", "Layer normalization"
     about = (
-        "Every sample is standardized by itself, over all its features. Samples do not know of each other: a batch of "
-        "two changes no gradient of x."
+        "Every sample is standardized separately, over all its features. Samples are independent of each other: a "
+        "batch of two changes no gradient of x."
     )
     source = "Ba, Kiros & Hinton, arXiv 1607.06450"
     shape = (3, 4)
@@ -268,7 +270,9 @@ class LayerNorm(Standardize):
 
 class InstanceNorm(Standardize):
     name, title = "instance_norm", "Instance normalization"
-    about = "Every channel of every sample is standardized by itself, over space: the style of a picture goes."
+    about = (
+        "Every channel of every sample is standardized separately, over space. This removes the style of a picture."
+    )
     source = "Ulyanov, Vedaldi & Lempitsky, arXiv 1607.08022"
     shape = (3, 2, 3)
     ranks = (3, 4)
@@ -285,7 +289,7 @@ class InstanceNorm(Standardize):
 class GroupNorm(Standardize):
     name, title = "group_norm", "Group normalization"
     about = (
-        "The channels of a sample are divided into groups, and each group is standardized by itself. Statistics "
+        "The channels of a sample are divided into groups, and each group is standardized separately. Statistics "
         "belong to groups, γ and β to channels."
     )
     source = "Wu & He, arXiv 1803.08494"
@@ -345,7 +349,7 @@ class BatchRenorm(BatchNorm):
         average, deviation = (s.given[k].reshape(spread) for k in ("running_mean", "running_std"))
         walk.step(
             "z", "z", lambda d, s: d / s, {"d": "1/s", "s": "−d/s², and add up: one s divides the whole group"},
-            "z = d / s", "Standardized by the batch: what batch norm would call x̂.",
+            "z = d / s", "Standardized by the batch: the x̂ of batch norm.",
         )  # fmt: skip
         walk.step(
             "r", "r", lambda s: _clip(s / deviation, 1 / self.r_max, self.r_max), {"s": "1/σᵣ (0 where clipped)"},
@@ -355,12 +359,12 @@ class BatchRenorm(BatchNorm):
         walk.step(
             "delta", "δ", lambda mu: _clip((mu - average) / deviation, -self.d_max, self.d_max),
             {"mu": "1/σᵣ (0 where clipped)"}, "δ = clip((μ − μᵣ) / σᵣ)",
-            "How far the batch lies from the running average. A constant by definition, too.",
+            "The distance of the batch from the running average. Also a constant by definition.",
         )  # fmt: skip
         walk.step(
             "x_hat", "x̂", lambda z, r, delta: z * r + delta,
             {"z": "r", "r": "z, and add up", "delta": "1, and add up"}, "x̂ = z · r + δ",
-            "What the running averages would have made of x, as far as the limits allow.",
+            "The value that the running averages would give, within the limits.",
         )  # fmt: skip
         self.restore(walk, s, "x_hat")
 
@@ -412,7 +416,7 @@ class BatchRenorm(BatchNorm):
             ("∂L/∂z = ĝ · r,  ĝ = γ · ∂L/∂y", "r is a number like any other."),
             (
                 f"∂L/∂x = r/s · ( ĝ − 1/{m} Σ ĝ − z · {share} ĝ·z )",
-                "From z to x this is batch norm, whose walk shows how; its gradient is scaled by r.",
+                "From z to x this is batch norm; see its walk. Its gradient is scaled by r.",
             ),
             (
                 "r/s = 1/σᵣ where r is not clipped",
@@ -455,7 +459,7 @@ class RMSNorm(Operation):
     switches = (
         Switch("square", "Treat the mean square as a constant", "Cuts the path through M.", "gradient", "ms"),
         NO_EPS, TWO,
-        Switch("flat", "Make the first sample zero", "All its elements are 0: it has no length.", "function"),
+        Switch("flat", "Make the first sample zero", "All its elements are 0, so its length is 0.", "function"),
     )  # fmt: skip
 
     def fill(self, shape: tuple[int, ...], rng: Any) -> dict[str, Any]:
@@ -537,7 +541,7 @@ class WeightNorm(Operation):
     name, title = "weight_norm", "Weight normalization"
     formula = "w = g · v / ‖v‖"
     about = (
-        "No activation is looked at: a weight is written as a length times a direction. The gradient of v stands at "
+        "No activation is used: a weight is written as a length times a direction. The gradient of v stands at "
         "right angles to v, so v only grows."
     )
     source = "Salimans & Kingma, arXiv 1602.07868"
@@ -612,7 +616,7 @@ class LocalResponseNorm(Operation):
     formula = "y = x / (k + α/n · Σ x²)^β over a window of n = 3 channels, with α = 1, β = 0.75, k = 1"
     about = (
         "Every element is divided by a power of the energy in the channels around it. Windows overlap, so an element "
-        "counts in several denominators and collects a gradient from each: nothing cancels as nicely as elsewhere. "
+        "counts in several denominators and collects a gradient from each: nothing cancels here. "
         "(α is 1 here; the usual 1e-4 would hide what happens.)"
     )
     source = "Krizhevsky, Sutskever & Hinton, 2012"
@@ -642,7 +646,7 @@ class LocalResponseNorm(Operation):
         )  # fmt: skip
         walk.step(
             "D", "D", lambda e: e * (self.alpha / self.size) + self.k, {"E": "α/3"}, "D = k + (α/3) · E",
-            "Weighed, with k to keep it away from 0.",
+            "Weighted; k keeps it away from 0.",
         )  # fmt: skip
         walk.step("B", "B", lambda d: pow(d, self.power), {"D": "β · D^(β−1)"}, "B = Dᵝ", "The power that divides.")
         walk.step(
@@ -667,7 +671,7 @@ class LocalResponseNorm(Operation):
         derivation = [
             ("∂L/∂B = −∂L/∂y · x / B²", "Each element has a denominator of its own."),
             ("∂L/∂E = (α/3) · β · D^(β−1) · ∂L/∂B = −(αβ/3) · ∂L/∂y · x / D^(β+1)", "D^(β−1) / D^(2β) = 1 / D^(β+1)."),
-            ("∂L/∂q = Σ ∂L/∂E over the windows that hold it", "The window of the sum, turned round."),
+            ("∂L/∂q = Σ ∂L/∂E over the windows that hold it", "The window of the sum, reversed."),
             (
                 "∂L/∂x = ∂L/∂y / D^β − (2αβ/3) · x · Σ ∂L/∂y · x / D^(β+1)",
                 "x has two users. The sum runs over the elements in whose window x lies.",

@@ -102,12 +102,15 @@ VAR_WHY = "The variance: the mean of the squares. Like μ it depends on every el
 
 MEAN = Switch("mean", "Treat the mean as a constant", "Cuts the path through μ.", "gradient", "mu")
 VARIANCE = Switch("variance", "Treat the variance as a constant", "Cuts the path through σ².", "gradient", "var")
-NO_EPS = Switch("eps", "Drop ε", "Divides by √σ² alone. Try it on a flat group, where σ² = 0.", "function")
+NO_EPS = Switch("eps", "Drop ε", "Divides by √σ² alone. Try it with a constant group, where σ² = 0.", "function")
 UNBIASED = Switch(
     "unbiased", "Use the unbiased variance", "Divides by m − 1, as running averages do, and not by m.", "function"
 )
 TWO = Switch(
-    "two", "Batch of two", "Keeps the first two samples only, which do not know of each other: see ∂L/∂x.", "function"
+    "two",
+    "Batch of two",
+    "Keeps only the first two samples, which are independent of each other: see ∂L/∂x.",
+    "function",
 )
 TWO_COUPLED = Switch(
     "two",
@@ -116,11 +119,11 @@ TWO_COUPLED = Switch(
     "left (with space, more is).",
     "function",
 )
-TWO_SUMMED = Switch("two", "Batch of two", "Keeps the first two samples only: fewer gradients to add up.", "function")
+TWO_SUMMED = Switch("two", "Batch of two", "Keeps only the first two samples: fewer gradients to add.", "function")
 FLAT = Switch(
     "flat",
     "Make the first group flat",
-    "All its elements become 1: σ² = 0. Only ε keeps what follows finite.",
+    "All its elements become 1: σ² = 0. Only ε keeps the next steps finite.",
     "function",
 )
 
@@ -171,7 +174,7 @@ class Operation:
         raise NotImplementedError
 
     def laws(self, s: Setting, walk: Walk, gradient: Any) -> list[tuple[str, str, Any]]:
-        """What the right gradient of the input cannot contain: formula, reason, and the value, which should be 0."""
+        """Parts that the right gradient of the input cannot have: formula, reason, and the value (should be 0)."""
         return []
 
     def at_once(self, s: Setting, *leaves: Tensor) -> Tensor:
