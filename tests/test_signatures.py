@@ -25,13 +25,9 @@ ABSENT = {
 # Given by keyword everywhere, so that its place does not matter.
 BY_KEYWORD = {"dtype", "device", "generator", "requires_grad"}
 
-# The same thing under another name: ours → PyTorch's. Operands are x and y, of products a and b; axes may be named
+# The same thing under another name: ours → PyTorch's. Axes may be named
 # `axis` or `dim` in every call.
 RENAMED = {
-    "x": {"input", "self", "tensor"},
-    "y": {"other", "exponent"},
-    "a": {"input"},
-    "b": {"other", "mat2", "vec", "vec2", "tensor"},
     "axis": {"dim"},
     "axes": {"dims"},
     "dim0": {"axis0"},

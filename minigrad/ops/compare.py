@@ -35,108 +35,108 @@ def _comparable(x: Any) -> bool:
     return isinstance(x, Tensor | np.ndarray | np.generic | float | int | list | tuple)
 
 
-def eq(x: Any, y: Any) -> Any:
+def eq(input: Any, other: Any) -> Any:
     """x = y, element by element."""
-    return Predicate(np.equal)(x, y) if _comparable(y) else NotImplemented
+    return Predicate(np.equal)(input, other) if _comparable(other) else NotImplemented
 
 
-def ne(x: Any, y: Any) -> Any:
+def ne(input: Any, other: Any) -> Any:
     """x ≠ y, element by element."""
-    return Predicate(np.not_equal)(x, y) if _comparable(y) else NotImplemented
+    return Predicate(np.not_equal)(input, other) if _comparable(other) else NotImplemented
 
 
-def lt(x: Any, y: Any) -> Any:
+def lt(input: Any, other: Any) -> Any:
     """x < y, element by element."""
-    return Predicate(np.less)(x, y)
+    return Predicate(np.less)(input, other)
 
 
-def le(x: Any, y: Any) -> Any:
+def le(input: Any, other: Any) -> Any:
     """x ≤ y, element by element."""
-    return Predicate(np.less_equal)(x, y)
+    return Predicate(np.less_equal)(input, other)
 
 
-def gt(x: Any, y: Any) -> Any:
+def gt(input: Any, other: Any) -> Any:
     """x > y, element by element."""
-    return Predicate(np.greater)(x, y)
+    return Predicate(np.greater)(input, other)
 
 
-def ge(x: Any, y: Any) -> Any:
+def ge(input: Any, other: Any) -> Any:
     """x ≥ y, element by element."""
-    return Predicate(np.greater_equal)(x, y)
+    return Predicate(np.greater_equal)(input, other)
 
 
-def logical_and(x: Any, y: Any) -> Any:
+def logical_and(input: Any, other: Any) -> Any:
     """True where both x and y are other than 0."""
-    return Predicate(np.logical_and)(x, y)
+    return Predicate(np.logical_and)(input, other)
 
 
-def logical_or(x: Any, y: Any) -> Any:
+def logical_or(input: Any, other: Any) -> Any:
     """True where x or y (or both) is other than 0."""
-    return Predicate(np.logical_or)(x, y)
+    return Predicate(np.logical_or)(input, other)
 
 
-def logical_xor(x: Any, y: Any) -> Any:
+def logical_xor(input: Any, other: Any) -> Any:
     """True where exactly one of x and y is other than 0."""
-    return Predicate(np.logical_xor)(x, y)
+    return Predicate(np.logical_xor)(input, other)
 
 
-def logical_not(x: Any) -> Any:
+def logical_not(input: Any) -> Any:
     """True where x is 0."""
-    return Predicate(np.logical_not)(x)
+    return Predicate(np.logical_not)(input)
 
 
-def bitwise_and(x: Any, y: Any) -> Any:
+def bitwise_and(input: Any, other: Any) -> Any:
     """x & y: logical for booleans, bit by bit for integers."""
-    return Predicate(np.bitwise_and)(x, y)
+    return Predicate(np.bitwise_and)(input, other)
 
 
-def bitwise_or(x: Any, y: Any) -> Any:
+def bitwise_or(input: Any, other: Any) -> Any:
     """x | y: logical for booleans, bit by bit for integers."""
-    return Predicate(np.bitwise_or)(x, y)
+    return Predicate(np.bitwise_or)(input, other)
 
 
-def bitwise_xor(x: Any, y: Any) -> Any:
+def bitwise_xor(input: Any, other: Any) -> Any:
     """x ^ y: logical for booleans, bit by bit for integers."""
-    return Predicate(np.bitwise_xor)(x, y)
+    return Predicate(np.bitwise_xor)(input, other)
 
 
-def bitwise_not(x: Any) -> Any:
+def bitwise_not(input: Any) -> Any:
     """~x: logical for booleans, bit by bit for integers."""
-    return Predicate(np.invert)(x)
+    return Predicate(np.invert)(input)
 
 
-def isnan(x: Any) -> Any:
+def isnan(input: Any) -> Any:
     """True where x is NaN."""
-    return Predicate(np.isnan)(x)
+    return Predicate(np.isnan)(input)
 
 
-def isinf(x: Any) -> Any:
+def isinf(input: Any) -> Any:
     """True where x is ∞ or −∞."""
-    return Predicate(np.isinf)(x)
+    return Predicate(np.isinf)(input)
 
 
-def isfinite(x: Any) -> Any:
+def isfinite(input: Any) -> Any:
     """True where x is neither infinite nor NaN."""
-    return Predicate(np.isfinite)(x)
+    return Predicate(np.isfinite)(input)
 
 
-def isclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+def isclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
     """|x − y| ≤ atol + rtol · |y|, element by element."""
 
-    def isclose(x: Any, y: Any) -> Any:
-        return np.isclose(x, y, rtol, atol, equal_nan)
+    def isclose(input: Any, other: Any) -> Any:
+        return np.isclose(input, other, rtol, atol, equal_nan)
 
-    return Predicate(isclose)(x, y)
+    return Predicate(isclose)(input, other)
 
 
-def allclose(x: Any, y: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
+def allclose(input: Any, other: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> bool:
     """True if |x − y| ≤ atol + rtol · |y| everywhere."""
-    return bool(np.allclose(raw(x), raw(y), rtol, atol, equal_nan))
+    return bool(np.allclose(raw(input), raw(other), rtol, atol, equal_nan))
 
 
-def equal(x: Any, y: Any) -> bool:
+def equal(input: Any, other: Any) -> bool:
     """True if x and y have the same shape and the same values."""
-    return np.array_equal(raw(x), raw(y))
+    return np.array_equal(raw(input), raw(other))
 
 
 # -- choosing ---------------------------------------------------------------------------------------------
@@ -156,8 +156,8 @@ class Where(Function):
         return None, gx, gy
 
 
-def where(condition: Any, x: Any = None, y: Any = None) -> Any:
-    """`x` where `condition` is true, and `y` elsewhere, with broadcasting; x and y may be numbers.
+def where(condition: Any, input: Any = None, other: Any = None) -> Any:
+    """`input` where `condition` is true, and `other` elsewhere, with broadcasting; both may be numbers.
 
     With a condition only: the indices where it is true, one tensor for each axis.
 
@@ -167,18 +167,18 @@ def where(condition: Any, x: Any = None, y: Any = None) -> Any:
         >>> mg.where(x > 0, x, 0.0)
         tensor([0., 2.])
     """
-    if x is None and y is None:
+    if input is None and other is None:
         return tuple(Tensor(index) for index in np.nonzero(raw(condition)))
     mask = raw(condition)
     if getattr(mask, "dtype", None) != np.bool_:
         if hasattr(mask, "dtype"):
             raise TypeError(f"where: the condition must be boolean, not {mask.dtype}: write e.g. x != 0")
         mask = np.asarray(mask, np.bool_)
-    if isinstance(x, float | int) and isinstance(y, float | int):
-        x, y = _number(x, y), _number(y, x)
-    x, y = operands(x, y)
+    if isinstance(input, float | int) and isinstance(other, float | int):
+        input, other = _number(input, other), _number(other, input)
+    input, other = operands(input, other)
     # Pass the condition unchanged: a Tensor condition makes the result a Tensor.
-    return Where()(condition if isinstance(condition, Tensor) else mask, x, y)
+    return Where()(condition if isinstance(condition, Tensor) else mask, input, other)
 
 
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
@@ -229,14 +229,14 @@ class Maximum(Function):
         return gx, gy
 
 
-def maximum(x: Any, y: Any) -> Any:
+def maximum(input: Any, other: Any) -> Any:
     """The larger of x and y, element by element. NaN if either is. At ties each gets half the gradient."""
-    return Maximum()(*operands(x, y))
+    return Maximum()(*operands(input, other))
 
 
-def minimum(x: Any, y: Any) -> Any:
+def minimum(input: Any, other: Any) -> Any:
     """The smaller of x and y, element by element. NaN if either is. At ties each gets half the gradient."""
-    return Minimum()(*operands(x, y))
+    return Minimum()(*operands(input, other))
 
 
 class Minimum(Maximum):
@@ -271,8 +271,8 @@ class Clip(Function):
         )
 
 
-def clip(x: Any, min: Any = None, max: Any = None) -> Any:
-    """`x` limited to the range from `min` to `max`; either may be missing, a number or a tensor.
+def clip(input: Any, min: Any = None, max: Any = None) -> Any:
+    """`input` limited to the range from `min` to `max`; either may be missing, a number or a tensor.
 
     The gradient of x is kept where min ≤ x ≤ max, the bounds included, and is 0 outside. Where min > max the
     result is max.
@@ -286,10 +286,10 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Any:
         raise ValueError("clip: give at least one of min and max")
     for bound in (min, max):
         if bound is not None:
-            x, _ = operands(x, bound)
-    low = None if min is None else operands(x, min)[1]
-    high = None if max is None else operands(x, max)[1]
-    return Clip()(x, low, high)
+            input, _ = operands(input, bound)
+    low = None if min is None else operands(input, min)[1]
+    high = None if max is None else operands(input, max)[1]
+    return Clip()(input, low, high)
 
 
 class NanToNum(Function):
@@ -306,9 +306,9 @@ class NanToNum(Function):
         return where(self.finite, g, 0.0)
 
 
-def nan_to_num(x: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
-    """`x` with `nan` for NaN, and `posinf` and `neginf` for ∞ and −∞ (default: the largest finite numbers)."""
-    return NanToNum(nan, posinf, neginf)(x)
+def nan_to_num(input: Any, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Any:
+    """`input` with `nan` for NaN, and `posinf` and `neginf` for ∞ and −∞ (default: the largest finite numbers)."""
+    return NanToNum(nan, posinf, neginf)(input)
 
 
 def clamp_min(input: Any, min: Any) -> Any:

@@ -16,14 +16,14 @@ def _result(parts: list[Any]) -> Any:
 
 @accepts_dim
 def unique(
-    x: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None
+    input: Any, sorted: bool = True, return_inverse: bool = False, return_counts: bool = False, axis: int | None = None
 ) -> Any:
-    """The different values of `x`, in ascending order; with `axis`, the different slices along it.
+    """The different values of `input`, in ascending order; with `axis`, the different slices along it.
 
     Args:
-        x: any tensor.
+        input: any tensor.
         sorted: accepted for PyTorch's sake; the values are always sorted.
-        return_inverse: True: also return, for each value (slice) of `x`, its position in the result.
+        return_inverse: True: also return, for each value (slice) of `input`, its position in the result.
         return_counts: True: also return how often each value occurs.
         axis: None for single values.
 
@@ -38,7 +38,7 @@ def unique(
         >>> values.tolist(), counts.tolist()
         ([1, 3], [1, 2])
     """
-    array = np.asarray(raw(x))
+    array = np.asarray(raw(input))
     if axis is not None:
         (axis,) = normalize_axes(axis, array.ndim, "unique") or (None,)
     values, inverse, counts = np.unique(

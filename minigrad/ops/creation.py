@@ -135,9 +135,9 @@ def numel(input: Tensor) -> int:
     return input.numel()
 
 
-def is_floating_point(x: Tensor) -> bool:
-    """True if the dtype of `x` is a floating-point one."""
-    return x.array.dtype.kind == "f"
+def is_floating_point(input: Tensor) -> bool:
+    """True if the dtype of `input` is a floating-point one."""
+    return input.array.dtype.kind == "f"
 
 
 # -- constant ---------------------------------------------------------------------------------------------
@@ -194,26 +194,26 @@ def full(size: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = Fa
     return Tensor(np.full(shape, raw(fill_value), dtype or _number_dtype(fill_value)), requires_grad)
 
 
-def zeros_like(x: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None) -> Tensor:
-    """Zeros of the shape and dtype of `x`."""
-    return zeros(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad, device=device)
+def zeros_like(input: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None) -> Tensor:
+    """Zeros of the shape and dtype of `input`."""
+    return zeros(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad, device=device)
 
 
-def ones_like(x: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None) -> Tensor:
-    """Ones of the shape and dtype of `x`."""
-    return ones(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad, device=device)
+def ones_like(input: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None) -> Tensor:
+    """Ones of the shape and dtype of `input`."""
+    return ones(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad, device=device)
 
 
-def empty_like(x: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None) -> Tensor:
-    """An uninitialized tensor of the shape and dtype of `x`."""
-    return empty(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad, device=device)
+def empty_like(input: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None) -> Tensor:
+    """An uninitialized tensor of the shape and dtype of `input`."""
+    return empty(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad, device=device)
 
 
 def full_like(
-    x: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None
+    input: Any, fill_value: Any, dtype: Any = None, requires_grad: bool = False, *, device: Any = None
 ) -> Tensor:
-    """A tensor of the shape and dtype of `x`, filled with `fill_value`."""
-    return full(x.shape, fill_value, dtype or x.dtype, requires_grad, device=device)
+    """A tensor of the shape and dtype of `input`, filled with `fill_value`."""
+    return full(input.shape, fill_value, dtype or input.dtype, requires_grad, device=device)
 
 
 def new_zeros(x: Any, *size: Any, dtype: Any = None, requires_grad: bool = False, device: Any = None) -> Tensor:
@@ -343,17 +343,21 @@ def randn(
 
 
 def rand_like(
-    x: Any, dtype: Any = None, requires_grad: bool = False, *, generator: Any = None, device: Any = None
+    input: Any, dtype: Any = None, requires_grad: bool = False, *, generator: Any = None, device: Any = None
 ) -> Tensor:
-    """Uniform random numbers in [0, 1), in the shape and dtype of `x`."""
-    return rand(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad, generator=generator, device=device)
+    """Uniform random numbers in [0, 1), in the shape and dtype of `input`."""
+    return rand(
+        input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad, generator=generator, device=device
+    )
 
 
 def randn_like(
-    x: Any, dtype: Any = None, requires_grad: bool = False, *, generator: Any = None, device: Any = None
+    input: Any, dtype: Any = None, requires_grad: bool = False, *, generator: Any = None, device: Any = None
 ) -> Tensor:
-    """Standard normal random numbers, in the shape and dtype of `x`."""
-    return randn(x.shape, dtype=dtype or x.dtype, requires_grad=requires_grad, generator=generator, device=device)
+    """Standard normal random numbers, in the shape and dtype of `input`."""
+    return randn(
+        input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad, generator=generator, device=device
+    )
 
 
 def randint(
@@ -378,10 +382,10 @@ def randint(
     return Tensor(np.asarray(numbers).astype(dtype or np.int64), requires_grad)
 
 
-def randint_like(x: Any, low: int, high: Any = None, dtype: Any = None, *, generator: Any = None) -> Tensor:
-    """Random integers from `low` to `high` − 1, in the shape and dtype of `x`; `randint_like(x, high)` starts at 0."""
+def randint_like(input: Any, low: int, high: Any = None, dtype: Any = None, *, generator: Any = None) -> Tensor:
+    """Random integers from `low` to `high` − 1, in the shape and dtype of `input`. Without `low` they start at 0."""
     low, high = (0, low) if high is None else (low, high)
-    return randint(low, high, x.shape, dtype or x.dtype, generator=generator)
+    return randint(low, high, input.shape, dtype or input.dtype, generator=generator)
 
 
 def randperm(

@@ -217,8 +217,8 @@ class Expand(Function):
         return sum_to(g, self.original)
 
 
-def expand(x: Any, *shape: Any) -> Any:
-    """Broadcast `x` to `shape` without copying; −1 keeps a length.
+def expand(input: Any, *shape: Any) -> Any:
+    """Broadcast `input` to `shape` without copying; −1 keeps a length.
 
     Example:
         >>> import minigrad as mg
@@ -226,9 +226,9 @@ def expand(x: Any, *shape: Any) -> Any:
         [[1.0, 1.0, 1.0], [2.0, 2.0, 2.0]]
     """
     shape = shape[0] if len(shape) == 1 and not isinstance(shape[0], int | np.integer) else shape
-    extra = len(shape) - x.ndim
-    sizes = tuple(x.shape[i - extra] if n == -1 and i >= extra else int(n) for i, n in enumerate(shape))
-    return x if x.shape == sizes else Expand(sizes)(x)
+    extra = len(shape) - input.ndim
+    sizes = tuple(input.shape[i - extra] if n == -1 and i >= extra else int(n) for i, n in enumerate(shape))
+    return input if input.shape == sizes else Expand(sizes)(input)
 
 
 class Clone(Function):
@@ -241,9 +241,9 @@ class Clone(Function):
         return g
 
 
-def clone(x: Any) -> Any:
+def clone(input: Any) -> Any:
     """A copy of the values, through which gradients flow."""
-    return Clone()(x)
+    return Clone()(input)
 
 
 # -- arithmetic -------------------------------------------------------------------------------------------
@@ -313,26 +313,26 @@ class Neg(Function):
         return -g
 
 
-def add(x: Any, y: Any, *, alpha: Any = 1) -> Any:
+def add(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """x + alpha · y, with broadcasting."""
-    return Add()(*operands(x, y if alpha == 1 else mul(y, alpha)))
+    return Add()(*operands(input, other if alpha == 1 else mul(other, alpha)))
 
 
-def sub(x: Any, y: Any, *, alpha: Any = 1) -> Any:
+def sub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """x − alpha · y, with broadcasting."""
-    return Sub()(*operands(x, y if alpha == 1 else mul(y, alpha)))
+    return Sub()(*operands(input, other if alpha == 1 else mul(other, alpha)))
 
 
-def mul(x: Any, y: Any) -> Any:
+def mul(input: Any, other: Any) -> Any:
     """x · y, elementwise, with broadcasting."""
-    return Mul()(*operands(x, y))
+    return Mul()(*operands(input, other))
 
 
-def div(x: Any, y: Any, *, rounding_mode: str | None = None) -> Any:
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Any:
     """x / y, elementwise, with broadcasting. Integers are divided as float32.
 
     Args:
-        x, y: tensors or numbers.
+        input, other: tensors or numbers.
         rounding_mode: "floor" rounds towards −∞, as `x // y` in Python; "trunc" towards 0, as integers in C. Integers
             then stay integers, and the slope is 0.
 
@@ -343,17 +343,17 @@ def div(x: Any, y: Any, *, rounding_mode: str | None = None) -> Any:
         ([3.5, -3.5], [3, -4], [3, -3])
     """
     if rounding_mode is None:
-        return Div()(*operands(x, y, divide=True))
+        return Div()(*operands(input, other, divide=True))
     if rounding_mode == "floor":
-        return floor_divide(x, y)
+        return floor_divide(input, other)
     if rounding_mode == "trunc":
-        return TruncDivide()(*operands(x, y))
+        return TruncDivide()(*operands(input, other))
     raise ValueError(f"div: rounding_mode must be None, 'trunc' or 'floor', not {rounding_mode!r}")
 
 
-def neg(x: Any) -> Any:
+def neg(input: Any) -> Any:
     """−x."""
-    return Neg()(x)
+    return Neg()(input)
 
 
 # -- whole numbers ----------------------------------------------------------------------------------------
@@ -412,26 +412,26 @@ class Remainder(Function):
         return gx, gy
 
 
-def floor_divide(x: Any, y: Any) -> Any:
+def floor_divide(input: Any, other: Any) -> Any:
     """⌊x / y⌋, rounded towards −∞ as in Python. `x // y`."""
-    return FloorDivide()(*operands(x, y))
+    return FloorDivide()(*operands(input, other))
 
 
-def remainder(x: Any, y: Any) -> Any:
+def remainder(input: Any, other: Any) -> Any:
     """x − y ⌊x / y⌋, which has the sign of y, as in Python. `x % y`."""
-    return Remainder()(*operands(x, y))
+    return Remainder()(*operands(input, other))
 
 
-def lerp(x: Any, end: Any, weight: Any) -> Any:
-    """x + weight · (end − x): from `x` (weight 0) straight to `end` (weight 1)."""
-    return add(x, mul(weight, sub(end, x)))
+def lerp(input: Any, end: Any, weight: Any) -> Any:
+    """input + weight · (end − input): from `input` (weight 0) straight to `end` (weight 1)."""
+    return add(input, mul(weight, sub(end, input)))
 
 
-def addcmul(x: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """x + value · tensor1 · tensor2."""
-    return add(x, mul(tensor1, tensor2), alpha=value)
+    return add(input, mul(tensor1, tensor2), alpha=value)
 
 
-def addcdiv(x: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
+def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Any:
     """x + value · tensor1 / tensor2."""
-    return add(x, div(tensor1, tensor2), alpha=value)
+    return add(input, div(tensor1, tensor2), alpha=value)

@@ -55,15 +55,15 @@ class AMin(AMax):
 
 
 @accepts_dim
-def amax(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+def amax(input: Any, axis: Any = None, keepdim: bool = False) -> Any:
     """The largest element over one axis or several (default: all). Ties share the gradient evenly."""
-    return AMax(_with_elements(x, axis, "amax"), keepdim)(x)
+    return AMax(_with_elements(input, axis, "amax"), keepdim)(input)
 
 
 @accepts_dim
-def amin(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+def amin(input: Any, axis: Any = None, keepdim: bool = False) -> Any:
     """The smallest element over one axis or several (default: all). Ties share the gradient evenly."""
-    return AMin(_with_elements(x, axis, "amin"), keepdim)(x)
+    return AMin(_with_elements(input, axis, "amin"), keepdim)(input)
 
 
 def _with_elements(x: Any, axis: Any, op: str) -> tuple[int, ...]:
@@ -74,7 +74,7 @@ def _with_elements(x: Any, axis: Any, op: str) -> tuple[int, ...]:
 
 
 @accepts_dim
-def max(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+def max(input: Any, axis: Any = None, keepdim: bool = False) -> Any:
     """The largest element.
 
     `max(x)` is one number, and elements that are equally large share its gradient. `max(x, axis)` is a pair
@@ -88,16 +88,16 @@ def max(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
         ([3.0, 5.0], [1, 0])
     """
     if isinstance(axis, Tensor):
-        return maximum(x, axis)
-    return amax(x) if axis is None else _extreme(np.argmax, x, axis, keepdim, "max")
+        return maximum(input, axis)
+    return amax(input) if axis is None else _extreme(np.argmax, input, axis, keepdim, "max")
 
 
 @accepts_dim
-def min(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+def min(input: Any, axis: Any = None, keepdim: bool = False) -> Any:
     """The smallest element: one number, or with an axis a pair `(values, indices)`. See `max`."""
     if isinstance(axis, Tensor):
-        return minimum(x, axis)
-    return amin(x) if axis is None else _extreme(np.argmin, x, axis, keepdim, "min")
+        return minimum(input, axis)
+    return amin(input) if axis is None else _extreme(np.argmin, input, axis, keepdim, "min")
 
 
 def _extreme(function: Any, x: Any, axis: int, keepdim: bool, op: str) -> ValuesAndIndices:
@@ -116,15 +116,15 @@ def _only_element(x: Any) -> ValuesAndIndices:
 
 
 @accepts_dim
-def argmax(x: Any, axis: int | None = None, keepdim: bool = False) -> Any:
+def argmax(input: Any, axis: int | None = None, keepdim: bool = False) -> Any:
     """Where the largest element lies along an axis (default: in the flattened tensor); the first of several."""
-    return _place(np.argmax, x, axis, keepdim, "argmax")
+    return _place(np.argmax, input, axis, keepdim, "argmax")
 
 
 @accepts_dim
-def argmin(x: Any, axis: int | None = None, keepdim: bool = False) -> Any:
+def argmin(input: Any, axis: int | None = None, keepdim: bool = False) -> Any:
     """Where the smallest element lies along an axis (default: in the flattened tensor); the first of several."""
-    return _place(np.argmin, x, axis, keepdim, "argmin")
+    return _place(np.argmin, input, axis, keepdim, "argmin")
 
 
 def _place(function: Any, x: Any, axis: int | None, keepdim: bool, op: str) -> Any:
@@ -150,16 +150,16 @@ def _order(array: Any, axis: int, descending: bool) -> Any:
 
 
 @accepts_dim
-def argsort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
-    """The indices that sort `x` along an axis. Equal elements always keep their order; `stable` changes nothing."""
-    array = raw(x)
+def argsort(input: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> Any:
+    """The indices that sort `input` along an axis. Equal elements keep their order, whatever `stable` is."""
+    array = raw(input)
     if array.ndim == 0:
         return Tensor(np.zeros((), np.int64))
     return Tensor(_order(array, one_axis(axis, array.ndim, "argsort"), descending))
 
 
 @accepts_dim
-def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> ValuesAndIndices:
+def sort(input: Any, axis: int = -1, descending: bool = False, stable: bool = True) -> ValuesAndIndices:
     """The elements in order along an axis, and the indices where they were: a pair `(values, indices)`.
 
     Example:
@@ -167,43 +167,43 @@ def sort(x: Any, axis: int = -1, descending: bool = False, stable: bool = True) 
         >>> mg.tensor([3.0, 1.0, 2.0]).sort().indices.tolist()
         [1, 2, 0]
     """
-    if x.ndim == 0:
-        return _only_element(x)
-    a = one_axis(axis, x.ndim, "sort")
-    index = _order(raw(x), a, descending)
-    return ValuesAndIndices(pick(x, a, index), Tensor(index))
+    if input.ndim == 0:
+        return _only_element(input)
+    a = one_axis(axis, input.ndim, "sort")
+    index = _order(raw(input), a, descending)
+    return ValuesAndIndices(pick(input, a, index), Tensor(index))
 
 
 @accepts_dim
-def topk(x: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> ValuesAndIndices:
+def topk(input: Any, k: int, axis: int = -1, largest: bool = True, sorted: bool = True) -> ValuesAndIndices:
     """The k largest (or smallest) elements along an axis, in order, and their indices.
 
     The results are always sorted; `sorted` changes nothing.
     """
-    a = one_axis(axis, x.ndim, "topk")
-    if not 0 <= k <= x.shape[a]:
-        raise ValueError(f"topk: k={k} is not between 0 and the length {x.shape[a]} of axis {axis}")
-    index = _order(raw(x), a, largest)[(*(slice(None),) * a, slice(0, k))]
-    return ValuesAndIndices(pick(x, a, index), Tensor(index))
+    a = one_axis(axis, input.ndim, "topk")
+    if not 0 <= k <= input.shape[a]:
+        raise ValueError(f"topk: k={k} is not between 0 and the length {input.shape[a]} of axis {axis}")
+    index = _order(raw(input), a, largest)[(*(slice(None),) * a, slice(0, k))]
+    return ValuesAndIndices(pick(input, a, index), Tensor(index))
 
 
 @accepts_dim
-def median(x: Any, axis: int | None = None, keepdim: bool = False) -> Any:
+def median(input: Any, axis: int | None = None, keepdim: bool = False) -> Any:
     """The middle element, the lower one of two as in PyTorch: a number, or with an axis `(values, indices)`.
 
     NaN if there is a NaN.
     """
     if axis is None:
-        return median(x.reshape(-1), 0).values
-    axes = _with_elements(x, int(axis), "median")
+        return median(input.reshape(-1), 0).values
+    axes = _with_elements(input, int(axis), "median")
     if not axes:
-        return _only_element(x)
+        return _only_element(input)
     (a,) = axes
-    array = raw(x)
+    array = raw(input)
     order = _order(array, a, False)
-    index = order.take([(x.shape[a] - 1) // 2], axis=a)
+    index = order.take([(input.shape[a] - 1) // 2], axis=a)
     if array.dtype.kind == "f":
         has_nan = np.isnan(array).any(axis=a, keepdims=True)
         index = np.where(has_nan, np.isnan(array).argmax(axis=a, keepdims=True), index)
-    values = pick(x, a, index)
+    values = pick(input, a, index)
     return ValuesAndIndices(values if keepdim else squeeze(values, a), Tensor(index if keepdim else index.squeeze(a)))

@@ -232,30 +232,30 @@ def _check_range(index: Any, length: int, axis: int, op: str) -> None:
 
 
 @accepts_dim
-def index_select(x: Any, axis: int, index: Any) -> Any:
-    """The slices number index[0], index[1], ... of `x` along an axis, in that order."""
-    a = one_axis(axis, x.ndim, "index_select")
+def index_select(input: Any, axis: int, index: Any) -> Any:
+    """The slices number index[0], index[1], ... of `input` along an axis, in that order."""
+    a = one_axis(axis, input.ndim, "index_select")
     places = _integer_index(index, "index_select")
     if places.ndim > 1:
         raise ValueError(f"index_select: index must have one axis, got shape {places.shape}")
-    _check_range(places, x.shape[a], axis, "index_select")
-    return GetItem((*(slice(None),) * a, places.reshape(-1)))(x)
+    _check_range(places, input.shape[a], axis, "index_select")
+    return GetItem((*(slice(None),) * a, places.reshape(-1)))(input)
 
 
 @accepts_dim
-def index_add(x: Any, axis: int, index: Any, source: Any) -> Any:
-    """`x` with source[i] added to slice number index[i] along an axis, for every i."""
-    a = one_axis(axis, x.ndim, "index_add")
+def index_add(input: Any, axis: int, index: Any, source: Any) -> Any:
+    """`input` with source[i] added to slice number index[i] along an axis, for every i."""
+    a = one_axis(axis, input.ndim, "index_add")
     places = _integer_index(index, "index_add")
-    _check_range(places, x.shape[a], axis, "index_add")
+    _check_range(places, input.shape[a], axis, "index_add")
     where = (*(slice(None),) * a, places.reshape(-1))
-    expected = (*x.shape[:a], places.size, *x.shape[a + 1 :])
+    expected = (*input.shape[:a], places.size, *input.shape[a + 1 :])
     if source.shape != expected:
         raise ValueError(
             f"index_add: source has shape {source.shape}, and must have {expected}: a slice for each of the "
             f"{places.size} indices"
         )
-    return add(x, PutItem(x.shape, where, False)(cast(source, x.dtype)))
+    return add(input, PutItem(input.shape, where, False)(cast(source, input.dtype)))
 
 
 def along(index: Any, axis: int) -> tuple[Any, ...]:
@@ -265,40 +265,42 @@ def along(index: Any, axis: int) -> tuple[Any, ...]:
 
 
 @accepts_dim
-def gather(x: Any, axis: int, index: Any) -> Any:
-    """y[i, j, k] = x[i, index[i, j, k], k] (for axis 1): one element of `x` for each element of `index`.
+def gather(input: Any, axis: int, index: Any) -> Any:
+    """y[i, j, k] = input[i, index[i, j, k], k] (for axis 1): one element of `input` for each element of `index`.
 
-    `index` has as many axes as `x`, and elsewhere than along `axis` may not be longer.
+    `index` has as many axes as `input`, and elsewhere than along `axis` may not be longer.
 
     Example:
         >>> import minigrad as mg
         >>> mg.tensor([[1, 2], [3, 4]]).gather(1, mg.tensor([[1], [0]])).tolist()
         [[2], [3]]
     """
-    a = one_axis(axis, x.ndim or 1, "gather")
+    a = one_axis(axis, input.ndim or 1, "gather")
     places = _integer_index(index, "gather")
-    if x.ndim == 0:
-        return gather(x.reshape(1), 0, places.reshape(1)).reshape(places.shape)
-    _check_shape(places, x.shape, a, "gather")
-    _check_range(places, x.shape[a], axis, "gather")
-    return GetItem(along(places, a))(x)
+    if input.ndim == 0:
+        return gather(input.reshape(1), 0, places.reshape(1)).reshape(places.shape)
+    _check_shape(places, input.shape, a, "gather")
+    _check_range(places, input.shape[a], axis, "gather")
+    return GetItem(along(places, a))(input)
 
 
 @accepts_dim
-def scatter_add(x: Any, axis: int, index: Any, src: Any) -> Any:
-    """`x` with src[i, j, k] added at [i, index[i, j, k], k] (for axis 1): the transpose of `gather`."""
-    where, src = _scattered(x, axis, index, src, "scatter_add")
-    return add(x, PutItem(x.shape, where, False)(src))
+def scatter_add(input: Any, axis: int, index: Any, src: Any) -> Any:
+    """`input` with src[i, j, k] added at [i, index[i, j, k], k] (for axis 1): the transpose of `gather`."""
+    where, src = _scattered(input, axis, index, src, "scatter_add")
+    return add(input, PutItem(input.shape, where, False)(src))
 
 
 @accepts_dim
-def scatter(x: Any, axis: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None) -> Any:
-    """`x` with src[i, j, k] written at [i, index[i, j, k], k] (for axis 1): the opposite of `gather`.
+def scatter(
+    input: Any, axis: int, index: Any, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Any:
+    """`input` with src[i, j, k] written at [i, index[i, j, k], k] (for axis 1): the opposite of `gather`.
 
     Args:
-        x: what is copied and written to.
+        input: what is copied and written to.
         axis: along which `index` counts.
-        index: integers, with as many axes as `x`.
+        index: integers, with as many axes as `input`.
         src: a tensor that is at least as large as `index`, or a number.
         value: a number, in place of `src`.
         reduce: "add" or "multiply", rather than to overwrite.
@@ -314,20 +316,20 @@ def scatter(x: Any, axis: int, index: Any, src: Any = None, *, value: Any = None
         raise TypeError("scatter: takes either src or value")
     if reduce not in (None, "add", "multiply"):
         raise ValueError(f"scatter: reduce must be None, 'add' or 'multiply', not {reduce!r}")
-    where, src = _scattered(x, axis, index, value if src is None else src, "scatter")
+    where, src = _scattered(input, axis, index, value if src is None else src, "scatter")
     if reduce == "add":
-        return add(x, PutItem(x.shape, where, False)(src))
+        return add(input, PutItem(input.shape, where, False)(src))
     if reduce is None:
-        return SetItem((None, where))(x, src)
+        return SetItem((None, where))(input, src)
     # A place that occurs n times is multiplied in n rounds; within a round, no place occurs twice.
-    numbers = np.arange(math.prod(x.shape)).reshape(x.shape)[where].reshape(-1)
+    numbers = np.arange(math.prod(input.shape)).reshape(input.shape)[where].reshape(-1)
     order = np.argsort(numbers, kind="stable")
     turns = np.arange(order.size) - np.searchsorted(numbers[order], numbers[order])
     for turn in range(int(turns.max()) + 1 if turns.size else 0):
         chosen = np.unravel_index(order[turns == turn], src.shape)
         part = tuple([np.broadcast_to(w, src.shape)[chosen] for w in where])
-        x = SetItem((None, part))(x, GetItem(part)(x) * GetItem(chosen)(src))
-    return x
+        input = SetItem((None, part))(input, GetItem(part)(input) * GetItem(chosen)(src))
+    return input
 
 
 def _scattered(x: Any, axis: int, index: Any, src: Any, op: str) -> tuple[Any, Any]:
@@ -364,19 +366,21 @@ def _check_shape(index: Any, shape: tuple[int, ...], axis: int, op: str) -> None
 
 
 @accepts_dim
-def take_along_dim(x: Any, indices: Any, axis: int | None = None) -> Any:
+def take_along_dim(input: Any, indices: Any, axis: int | None = None) -> Any:
     """As `gather`, but other axes than `axis` broadcast; without an axis, elements of the flattened tensor."""
     if axis is None:
-        return getitem(x.reshape(-1), _integer_index(indices, "take_along_dim").reshape(-1))
-    a = one_axis(axis, x.ndim, "take_along_dim")
+        return getitem(input.reshape(-1), _integer_index(indices, "take_along_dim").reshape(-1))
+    a = one_axis(axis, input.ndim, "take_along_dim")
     places = _integer_index(indices, "take_along_dim")
-    _check_range(places, x.shape[a], axis, "take_along_dim")
-    if places.ndim != x.ndim:
-        raise ValueError(f"take_along_dim: indices of shape {places.shape} must have as many axes as shape {x.shape}")
-    before = np.broadcast_shapes(x.shape[:a], places.shape[:a])
-    after = np.broadcast_shapes(x.shape[a + 1 :], places.shape[a + 1 :])
+    _check_range(places, input.shape[a], axis, "take_along_dim")
+    if places.ndim != input.ndim:
+        raise ValueError(
+            f"take_along_dim: indices of shape {places.shape} must have as many axes as shape {input.shape}"
+        )
+    before = np.broadcast_shapes(input.shape[:a], places.shape[:a])
+    after = np.broadcast_shapes(input.shape[a + 1 :], places.shape[a + 1 :])
     places = np.broadcast_to(places, (*before, places.shape[a], *after))
-    return GetItem(along(places, a))(expand(x, (*before, x.shape[a], *after)))
+    return GetItem(along(places, a))(expand(input, (*before, input.shape[a], *after)))
 
 
 def pick(x: Any, axis: int, index: Any) -> Any:
@@ -384,11 +388,11 @@ def pick(x: Any, axis: int, index: Any) -> Any:
     return GetItem(along(index, axis), distinct=True)(x)
 
 
-def masked_select(x: Any, mask: Any) -> Any:
-    """The elements of `x` where `mask` is true, as a 1-d tensor."""
+def masked_select(input: Any, mask: Any) -> Any:
+    """The elements of `input` where `mask` is true, as a 1-d tensor."""
     mask = np.asarray(raw(mask))
-    shape = np.broadcast_shapes(x.shape, mask.shape)
-    return getitem(expand(x, shape), np.broadcast_to(mask, shape))
+    shape = np.broadcast_shapes(input.shape, mask.shape)
+    return getitem(expand(input, shape), np.broadcast_to(mask, shape))
 
 
 # -- tables -----------------------------------------------------------------------------------------------

@@ -45,33 +45,33 @@ def _times(a: Any, b: Any) -> Any:
     return (_rows(a) @ b).reshape(*a.shape[:-1], b.shape[-1])
 
 
-def matmul(a: Any, b: Any) -> Any:
+def matmul(input: Any, other: Any) -> Any:
     """The matrix product over the last two axes; leading axes are batches and broadcast.
 
-    A 1-d `a` is a row and a 1-d `b` a column, whose axis is then dropped from the result.
+    A 1-d `input` is a row and a 1-d `other` a column, whose axis is then dropped from the result.
 
     Example:
         >>> import minigrad as mg
         >>> (mg.ones(2, 3) @ mg.ones(3)).tolist()
         [3.0, 3.0]
     """
-    a, b = operands(a, b)
-    if getattr(a, "ndim", 0) == 0 or getattr(b, "ndim", 0) == 0:
+    input, other = operands(input, other)
+    if getattr(input, "ndim", 0) == 0 or getattr(other, "ndim", 0) == 0:
         raise ValueError(
-            f"matmul: needs two tensors with at least one axis, got shapes {np.shape(a)} and {np.shape(b)}"
+            f"matmul: needs two tensors with at least one axis, got shapes {np.shape(input)} and {np.shape(other)}"
         )
-    rows = a.reshape(1, -1) if a.ndim == 1 else a
-    columns = b.reshape(-1, 1) if b.ndim == 1 else b
+    rows = input.reshape(1, -1) if input.ndim == 1 else input
+    columns = other.reshape(-1, 1) if other.ndim == 1 else other
     if rows.shape[-1] != columns.shape[-2]:
         raise ValueError(
-            f"matmul: {a.shape} @ {b.shape}: the last axis of the first ({rows.shape[-1]}) must be as long as the "
-            f"second-to-last of the second ({columns.shape[-2]})"
+            f"matmul: {input.shape} @ {other.shape}: the last axis of the first ({rows.shape[-1]}) must be as long as "
+            f"the second-to-last of the second ({columns.shape[-2]})"
         )
     c = MatMul()(rows, columns)
-    if b.ndim == 1:
+    if other.ndim == 1:
         c = c.reshape(c.shape[:-1])
-        return c.reshape(()) if a.ndim == 1 else c
-    return c.reshape((*c.shape[:-2], c.shape[-1])) if a.ndim == 1 else c
+        return c.reshape(()) if input.ndim == 1 else c
+    return c.reshape((*c.shape[:-2], c.shape[-1])) if input.ndim == 1 else c
 
 
 def _product(op: str, a: Any, b: Any, axes: tuple[int, int]) -> Any:
@@ -80,46 +80,46 @@ def _product(op: str, a: Any, b: Any, axes: tuple[int, int]) -> Any:
     return matmul(a, b)
 
 
-def mm(a: Any, b: Any) -> Any:
+def mm(input: Any, mat2: Any) -> Any:
     """The product of two matrices."""
-    return _product("mm", a, b, (2, 2))
+    return _product("mm", input, mat2, (2, 2))
 
 
-def bmm(a: Any, b: Any) -> Any:
+def bmm(input: Any, mat2: Any) -> Any:
     """The products of two batches of matrices: (n, i, j), (n, j, k) → (n, i, k)."""
-    if a.ndim == b.ndim == 3 and a.shape[0] != b.shape[0]:
-        raise ValueError(f"bmm: batches of {a.shape[0]} and {b.shape[0]} matrices; matmul would broadcast")
-    return _product("bmm", a, b, (3, 3))
+    if input.ndim == mat2.ndim == 3 and input.shape[0] != mat2.shape[0]:
+        raise ValueError(f"bmm: batches of {input.shape[0]} and {mat2.shape[0]} matrices; matmul would broadcast")
+    return _product("bmm", input, mat2, (3, 3))
 
 
-def addmm(x: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """beta · x + alpha · mat1 mat2, for matrices; x is broadcast."""
     product = mm(mat1, mat2)
-    return (x if beta == 1 else x * beta) + (product if alpha == 1 else product * alpha)
+    return (input if beta == 1 else input * beta) + (product if alpha == 1 else product * alpha)
 
 
-def mv(a: Any, b: Any) -> Any:
+def mv(input: Any, vec: Any) -> Any:
     """A matrix times a vector."""
-    return _product("mv", a, b, (2, 1))
+    return _product("mv", input, vec, (2, 1))
 
 
-def dot(a: Any, b: Any) -> Any:
+def dot(input: Any, tensor: Any) -> Any:
     """The inner product Σ aᵢ bᵢ of two vectors."""
-    return _product("dot", a, b, (1, 1))
+    return _product("dot", input, tensor, (1, 1))
 
 
-def outer(a: Any, b: Any) -> Any:
+def outer(input: Any, vec2: Any) -> Any:
     """The outer product aᵢ bⱼ of two vectors."""
-    if a.ndim != 1 or b.ndim != 1:
-        raise ValueError(f"outer: needs two vectors, got shapes {a.shape} and {b.shape}")
-    return a.reshape(-1, 1) * b
+    if input.ndim != 1 or vec2.ndim != 1:
+        raise ValueError(f"outer: needs two vectors, got shapes {input.shape} and {vec2.shape}")
+    return input.reshape(-1, 1) * vec2
 
 
-def trace(x: Any) -> Any:
+def trace(input: Any) -> Any:
     """The sum of the diagonal of a matrix."""
-    if x.ndim != 2:
-        raise ValueError(f"trace: needs a matrix, got shape {x.shape}")
-    return sum_over(diagonal(x))
+    if input.ndim != 2:
+        raise ValueError(f"trace: needs a matrix, got shape {input.shape}")
+    return sum_over(diagonal(input))
 
 
 # -- einsum -----------------------------------------------------------------------------------------------

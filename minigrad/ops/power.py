@@ -55,20 +55,20 @@ class TensorPower(Function):
         return gx, gy
 
 
-def pow(x: Any, y: Any) -> Any:
+def pow(input: Any, exponent: Any) -> Any:
     """xʸ, with broadcasting; x or y may be a number.
 
     0⁰ is 1, and a negative base with a fractional exponent gives NaN, as in C. The gradients where x = 0 or
     y = 0 are those of PyTorch: see `TensorPower`.
     """
-    x, y = operands(x, y)
-    if isinstance(y, float | int):
-        return Power(y)(x)
-    if isinstance(x, float | int):
-        x = np.asarray(x, y.dtype)
-    return TensorPower()(x, y)
+    input, exponent = operands(input, exponent)
+    if isinstance(exponent, float | int):
+        return Power(exponent)(input)
+    if isinstance(input, float | int):
+        input = np.asarray(input, exponent.dtype)
+    return TensorPower()(input, exponent)
 
 
-def square(x: Any) -> Any:
+def square(input: Any) -> Any:
     """x²."""
-    return mul(x, x)
+    return mul(input, input)

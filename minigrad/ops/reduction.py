@@ -79,7 +79,7 @@ def _floats_only(x: Any, op: str) -> None:
 
 
 @accepts_dim
-def sum(x: Any, axis: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+def sum(input: Any, axis: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
     """Σ x over `axis` (default: all axes). Booleans and integers add up to int64.
 
     Example:
@@ -87,22 +87,22 @@ def sum(x: Any, axis: Any = None, keepdim: bool = False, dtype: Any = None) -> A
         >>> mg.tensor([[1.0, 2.0], [3.0, 4.0]]).sum(axis=1).tolist()
         [3.0, 7.0]
     """
-    x = x if dtype is None else cast(x, dtype)
-    return Sum(normalize_axes(axis, x.ndim, "sum"), keepdim)(x)
+    input = input if dtype is None else cast(input, dtype)
+    return Sum(normalize_axes(axis, input.ndim, "sum"), keepdim)(input)
 
 
 @accepts_dim
-def nansum(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+def nansum(input: Any, axis: Any = None, keepdim: bool = False) -> Any:
     """Σ x over `axis`, NaN counting as 0; no gradient flows to the NaNs."""
-    return sum(where(np.isnan(raw(x)), 0.0, x) if x.dtype.kind == "f" else x, axis, keepdim)
+    return sum(where(np.isnan(raw(input)), 0.0, input) if input.dtype.kind == "f" else input, axis, keepdim)
 
 
 @accepts_dim
-def mean(x: Any, axis: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
+def mean(input: Any, axis: Any = None, keepdim: bool = False, dtype: Any = None) -> Any:
     """(1/n) Σ x over `axis` (default: all axes), n being the number of elements averaged; NaN for n = 0."""
-    x = x if dtype is None else cast(x, dtype)
-    _floats_only(x, "mean")
-    return Mean(normalize_axes(axis, x.ndim, "mean"), keepdim)(x)
+    input = input if dtype is None else cast(input, dtype)
+    _floats_only(input, "mean")
+    return Mean(normalize_axes(axis, input.ndim, "mean"), keepdim)(input)
 
 
 # -- variance and standard deviation ----------------------------------------------------------------------
@@ -182,7 +182,7 @@ def _spread(op: Any, x: Any, axis: Any, unbiased: Any, keepdim: bool, correction
 
 
 @accepts_dim
-def var(x: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
+def var(input: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
     """The variance Σ (x − mean)² / (n − correction) over `axis` (default: all axes).
 
     Args:
@@ -195,27 +195,31 @@ def var(x: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *
         >>> x.var().item(), x.var(correction=0).item()
         (2.0, 1.0)
     """
-    return _spread(Var, x, axis, unbiased, keepdim, correction)
+    return _spread(Var, input, axis, unbiased, keepdim, correction)
 
 
 @accepts_dim
-def std(x: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
+def std(input: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
     """The standard deviation, √var. Its gradient is 0 where all elements are equal."""
-    return _spread(Std, x, axis, unbiased, keepdim, correction)
+    return _spread(Std, input, axis, unbiased, keepdim, correction)
 
 
 @accepts_dim
-def var_mean(x: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
+def var_mean(
+    input: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> Any:
     """The variance and the mean, as a pair."""
-    v = var(x, axis, unbiased, keepdim, correction=correction)
-    return v, mean(x, None if isinstance(axis, bool) else axis, keepdim)
+    v = var(input, axis, unbiased, keepdim, correction=correction)
+    return v, mean(input, None if isinstance(axis, bool) else axis, keepdim)
 
 
 @accepts_dim
-def std_mean(x: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> Any:
+def std_mean(
+    input: Any, axis: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> Any:
     """The standard deviation and the mean, as a pair."""
-    s = std(x, axis, unbiased, keepdim, correction=correction)
-    return s, mean(x, None if isinstance(axis, bool) else axis, keepdim)
+    s = std(input, axis, unbiased, keepdim, correction=correction)
+    return s, mean(input, None if isinstance(axis, bool) else axis, keepdim)
 
 
 # -- products ---------------------------------------------------------------------------------------------
@@ -247,13 +251,13 @@ def product_before(x: Any, axis: int) -> Any:
 
 
 @accepts_dim
-def prod(x: Any, axis: int | None = None, keepdim: bool = False, dtype: Any = None) -> Any:
+def prod(input: Any, axis: int | None = None, keepdim: bool = False, dtype: Any = None) -> Any:
     """Π x over one axis (default: over all elements). The gradient is also right where elements are 0."""
-    x = x if dtype is None else cast(x, dtype)
-    if axis is None or not normalize_axes(int(axis), x.ndim, "prod"):
-        p = Prod((0,), False)(x.reshape(-1))
-        return p.reshape((1,) * x.ndim) if keepdim else p
-    return Prod(normalize_axes(int(axis), x.ndim, "prod"), keepdim)(x)
+    input = input if dtype is None else cast(input, dtype)
+    if axis is None or not normalize_axes(int(axis), input.ndim, "prod"):
+        p = Prod((0,), False)(input.reshape(-1))
+        return p.reshape((1,) * input.ndim) if keepdim else p
+    return Prod(normalize_axes(int(axis), input.ndim, "prod"), keepdim)(input)
 
 
 # -- logsumexp and norms ----------------------------------------------------------------------------------
@@ -279,9 +283,9 @@ class LogSumExp(Reduction):
 
 
 @accepts_dim
-def logsumexp(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+def logsumexp(input: Any, axis: Any = None, keepdim: bool = False) -> Any:
     """log Σ eˣ over `axis` (default: all axes), without overflow."""
-    return LogSumExp(normalize_axes(axis, x.ndim, "logsumexp"), keepdim)(floating(x))
+    return LogSumExp(normalize_axes(axis, input.ndim, "logsumexp"), keepdim)(floating(input))
 
 
 TINY = {np.dtype(np.float32): 1e-20, np.dtype(np.float64): 1e-250}
@@ -398,7 +402,7 @@ class CountNonzero(Reduction):
 
 
 @accepts_dim
-def norm(x: Any, p: Any = 2, axis: Any = None, keepdim: bool = False) -> Any:
+def norm(input: Any, p: Any = 2, axis: Any = None, keepdim: bool = False) -> Any:
     """The p-norm (Σ |x|ᵖ)^(1/p) over `axis` (default: all axes), of the elements as one long vector.
 
     Args:
@@ -413,21 +417,21 @@ def norm(x: Any, p: Any = 2, axis: Any = None, keepdim: bool = False) -> Any:
         >>> mg.tensor([3.0, 4.0]).norm().item()
         5.0
     """
-    _floats_only(x, "norm")
-    axes = normalize_axes(axis, x.ndim, "norm")
+    _floats_only(input, "norm")
+    axes = normalize_axes(axis, input.ndim, "norm")
     if p in (2, "fro"):
-        return EuclideanNorm(axes, keepdim)(x)
+        return EuclideanNorm(axes, keepdim)(input)
     if isinstance(p, str):
         raise ValueError(f'norm: p must be a number or "fro", not {p!r}')
     if p == 0:
-        return CountNonzero(axes, keepdim)(x)
+        return CountNonzero(axes, keepdim)(input)
     if p == 1:
-        return sum(abs(x), axes, keepdim)
+        return sum(abs(input), axes, keepdim)
     if np.isinf(p):
         from minigrad.ops.extrema import amax, amin
 
-        return (amax if p > 0 else amin)(abs(x), axes, keepdim)
-    return PNorm(float(p), axes, keepdim)(x)
+        return (amax if p > 0 else amin)(abs(input), axes, keepdim)
+    return PNorm(float(p), axes, keepdim)(input)
 
 
 # -- truth values and counts: no gradient -----------------------------------------------------------------
@@ -444,21 +448,21 @@ def _tested(function: Any, x: Any, axis: Any, keepdim: bool) -> Any:
 
 
 @accepts_dim
-def any(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+def any(input: Any, axis: Any = None, keepdim: bool = False) -> Any:
     """True where at least one element over `axis` (default: all) is other than 0."""
-    return _tested(np.any, x, axis, keepdim)
+    return _tested(np.any, input, axis, keepdim)
 
 
 @accepts_dim
-def all(x: Any, axis: Any = None, keepdim: bool = False) -> Any:
+def all(input: Any, axis: Any = None, keepdim: bool = False) -> Any:
     """True where all elements over `axis` (default: all) are other than 0."""
-    return _tested(np.all, x, axis, keepdim)
+    return _tested(np.all, input, axis, keepdim)
 
 
 @accepts_dim
-def count_nonzero(x: Any, axis: Any = None) -> Any:
+def count_nonzero(input: Any, axis: Any = None) -> Any:
     """The number of elements that are not 0."""
-    return _tested(np.count_nonzero, x, axis, False)
+    return _tested(np.count_nonzero, input, axis, False)
 
 
 # -- distances --------------------------------------------------------------------------------------------

@@ -85,18 +85,18 @@ def _shift(x: Any, first: float) -> Any:
 
 
 @accepts_dim
-def cumsum(x: Any, axis: int, dtype: Any = None) -> Any:
+def cumsum(input: Any, axis: int, dtype: Any = None) -> Any:
     """The running sum along an axis: y[t] = x[0] + ... + x[t]."""
-    x = x if dtype is None else cast(x, dtype)
-    if x.ndim == 0:
-        return cumsum(x.reshape(1), axis).reshape(())
-    return CumSum(one_axis(axis, x.ndim, "cumsum"))(x)
+    input = input if dtype is None else cast(input, dtype)
+    if input.ndim == 0:
+        return cumsum(input.reshape(1), axis).reshape(())
+    return CumSum(one_axis(axis, input.ndim, "cumsum"))(input)
 
 
 @accepts_dim
-def cumprod(x: Any, axis: int, dtype: Any = None) -> Any:
+def cumprod(input: Any, axis: int, dtype: Any = None) -> Any:
     """The running product along an axis: y[t] = x[0] · ... · x[t]. The gradient is also right where elements are 0."""
-    x = x if dtype is None else cast(x, dtype)
-    if x.ndim == 0:
-        return cumprod(x.reshape(1), axis).reshape(())
-    return CumProd(one_axis(axis, x.ndim, "cumprod"))(x)
+    input = input if dtype is None else cast(input, dtype)
+    if input.ndim == 0:
+        return cumprod(input.reshape(1), axis).reshape(())
+    return CumProd(one_axis(axis, input.ndim, "cumprod"))(input)

@@ -32,8 +32,8 @@ class Reshape(Function):
         return g.reshape(self.original)
 
 
-def reshape(x: Any, *shape: Any) -> Any:
-    """The elements of `x` in another shape; one length may be −1, and is then computed.
+def reshape(input: Any, *shape: Any) -> Any:
+    """The elements of `input` in another shape; one length may be −1, and is then computed.
 
     The result is a view of the same memory if possible, otherwise a copy.
 
@@ -42,7 +42,7 @@ def reshape(x: Any, *shape: Any) -> Any:
         >>> mg.arange(6).reshape(2, -1).shape
         (2, 3)
     """
-    return Reshape(_sizes(shape))(x)
+    return Reshape(_sizes(shape))(input)
 
 
 def view(x: Any, *shape: Any) -> Any:
@@ -56,7 +56,7 @@ def view_as(x: Any, other: Any) -> Any:
     return Reshape(other.shape)(x)
 
 
-def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
+def flatten(input: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """The axes from `start_dim` to `end_dim`, both included, made into one.
 
     Example:
@@ -64,40 +64,42 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
         >>> mg.zeros(2, 3, 4).flatten(1).shape
         (2, 12)
     """
-    if x.ndim == 0:
-        return Reshape((1,))(x)
-    start, end = one_axis(start_dim, x.ndim, "flatten"), one_axis(end_dim, x.ndim, "flatten")
+    if input.ndim == 0:
+        return Reshape((1,))(input)
+    start, end = one_axis(start_dim, input.ndim, "flatten"), one_axis(end_dim, input.ndim, "flatten")
     if start > end:
         raise ValueError(f"flatten: start_dim {start_dim} comes after end_dim {end_dim}")
-    length = int(np.prod(x.shape[start : end + 1]))
-    return Reshape((*x.shape[:start], length, *x.shape[end + 1 :]))(x)
+    length = int(np.prod(input.shape[start : end + 1]))
+    return Reshape((*input.shape[:start], length, *input.shape[end + 1 :]))(input)
 
 
 @accepts_dim
-def unflatten(x: Any, axis: int, sizes: Sequence[int]) -> Any:
+def unflatten(input: Any, axis: int, sizes: Sequence[int]) -> Any:
     """One axis split into several, of the given sizes; one of them may be −1, and is then computed."""
-    a = one_axis(axis, x.ndim, "unflatten")
+    a = one_axis(axis, input.ndim, "unflatten")
     sizes = [int(n) for n in sizes]
     rest = int(np.prod([n for n in sizes if n >= 0]))
-    if sizes.count(-1) == 1 and rest and x.shape[a] % rest == 0:
-        sizes[sizes.index(-1)] = x.shape[a] // rest
-    if int(np.prod(sizes)) != x.shape[a] or -1 in sizes:
-        raise ValueError(f"unflatten: sizes {tuple(sizes)} do not multiply to the length {x.shape[a]} of axis {axis}")
-    return Reshape((*x.shape[:a], *sizes, *x.shape[a + 1 :]))(x)
+    if sizes.count(-1) == 1 and rest and input.shape[a] % rest == 0:
+        sizes[sizes.index(-1)] = input.shape[a] // rest
+    if int(np.prod(sizes)) != input.shape[a] or -1 in sizes:
+        raise ValueError(
+            f"unflatten: sizes {tuple(sizes)} do not multiply to the length {input.shape[a]} of axis {axis}"
+        )
+    return Reshape((*input.shape[:a], *sizes, *input.shape[a + 1 :]))(input)
 
 
 @accepts_dim
-def squeeze(x: Any, axis: Any = None) -> Any:
+def squeeze(input: Any, axis: Any = None) -> Any:
     """Without the axes of length 1: all of them, or those in `axis` (others in it are left alone)."""
-    axes = normalize_axes(axis, x.ndim, "squeeze")
-    return Reshape(tuple(n for i, n in enumerate(x.shape) if n != 1 or i not in axes))(x)
+    axes = normalize_axes(axis, input.ndim, "squeeze")
+    return Reshape(tuple(n for i, n in enumerate(input.shape) if n != 1 or i not in axes))(input)
 
 
 @accepts_dim
-def unsqueeze(x: Any, axis: int) -> Any:
+def unsqueeze(input: Any, axis: int) -> Any:
     """With a new axis of length 1, which becomes axis number `axis`."""
-    a = one_axis(axis, x.ndim + 1, "unsqueeze")
-    return Reshape((*x.shape[:a], 1, *x.shape[a:]))(x)
+    a = one_axis(axis, input.ndim + 1, "unsqueeze")
+    return Reshape((*input.shape[:a], 1, *input.shape[a:]))(input)
 
 
 def _sizes(shape: tuple[Any, ...]) -> tuple[int, ...]:
@@ -135,43 +137,45 @@ class Permute(Function):
         return Permute(tuple(inverse))(g)
 
 
-def permute(x: Any, *dims: Any) -> Any:
-    """The axes of `x` in the order given: result.shape[i] = x.shape[dims[i]]."""
+def permute(input: Any, *dims: Any) -> Any:
+    """The axes of `input` in the order given: result.shape[i] = input.shape[dims[i]]."""
     axes = _sizes(dims)
-    if sorted(a % max(x.ndim, 1) for a in axes) != list(range(x.ndim)):
-        raise ValueError(f"permute: axes {tuple(axes)} is not an order of the {x.ndim} axes of shape {x.shape}")
-    return Permute(tuple([a % x.ndim for a in axes]))(x)
+    if sorted(a % max(input.ndim, 1) for a in axes) != list(range(input.ndim)):
+        raise ValueError(
+            f"permute: axes {tuple(axes)} is not an order of the {input.ndim} axes of shape {input.shape}"
+        )
+    return Permute(tuple([a % input.ndim for a in axes]))(input)
 
 
-def transpose(x: Any, dim0: int, dim1: int) -> Any:
+def transpose(input: Any, dim0: int, dim1: int) -> Any:
     """Swap two axes."""
-    a, b = one_axis(dim0, x.ndim, "transpose"), one_axis(dim1, x.ndim, "transpose")
-    axes = list(range(x.ndim))
+    a, b = one_axis(dim0, input.ndim, "transpose"), one_axis(dim1, input.ndim, "transpose")
+    axes = list(range(input.ndim))
     axes[a], axes[b] = b, a
-    return Permute(tuple(axes))(x)
+    return Permute(tuple(axes))(input)
 
 
-def movedim(x: Any, source: Any, destination: Any) -> Any:
+def movedim(input: Any, source: Any, destination: Any) -> Any:
     """The axes `source` moved to the places `destination`; the others keep their order."""
     sources = [source] if isinstance(source, int) else list(source)
     targets = [destination] if isinstance(destination, int) else list(destination)
-    sources = [one_axis(a, x.ndim, "movedim") for a in sources]
-    targets = [one_axis(a, x.ndim, "movedim") for a in targets]
+    sources = [one_axis(a, input.ndim, "movedim") for a in sources]
+    targets = [one_axis(a, input.ndim, "movedim") for a in targets]
     if len(sources) != len(targets) or len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
         raise ValueError(
             f"movedim: source {source} and destination {destination} must name the same number of different axes"
         )
-    order = [a for a in range(x.ndim) if a not in sources]
+    order = [a for a in range(input.ndim) if a not in sources]
     for target, a in sorted(zip(targets, sources, strict=True)):
         order.insert(target, a)
-    return Permute(tuple(order))(x)
+    return Permute(tuple(order))(input)
 
 
-def t(x: Any) -> Any:
+def t(input: Any) -> Any:
     """The transpose of a matrix; a 1-d or 0-d tensor as it is."""
-    if x.ndim > 2:
-        raise ValueError(f"t: needs at most 2 axes, got shape {x.shape}: use transpose, permute or mT")
-    return Permute((1, 0))(x) if x.ndim == 2 else x
+    if input.ndim > 2:
+        raise ValueError(f"t: needs at most 2 axes, got shape {input.shape}: use transpose, permute or mT")
+    return Permute((1, 0))(input) if input.ndim == 2 else input
 
 
 def reverse_axes(x: Any) -> Any:
@@ -285,16 +289,16 @@ class Split(Function):
 
 
 @accepts_dim
-def split(x: Any, split_size: Any, axis: int = 0) -> tuple[Any, ...]:
-    """`x` cut along an axis, into pieces of `split_size` (the last may be shorter) or of the sizes in a list.
+def split(tensor: Any, split_size: Any, axis: int = 0) -> tuple[Any, ...]:
+    """`tensor` cut along an axis, into pieces of `split_size` (the last may be shorter) or of the sizes in a list.
 
     Example:
         >>> import minigrad as mg
         >>> [piece.tolist() for piece in mg.arange(5).split(2)]
         [[0, 1], [2, 3], [4]]
     """
-    a = one_axis(axis, x.ndim, "split")
-    length = x.shape[a]
+    a = one_axis(axis, tensor.ndim, "split")
+    length = tensor.shape[a]
     if isinstance(split_size, int):
         if split_size <= 0:
             raise ValueError(f"split: split_size must be positive, not {split_size}")
@@ -305,28 +309,28 @@ def split(x: Any, split_size: Any, axis: int = 0) -> tuple[Any, ...]:
             raise ValueError(
                 f"split: the sizes {sizes} must not be negative, and add up to the length {length} of axis {axis}"
             )
-    return Split(sizes, a)(x)
+    return Split(sizes, a)(tensor)
 
 
 @accepts_dim
-def chunk(x: Any, chunks: int, axis: int = 0) -> tuple[Any, ...]:
-    """`x` cut along an axis into at most `chunks` pieces of equal length (the last may be shorter).
+def chunk(input: Any, chunks: int, axis: int = 0) -> tuple[Any, ...]:
+    """`input` cut along an axis into at most `chunks` pieces of equal length (the last may be shorter).
 
     An axis of length 0 gives `chunks` empty pieces.
     """
     if chunks <= 0:
         raise ValueError(f"chunk: chunks must be positive, not {chunks}")
-    a = one_axis(axis, x.ndim, "chunk")
-    if x.shape[a] == 0:
-        return split(x, [0] * chunks, a)
-    return split(x, max(1, -(-x.shape[a] // chunks)), a)
+    a = one_axis(axis, input.ndim, "chunk")
+    if input.shape[a] == 0:
+        return split(input, [0] * chunks, a)
+    return split(input, max(1, -(-input.shape[a] // chunks)), a)
 
 
 @accepts_dim
-def unbind(x: Any, axis: int = 0) -> tuple[Any, ...]:
-    """The slices of `x` along an axis, without that axis."""
-    a = one_axis(axis, x.ndim, "unbind")
-    return tuple([squeeze(piece, a) for piece in split(x, 1, a)]) if x.shape[a] else ()
+def unbind(input: Any, axis: int = 0) -> tuple[Any, ...]:
+    """The slices of `input` along an axis, without that axis."""
+    a = one_axis(axis, input.ndim, "unbind")
+    return tuple([squeeze(piece, a) for piece in split(input, 1, a)]) if input.shape[a] else ()
 
 
 # -- repeating --------------------------------------------------------------------------------------------
@@ -354,14 +358,14 @@ def repeat(x: Any, *sizes: Any) -> Any:
     return clone(y) if np.may_share_memory(raw(x), raw(y)) else y  # (reshape copies only where it must)
 
 
-def tile(x: Any, *sizes: Any) -> Any:
+def tile(input: Any, *sizes: Any) -> Any:
     """As `repeat`, but fewer sizes than axes are sizes of the last axes."""
     times = _sizes(sizes)
-    return repeat(x, (1,) * (x.ndim - len(times)) + times)
+    return repeat(input, (1,) * (input.ndim - len(times)) + times)
 
 
 @accepts_dim
-def repeat_interleave(x: Any, repeats: Any, axis: int | None = None) -> Any:
+def repeat_interleave(input: Any, repeats: Any, axis: int | None = None) -> Any:
     """Each element (or slice along `axis`) repeated in its place: `repeats` times, or repeats[i] times each.
 
     Example:
@@ -370,10 +374,10 @@ def repeat_interleave(x: Any, repeats: Any, axis: int | None = None) -> Any:
         [1, 1, 2, 2]
     """
     if axis is None:
-        x, axis = x.reshape(-1), 0
-    a = one_axis(axis, x.ndim, "repeat_interleave")
-    index = np.repeat(np.arange(x.shape[a]), repeats.array if hasattr(repeats, "requires_grad") else repeats)
-    return x[(*(slice(None),) * a, index)]
+        input, axis = input.reshape(-1), 0
+    a = one_axis(axis, input.ndim, "repeat_interleave")
+    index = np.repeat(np.arange(input.shape[a]), repeats.array if hasattr(repeats, "requires_grad") else repeats)
+    return input[(*(slice(None),) * a, index)]
 
 
 # -- turning and shifting ---------------------------------------------------------------------------------
@@ -392,9 +396,9 @@ class Flip(Function):
         return Flip(self.axes)(g)
 
 
-def flip(x: Any, *dims: Any) -> Any:
-    """`x` with the order of its elements reversed along the given axes."""
-    return Flip(normalize_axes(_sizes(dims), x.ndim, "flip"))(x)
+def flip(input: Any, *dims: Any) -> Any:
+    """`input` with the order of its elements reversed along the given axes."""
+    return Flip(normalize_axes(_sizes(dims), input.ndim, "flip"))(input)
 
 
 class Roll(Function):
@@ -410,15 +414,15 @@ class Roll(Function):
         return Roll(tuple([-n for n in self.shifts]), self.axes)(g)
 
 
-def roll(x: Any, shifts: Any, dims: Any = None) -> Any:
+def roll(input: Any, shifts: Any, dims: Any = None) -> Any:
     """The elements shifted by `shifts` along `dims`, around the end; without dims, along the flattened tensor."""
     if dims is None:
-        return roll(x.reshape(-1), shifts, 0).reshape(x.shape)
+        return roll(input.reshape(-1), shifts, 0).reshape(input.shape)
     shifts = (shifts,) if isinstance(shifts, int) else tuple(shifts)
     dims = (dims,) if isinstance(dims, int) else tuple(dims)
     if len(shifts) != len(dims):
         raise ValueError(f"roll: {len(shifts)} shifts for {len(dims)} axes")
-    return Roll(shifts, tuple([one_axis(a, x.ndim, "roll") for a in dims]))(x)
+    return Roll(shifts, tuple([one_axis(a, input.ndim, "roll") for a in dims]))(input)
 
 
 # -- diagonals and triangles ------------------------------------------------------------------------------
@@ -437,14 +441,14 @@ class Triangle(Function):
         return Triangle(self.function, self.diagonal)(g)
 
 
-def tril(x: Any, diagonal: int = 0) -> Any:
+def tril(input: Any, diagonal: int = 0) -> Any:
     """The lower triangle: zero where column − row > diagonal."""
-    return _triangle(np.tril, x, diagonal)
+    return _triangle(np.tril, input, diagonal)
 
 
-def triu(x: Any, diagonal: int = 0) -> Any:
+def triu(input: Any, diagonal: int = 0) -> Any:
     """The upper triangle: zero where column − row < diagonal."""
-    return _triangle(np.triu, x, diagonal)
+    return _triangle(np.triu, input, diagonal)
 
 
 def _triangle(function: Any, x: Any, diagonal: int) -> Any:
@@ -487,22 +491,22 @@ class OnDiagonal(Function):
         return Diagonal(self.offset, self.axis1, self.axis2)(g)
 
 
-def diagonal(x: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
+def diagonal(input: Any, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Any:
     """The elements whose index along `dim2` is that along `dim1` plus `offset`, as a new last axis."""
-    a, b = one_axis(dim1, x.ndim, "diagonal"), one_axis(dim2, x.ndim, "diagonal")
+    a, b = one_axis(dim1, input.ndim, "diagonal"), one_axis(dim2, input.ndim, "diagonal")
     if a == b:
         raise ValueError(f"diagonal: dim1 and dim2 must be different axes, and both are {dim1}")
-    return Diagonal(offset, a, b)(x)
+    return Diagonal(offset, a, b)(input)
 
 
-def diag(x: Any, diagonal: int = 0) -> Any:
+def diag(input: Any, diagonal: int = 0) -> Any:
     """Of a matrix, a copy of its diagonal; of a vector, the matrix with that diagonal and zeros elsewhere."""
-    if x.ndim == 1:
-        n = x.shape[0] + abs(diagonal)
-        return OnDiagonal((n, n), diagonal, 0, 1)(x)
-    if x.ndim != 2:
-        raise ValueError(f"diag: needs a vector or a matrix, got shape {x.shape}; see also diagonal")
-    return clone(Diagonal(diagonal, 0, 1)(x))
+    if input.ndim == 1:
+        n = input.shape[0] + abs(diagonal)
+        return OnDiagonal((n, n), diagonal, 0, 1)(input)
+    if input.ndim != 2:
+        raise ValueError(f"diag: needs a vector or a matrix, got shape {input.shape}; see also diagonal")
+    return clone(Diagonal(diagonal, 0, 1)(input))
 
 
 def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
@@ -524,25 +528,25 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Any, ...]:
 
 
 @accepts_dim
-def diff(x: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
+def diff(input: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     """Each element minus the element before it along `axis`; this is repeated `n` times.
 
     Args:
-        x: the tensor.
+        input: the tensor.
         n: the number of repetitions.
         axis: the axis of the differences.
-        prepend, append: tensors that are first joined to the beginning and the end of `x`.
+        prepend, append: tensors that are first joined to the beginning and the end of `input`.
 
     Example:
         >>> import minigrad as mg
         >>> mg.diff(mg.tensor([1, 4, 9, 16])).tolist()
         [3, 5, 7]
     """
-    a = one_axis(axis, x.ndim, "diff")
-    parts = [part for part in (prepend, x, append) if part is not None]
-    x = cat(parts, a) if len(parts) > 1 else x
+    a = one_axis(axis, input.ndim, "diff")
+    parts = [part for part in (prepend, input, append) if part is not None]
+    input = cat(parts, a) if len(parts) > 1 else input
     for _ in range(n):
         before = (slice(None),) * a
-        later, earlier = x[(*before, slice(1, None))], x[(*before, slice(None, -1))]
-        x = later != earlier if x.dtype.kind == "b" else later - earlier
-    return x
+        later, earlier = input[(*before, slice(1, None))], input[(*before, slice(None, -1))]
+        input = later != earlier if input.dtype.kind == "b" else later - earlier
+    return input

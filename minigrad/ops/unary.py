@@ -136,39 +136,39 @@ class Log1p(OfInput):
         return 1 / (x + 1)
 
 
-def exp(x: Any) -> Any:
+def exp(input: Any) -> Any:
     """eˣ."""
-    return Exp()(floating(x))
+    return Exp()(floating(input))
 
 
-def exp2(x: Any) -> Any:
+def exp2(input: Any) -> Any:
     """2ˣ."""
-    return Exp2()(floating(x))
+    return Exp2()(floating(input))
 
 
-def expm1(x: Any) -> Any:
+def expm1(input: Any) -> Any:
     """eˣ − 1, exact also for small x."""
-    return Expm1()(floating(x))
+    return Expm1()(floating(input))
 
 
-def log(x: Any) -> Any:
+def log(input: Any) -> Any:
     """The natural logarithm; −∞ at 0, NaN below."""
-    return Log()(floating(x))
+    return Log()(floating(input))
 
 
-def log2(x: Any) -> Any:
+def log2(input: Any) -> Any:
     """The logarithm to base 2."""
-    return Log2()(floating(x))
+    return Log2()(floating(input))
 
 
-def log10(x: Any) -> Any:
+def log10(input: Any) -> Any:
     """The logarithm to base 10."""
-    return Log10()(floating(x))
+    return Log10()(floating(input))
 
 
-def log1p(x: Any) -> Any:
+def log1p(input: Any) -> Any:
     """log(1 + x), exact also for small x."""
-    return Log1p()(floating(x))
+    return Log1p()(floating(input))
 
 
 # -- roots and reciprocals --------------------------------------------------------------------------------
@@ -214,24 +214,24 @@ class Abs(OfInput):
         return sign(x)
 
 
-def sqrt(x: Any) -> Any:
+def sqrt(input: Any) -> Any:
     """√x; NaN below 0. Its gradient at 0 is ∞."""
-    return Sqrt()(floating(x))
+    return Sqrt()(floating(input))
 
 
-def rsqrt(x: Any) -> Any:
+def rsqrt(input: Any) -> Any:
     """1/√x."""
-    return Rsqrt()(floating(x))
+    return Rsqrt()(floating(input))
 
 
-def reciprocal(x: Any) -> Any:
+def reciprocal(input: Any) -> Any:
     """1/x."""
-    return Reciprocal()(floating(x))
+    return Reciprocal()(floating(input))
 
 
-def abs(x: Any) -> Any:
+def abs(input: Any) -> Any:
     """|x|. Its gradient at 0 is 0."""
-    return Abs()(x)
+    return Abs()(input)
 
 
 # -- trigonometry -----------------------------------------------------------------------------------------
@@ -291,34 +291,34 @@ class Atan(OfInput):
         return 1 / (x * x + 1)
 
 
-def sin(x: Any) -> Any:
+def sin(input: Any) -> Any:
     """The sine of x (in radians)."""
-    return Sin()(floating(x))
+    return Sin()(floating(input))
 
 
-def cos(x: Any) -> Any:
+def cos(input: Any) -> Any:
     """The cosine of x (in radians)."""
-    return Cos()(floating(x))
+    return Cos()(floating(input))
 
 
-def tan(x: Any) -> Any:
+def tan(input: Any) -> Any:
     """The tangent of x (in radians)."""
-    return Tan()(floating(x))
+    return Tan()(floating(input))
 
 
-def asin(x: Any) -> Any:
+def asin(input: Any) -> Any:
     """The angle in [−π/2, π/2] whose sine is x; NaN outside [−1, 1]."""
-    return Asin()(floating(x))
+    return Asin()(floating(input))
 
 
-def acos(x: Any) -> Any:
+def acos(input: Any) -> Any:
     """The angle in [0, π] whose cosine is x; NaN outside [−1, 1]."""
-    return Acos()(floating(x))
+    return Acos()(floating(input))
 
 
-def atan(x: Any) -> Any:
+def atan(input: Any) -> Any:
     """The angle in (−π/2, π/2) whose tangent is x."""
-    return Atan()(floating(x))
+    return Atan()(floating(input))
 
 
 # -- hyperbolic and sigmoid functions ---------------------------------------------------------------------
@@ -381,14 +381,14 @@ class Erfc(OfInput):
         return exp(-(x * x)) * (-2 / math.sqrt(math.pi))
 
 
-def sinh(x: Any) -> Any:
+def sinh(input: Any) -> Any:
     """The hyperbolic sine (eˣ − e⁻ˣ)/2."""
-    return Sinh()(floating(x))
+    return Sinh()(floating(input))
 
 
-def cosh(x: Any) -> Any:
+def cosh(input: Any) -> Any:
     """The hyperbolic cosine (eˣ + e⁻ˣ)/2."""
-    return Cosh()(floating(x))
+    return Cosh()(floating(input))
 
 
 def tanh(input: Any) -> Any:
@@ -401,14 +401,14 @@ def sigmoid(input: Any) -> Any:
     return Sigmoid()(floating(input))
 
 
-def erf(x: Any) -> Any:
+def erf(input: Any) -> Any:
     """The error function 2/√π ∫₀ˣ e^(−t²) dt."""
-    return Erf()(floating(x))
+    return Erf()(floating(input))
 
 
-def erfc(x: Any) -> Any:
+def erfc(input: Any) -> Any:
     """1 − erf x, exact also for large x, where erf x is almost 1."""
-    return Erfc()(floating(x))
+    return Erfc()(floating(input))
 
 
 # -- steps ------------------------------------------------------------------------------------------------
@@ -448,29 +448,29 @@ class Round(Step):
         return np.round(x, self.decimals)
 
 
-def sign(x: Any) -> Any:
+def sign(input: Any) -> Any:
     """−1, 0 or 1, as x is negative, zero or positive. Its gradient is 0."""
-    return Sign()(x)
+    return Sign()(input)
 
 
-def floor(x: Any) -> Any:
+def floor(input: Any) -> Any:
     """The largest integer that is not above x. Its gradient is 0."""
-    return Floor()(x)
+    return Floor()(input)
 
 
-def ceil(x: Any) -> Any:
+def ceil(input: Any) -> Any:
     """The smallest integer that is not below x. Its gradient is 0."""
-    return Ceil()(x)
+    return Ceil()(input)
 
 
-def trunc(x: Any) -> Any:
+def trunc(input: Any) -> Any:
     """x without its fraction. Its gradient is 0."""
-    return Trunc()(x)
+    return Trunc()(input)
 
 
-def round(x: Any, decimals: int = 0) -> Any:
+def round(input: Any, decimals: int = 0) -> Any:
     """The nearest number with `decimals` decimals; a half goes to the even neighbour. The gradient is 0."""
-    return Round(decimals)(x)
+    return Round(decimals)(input)
 
 
 def logit(input: Any, eps: float | None = None) -> Any:
