@@ -1,6 +1,7 @@
 """Checks of values that users give or files hold, and how errors show them."""
 
 import reprlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,14 @@ def brief(value: Any) -> str:
 
 
 def is_number(value: Any, flags: bool = False) -> bool:
-    """Is it an int or a float, of Python's or NumPy's? NaN is not a number; booleans count with `flags` only."""
+    """Is it an int or a float, of Python's or NumPy's? NaN is not a number; booleans count with `flags` only.
+
+    Nor is an int that no float can hold: to compute with it would be an OverflowError.
+    """
     if isinstance(value, bool | np.bool_):
         return flags
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return False
     return isinstance(value, int | float | np.integer | np.floating) and value == value
 
 

@@ -92,7 +92,7 @@ def _setting(option: Callable[..., Any], f: Field[Any]) -> None:
 
 def _in_flags(message: str, flags: dict[str, str]) -> str:
     """A message of the library, which speaks of fields, in the words of the command: `lr=0` is `--lr 0`."""
-    message = re.sub(r"^\w+(?=[: ])", lambda found: flags.get(found[0], found[0]), message)
+    message = re.sub(r"^\w+(?=[: ])|\b[a-z]+_[a-z]+\b(?!=)", lambda found: flags.get(found[0], found[0]), message)
     return re.sub(
         r"\b(\w+)=(['\"]?)([^\s'\",;:]+)\2",
         lambda found: f"{flags[found[1]]} {found[3]}" if found[1] in flags else found[0],
@@ -314,7 +314,8 @@ def _explain(arguments: argparse.Namespace, parser: _Parser) -> int:
             return 0
         explanation.save(path)
     except (ValueError, TypeError) as error:
-        parser.error(str(error))
+        options = ("shape", "values", "eps", "batch_size", "groups")
+        parser.error(_in_flags(str(error), {name: f"--{name.replace('_', '-')}" for name in options}))
     except BrokenPipeError:  # as in `minigrad explain batch_norm --text | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

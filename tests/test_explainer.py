@@ -414,6 +414,14 @@ def test_values_that_mean_nothing_are_refused(name, values, message):
         explain(name, values=values)
 
 
+@pytest.mark.parametrize("option, value", [("--eps", "nan"), ("--eps", "-1"), ("--batch-size", "0")])
+def test_the_command_speaks_of_flags(option: str, value: str, capsys):
+    with pytest.raises(SystemExit) as info:
+        cli.main(["explain", "batch_norm", f"{option}={value}"])
+    error = capsys.readouterr().err
+    assert info.value.code == 2 and error.startswith(f"minigrad explain batch_norm: {option} {value}")
+
+
 @pytest.mark.parametrize(
     "name, content",
     [

@@ -1135,3 +1135,10 @@ def test_a_program_that_imports_minigrad_keeps_its_ctrl_c():
     )
     root = Path(mg.__file__).parent.parent
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": str(root)})
+
+
+def test_errors_of_the_data_speak_of_flags_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    missing = tmp_path / "missing"
+    assert cli.main(["compare", "--data", "mnist", "--data-dir", str(missing)]) == 1
+    error = capsys.readouterr().err
+    assert "leave out --data-dir" in error and "data_dir" not in error

@@ -545,7 +545,7 @@ def test_a_parameter_whose_data_were_replaced(name: str) -> None:
 
 # -- junk -------------------------------------------------------------------------------------------------
 
-WRONG = [None, 7, "junk", b"junk", [1, 2, 3], {}, {"a": 1}, math.nan, object()]
+WRONG = [None, 7, "junk", b"junk", [1, 2, 3], {}, {"a": 1}, math.nan, 10**400, object()]
 
 
 @every_optimizer

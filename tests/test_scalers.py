@@ -403,7 +403,20 @@ def test_in_a_data_loader() -> None:
 
 # -- states that do not fit --------------------------------------------------------------------------------
 
-WRONG = [7, "junk", b"junk", [1, 2], {}, {"a": 1}, NAN, object(), ["a", "b", "c"], np.zeros((3, 1)), np.full(2, NAN)]
+WRONG = [
+    7,
+    "junk",
+    b"junk",
+    [1, 2],
+    {},
+    {"a": 1},
+    NAN,
+    object(),
+    ["a", "b", "c"],
+    np.zeros((3, 1)),
+    np.full(2, NAN),
+    10**400,
+]
 
 
 def fits(name: str, wrong: Any) -> bool:

@@ -458,7 +458,7 @@ def test_states_that_pytorch_saved() -> None:
 
 
 JUNK = [None, 3, "state", [], {}, {"last_epoch": 3}, {"state": {}, "param_groups": []}]
-BAD_VALUES = [None, "1", [1, 2], math.nan, math.inf, {}, b"1", True]
+BAD_VALUES = [None, "1", [1, 2], math.nan, math.inf, {}, b"1", True, 10**400]
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -497,6 +497,7 @@ def test_junk_is_refused_when_it_is_loaded_and_changes_nothing(name: str) -> Non
     for key in ("base_lrs", "_last_lr", "_schedulers", "lr_lambdas", "min_lrs", "_milestones"):
         if key in good and not (name == "plateau" and key == "min_lrs"):
             refuses({**good, key: good[key][:1] * 3})
+            refuses({**good, key: []})
             refuses({**good, key: ["a"] * len(good[key])})
     for i, part in enumerate(good.get("_schedulers", [])):
         for key in part:

@@ -1,6 +1,7 @@
 """Programs as courses and books write them for PyTorch, and the names that they use."""
 
 import copy
+import math
 import pickle
 import warnings
 
@@ -397,6 +398,23 @@ def test_a_generator_is_a_stream_of_its_own(name):
     assert draw(None).tolist() == draw(mg.Generator().manual_seed(17)).tolist()
     with pytest.raises(TypeError, match=r"generator: must be an mg\.Generator or a NumPy generator, not a int"):
         draw(3)
+
+
+BAD_STATES = [None, 3, "PCG64", [], {}, {"state": 1}, {"bit_generator": "PCG64"}]
+for bad in (None, -1, 2**128, 1.5, "1", True, [1], math.nan):
+    for name in ("state", "inc", "has_uint32", "uinteger"):
+        inner = {"state": 1, "inc": 3} | ({name: bad} if name in ("state", "inc") else {})
+        outer = {"bit_generator": "PCG64", "state": inner, "has_uint32": 0, "uinteger": 0}
+        BAD_STATES.append(outer | ({} if name in ("state", "inc") else {name: bad}))
+
+
+@pytest.mark.parametrize("state", BAD_STATES, ids=lambda state: "state")
+def test_a_generator_refuses_junk_and_stays_as_it_was(state):
+    g = mg.Generator()
+    before = g.get_state()
+    with pytest.raises(ValueError, match="set_state: expected a state that get_state gave"):
+        g.set_state(state)
+    assert g.get_state() == before
 
 
 def test_a_generator_remembers_its_seed_and_state():

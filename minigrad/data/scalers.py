@@ -602,8 +602,8 @@ class LogTransform(Scaler):
     options = ("offset", "symmetric")
 
     def __init__(self, offset: float = 1.0, *, symmetric: bool = False):
-        if not np.isfinite(offset) or (symmetric and offset <= 0):
-            raise ValueError(f"LogTransform: offset must be a number, and above 0 if symmetric: {offset}")
+        if not is_number(offset) or not abs(offset) < np.inf or (symmetric and offset <= 0):
+            raise ValueError(f"LogTransform: offset must be a number, and above 0 if symmetric: {brief(offset)}")
         self.offset, self.symmetric = float(offset), bool(symmetric)
 
     def learn(self, x: Any) -> None:
@@ -689,16 +689,18 @@ class Whitening(Scaler):
     explained_variance_ratio_: Any = None
 
     def __init__(self, method: str = "pca", n_components: float | None = None, *, eps: float = 0.0):
-        if method not in ("pca", "zca"):
-            raise ValueError(f'Whitening: method must be "pca" or "zca", got {method!r}')
-        whole = isinstance(n_components, int | np.integer) and not isinstance(n_components, bool)
-        if n_components is not None and not (n_components >= 1 if whole else 0 < n_components < 1):
+        if not isinstance(method, str) or method not in ("pca", "zca"):
+            raise ValueError(f'Whitening: method must be "pca" or "zca", got {brief(method)}')
+        fits = n_components is None or (
+            is_number(n_components) and (n_components >= 1 if is_whole(n_components) else 0 < n_components < 1)
+        )
+        if not fits:
             raise ValueError(
                 "Whitening: n_components must be a number of axes (1, 2, ...), a part of the variance between 0 and "
-                f"1, or None, got {n_components!r}"
+                f"1, or None, got {brief(n_components)}"
             )
-        if not 0 <= eps < np.inf:
-            raise ValueError(f"Whitening: eps must be at least 0, got {eps}")
+        if not is_number(eps) or not 0 <= eps < np.inf:
+            raise ValueError(f"Whitening: eps must be a number of at least 0, got {brief(eps)}")
         self.method, self.n_components, self.eps = method, n_components, float(eps)
 
     def learn(self, x: Any) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.checks import brief, is_whole
 from minigrad.ops.device import CPU, check_device, device
 
 
@@ -58,7 +59,13 @@ class Generator:
         return deepcopy(dict(self.numpy.bit_generator.state))
 
     def set_state(self, new_state: dict[str, Any]) -> "Generator":
-        """Continue from a state that `get_state` gave."""
+        """Continue from a state that `get_state` gave.
+
+        Raises:
+            ValueError: it is no such state. The generator stays as it was.
+        """
+        if not _is_state(new_state):
+            raise ValueError(f"set_state: expected a state that get_state gave, and got {brief(new_state)}")
         self.numpy.bit_generator.state = new_state
         return self
 
@@ -66,6 +73,16 @@ class Generator:
         """Another generator that will give the same numbers as this one."""
         twin = Generator().manual_seed(self._seed)
         return twin.set_state(self.get_state())
+
+
+def _is_state(state: Any) -> bool:
+    """PCG64 has two integers of 128 bits, and may keep one of 32 bits for later."""
+    try:
+        inner = state["state"]
+        numbers = [(inner["state"], 128), (inner["inc"], 128), (state["has_uint32"], 1), (state["uinteger"], 32)]
+        return state["bit_generator"] == "PCG64" and all(is_whole(n) and 0 <= n < 2**bits for n, bits in numbers)
+    except (TypeError, KeyError, IndexError):
+        return False
 
 
 default_generator = Generator()

@@ -94,7 +94,7 @@ class LRScheduler:
 
     def _check(self, where: str) -> None:
         """Raise ValueError for attributes that make no sense, given or loaded. The text begins with `where`."""
-        _check_numbers(where, self, "last_epoch")
+        _check_numbers(where, self, "last_epoch", low=-1, high=2**53)
         self._check_rates(where, "base_lrs")
 
     def _check_rates(self, where: str, name: str) -> None:
@@ -103,7 +103,8 @@ class LRScheduler:
         made_for = vars(self).get(name, last)
         for value in [*_list(where, name, made_for), *_list(where, "_last_lr", last)]:
             _check_number(where, name, value)
-        if max(len(made_for), len(last)) > groups or groups not in (len(made_for), len(last)):
+        empty = not made_for or (not last and "_last_lr" in vars(self))
+        if empty or max(len(made_for), len(last)) > groups or groups not in (len(made_for), len(last)):
             raise ValueError(
                 f"{where}: there are rates for {len(made_for)} parameter groups, and the optimizer has {groups}"
             )
@@ -1111,7 +1112,8 @@ def _check_number(
     where: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf, whole: bool = False
 ) -> None:
     """It must be finite, and from `low` to `high`."""
-    if not (is_whole if whole else is_number)(value) or math.isinf(value) or not low <= value <= high:
+    kind = is_number(value) and (is_whole(value) or not whole)
+    if not kind or math.isinf(value) or not low <= value <= high:
         wanted = "a whole number" if whole else "a number"
         if low > -math.inf:
             wanted += f" of at least {low}" if math.isinf(high) else f" from {low} to {high}"
