@@ -188,6 +188,11 @@ def test_layouts_of_memory_are_kept():
         assert np.shares_memory(x.array, view.array)
         x.sum().backward()
         assert w.grad.item() == array.size
+    empty = mg.zeros(0, 3)
+    view = empty.T[1:]
+    empty[:, 1] = mg.tensor(1.0, requires_grad=True)
+    view *= mg.tensor(2.0, requires_grad=True)
+    assert view.shape == (2, 0) and view.requires_grad and empty.requires_grad
     sparse = mg.Tensor(np.ones((4, 4))[::2])
     view = sparse[0]
     with pytest.raises(RuntimeError, match=r"setitem: .* do not lie side by side"):

@@ -24,14 +24,14 @@ class Part(Function):
 
     Args:
         layout: shape, strides and offset of the view in the memory of x, in elements.
-        places: the number of each of these elements among those of x.
+        numbers: which element of x each place in memory holds.
     """
 
     is_view = True
 
-    def __init__(self, layout: tuple[Any, Any, int], places: Any):
+    def __init__(self, layout: tuple[Any, Any, int], numbers: Any):
         self.layout = layout
-        self.places = places
+        self.numbers = numbers
 
     def forward(self, x: Any) -> Any:
         self.shape = x.shape
@@ -40,24 +40,32 @@ class Part(Function):
         return np.lib.stride_tricks.as_strided(memory, shape, [n * x.itemsize for n in strides])
 
     def backward(self, g: Any) -> Any:
-        return PutItem((int(np.prod(self.shape)),), (self.places,), False)(g).reshape(self.shape)
+        return PutItem((int(np.prod(self.shape)),), (self.places(),), False)(g).reshape(self.shape)
+
+    def places(self) -> Any:
+        """The number of each element of the view among those of x."""
+        shape, strides, offset = self.layout
+        return np.lib.stride_tricks.as_strided(self.numbers[offset:], shape, [8 * n for n in strides]).copy()
 
 
-def part_of(base: Tensor, view: Tensor) -> Part | None:
-    """How `view` lies in `base`. None: the elements of `base` do not fill a piece of memory."""
+def numbered(base: Tensor) -> Any:
+    """The numbers of the elements of `base` in the order of memory. None: they do not fill a piece of memory."""
     array, size = base.array, base.array.size
     steps = [n // array.itemsize for n in array.strides]
-    if any(n < 0 for n in steps) or sum((n - 1) * step for n, step in zip(array.shape, steps, strict=True)) >= size:
+    last = sum((n - 1) * step for n, step in zip(array.shape, steps, strict=True))
+    if any(n < 0 for n in steps) or (size and last >= size):
         return None
     numbers = np.full(size, -1)  # of the elements of the base, in the order of memory
     as_strided = np.lib.stride_tricks.as_strided
     as_strided(numbers, array.shape, [8 * n for n in steps])[...] = np.arange(size).reshape(array.shape)
-    if size and numbers.min() < 0:
-        return None
-    offset = (view.data_ptr() - base.data_ptr()) // array.itemsize if view.array.size else 0
-    strides = [n // array.itemsize for n in view.array.strides]
-    places = as_strided(numbers[offset:], view.shape, [8 * n for n in strides])
-    return Part((view.shape, strides, offset), places.copy())
+    return None if size and numbers.min() < 0 else numbers
+
+
+def part_of(base: Tensor, view: Tensor, numbers: Any) -> Part:
+    """How `view` lies in `base`, whose elements are `numbered`."""
+    item = view.array.itemsize
+    offset = (view.data_ptr() - base.data_ptr()) // item if view.array.size else 0
+    return Part((view.shape, [n // item for n in view.array.strides], offset), numbers)
 
 
 def become(x: Tensor, op: str, result: Tensor) -> Tensor:
@@ -79,10 +87,11 @@ def become(x: Tensor, op: str, result: Tensor) -> Tensor:
         _refuse(op, "this tensor is outside the graph (x.detach()), and shares its elements with one that is in it")
     if base.requires_grad and base.is_leaf:
         _refuse(op, "this tensor is a view of a leaf that requires a gradient")
-    part = part_of(base, x)
-    if part is None:
+    numbers = numbered(base)
+    if numbers is None:
         _refuse(op, "this tensor is a view of one whose elements do not lie side by side")
-    places = part.places.reshape(-1)
+    part = part_of(base, x, numbers)
+    places = part.places().reshape(-1)
     if 0 in part.layout[1] and np.unique(places).size != places.size:
         _refuse(op, "several elements of this tensor (x.expand()) share one place in memory")
     flat = SetItem((None, (places,)))(reshape(base, -1), reshape(result, -1))
@@ -97,16 +106,17 @@ def _refuse(op: str, why: str) -> NoReturn:
 def _replace(base: Tensor, op: str, result: Tensor) -> None:
     """Give `base` the elements and the history of `result`, and its views theirs."""
     views: list[tuple[Tensor, str, Part]] = []
+    numbers = None
     for link in getweakrefs(base):
         view = link.view() if isinstance(link, ViewOf) else None
         if view is None:
             continue
-        part = part_of(base, view)
-        if part is None:
+        numbers = numbered(base) if numbers is None else numbers
+        if numbers is None:
             _refuse(op, "there is a view of this tensor, whose elements do not lie side by side")
         if link.how == "view" and view.requires_grad and view.is_leaf:
             _refuse(op, "there is a view of this tensor that is a leaf and requires a gradient")
-        views.append((view, link.how, part))
+        views.append((view, link.how, part_of(base, view, numbers)))
     if result._base is not None:
         result = clone(result)
     if views and result.array.strides != base.array.strides:  # the views need the layout of memory that they had
