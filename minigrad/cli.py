@@ -303,11 +303,13 @@ def _explain(arguments: argparse.Namespace, parser: _Parser) -> int:
     if a.text and a.out is not None:
         parser.error("--text prints; leave out --out, or leave out --text for a page")
     try:
-        from minigrad.viz.explainer import explain
+        from minigrad.viz.explainer import drawing, explain
         from minigrad.viz.explainer.explanation import find, page_path
 
         operation = find(a.name)
         path = page_path(a.out or Path(f"{operation.name}.html"), operation)  # before the work begins
+        if not a.text and path.suffix.lower() != ".txt":
+            drawing.check()
         explanation = explain(a.name, a.shape, a.values, a.eps, a.batch_size, a.groups)
         if a.text:
             explanation.print(a.broken)

@@ -414,6 +414,15 @@ def test_values_that_mean_nothing_are_refused(name, values, message):
         explain(name, values=values)
 
 
+def test_the_command_finds_out_first_whether_it_can_draw(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr("minigrad.viz.render.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("minigrad.viz.explainer.explain", lambda *a: pytest.fail("it began to work"))
+    assert cli.main(["explain", "batch_norm", "-o", str(tmp_path / "x.html")]) == 1
+    error = capsys.readouterr().err
+    assert "pip" in error and "[viz]" in error and not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("option, value", [("--eps", "nan"), ("--eps", "-1"), ("--batch-size", "0")])
 def test_the_command_speaks_of_flags(option: str, value: str, capsys):
     with pytest.raises(SystemExit) as info:

@@ -93,7 +93,7 @@ def _planes_together(planes: int, count: int) -> int:
 
 @lru_cache(maxsize=256)
 def _places(windows: tuple[Windows, ...], image: tuple[int, ...], planes: int) -> Any:
-    """places[e, i]: where element e of window i lies in the flattened image (of so many planes, one after another).
+    """places[e, i]: where element e of window i lies in the flattened image (of all planes, one after another).
 
     For windows of 2 × 2 side by side::
 

@@ -126,7 +126,7 @@ def monitor(
         layers: the layers to watch: names as in `named_modules()`, or classes. Default: all that have no parts
             (a parametrized layer counts as one), but for those that only pass on, `Flatten`, `Unflatten` and
             `Identity`.
-        every: look at one step in this number of steps.
+        every: 5 looks at every fifth step.
         histograms: how many to keep of each layer, at most: when there are more, every second one is dropped, and
             from then on only half as many are taken. 0 takes none.
         evaluation: True: look at calls in evaluation mode as well.

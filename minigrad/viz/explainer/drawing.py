@@ -2,19 +2,30 @@
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from minigrad.extras import require
+from minigrad.viz import render
 from minigrad.viz.dot import FONT, escape
-from minigrad.viz.render import render
 
 if TYPE_CHECKING:
     from minigrad.viz.explainer.walk import Walk
 
 
+def check() -> Any:
+    """The package graphviz.
+
+    Raises:
+        ImportError: it is missing, or what draws.
+    """
+    graphviz = require("graphviz", extra="viz", what="the graph of an explanation")
+    render.check("svg")
+    return graphviz
+
+
 def svg(walk: "Walk") -> str:
     """A drawing of the walk by what draws `mg.viz.graph`; ids are `node-NAME` and `edge-PARENT-USER`."""
-    graphviz = require("graphviz", extra="viz", what="the graph of an explanation")
+    graphviz = check()
     dot = graphviz.Digraph()
     dot.attr(rankdir="TB", nodesep="0.25", ranksep="0.3", bgcolor="transparent")
     dot.attr("node", shape="box", style="rounded,filled", fontname=FONT, fontsize="13", margin="0.2,0.08")
@@ -32,7 +43,7 @@ def svg(walk: "Walk") -> str:
 @lru_cache(maxsize=256)
 def _drawn(source: str) -> str:
     """The drawing of a text in DOT; most combinations of switches have the same graph."""
-    return embeddable(render(source, "svg").decode())
+    return embeddable(render.render(source, "svg").decode())
 
 
 def embeddable(text: str) -> str:
