@@ -240,7 +240,7 @@ def test_glu():
     np.testing.assert_allclose(F.glu(x).array, a / (1 + np.exp(-b)), rtol=1e-14)
     assert mg.autograd.gradcheck(F.glu, x)
     assert mg.autograd.gradgradcheck(lambda x: F.glu(x, 1), x)
-    with pytest.raises(ValueError, match="glu: axis 0 of input has length 3, and must be even"):
+    with pytest.raises(ValueError, match="glu: axis 0 of input has length 3, which is odd"):
         F.glu(x, 0)
 
 

@@ -457,9 +457,9 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
     "scale's shape": (
         lambda: F.scale_norm(X, mg.ones(3)),
         ValueError,
-        r"scale_norm: scale must be .* of shape \(3,\)",
+        r"scale_norm: scale must be .* got shape \(3,\)",
     ),
-    "scale's kind": (lambda: F.scale_norm(X, 2.0), ValueError, "scale_norm: scale must be .* is a float"),
+    "scale's kind": (lambda: F.scale_norm(X, 2.0), ValueError, "scale_norm: scale must be .* got a float"),
     "scale's dtype": (lambda: F.scale_norm(X, mg.tensor(np.array(1.0))), TypeError, "scale is float64"),
     "no axis": (lambda: F.scale_norm(mg.tensor(1.0)), ValueError, "scale_norm: the input must have at least one axis"),
     "features": (lambda: mg.nn.ScaleNorm(4)(X), ValueError, "ScaleNorm: num_features=4 must be the length"),
@@ -485,7 +485,7 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
     "threshold": (
         lambda: F.filter_response_norm(IMAGE, threshold=mg.ones(4)),
         ValueError,
-        r"thresholded_linear_unit: threshold must be a tensor of shape \(3,\), .* is of shape \(4,\)",
+        r"thresholded_linear_unit: threshold must be a tensor of shape \(3,\), .* got shape \(4,\)",
     ),
     "threshold's dtype": (lambda: F.thresholded_linear_unit(X, WIDE), TypeError, "threshold is float64"),
     "channels": (

@@ -293,7 +293,7 @@ X = mg.zeros(2, 3, 5, 5)
         (lambda: F.max_pool2d(X, 2, stride=0), "max_pool2d: stride must be at least 1"),
         (lambda: F.max_pool2d(X, 2, padding=-1), "max_pool2d: padding must be at least 0"),
         (lambda: F.max_pool2d(X, (2, 2, 2)), "max_pool2d: kernel_size must be an integer or 2 of them"),
-        (lambda: F.max_pool1d(X, 2), r"max_pool1d: the input must have 3 axes .* has shape \(2, 3, 5, 5\)"),
+        (lambda: F.max_pool1d(X, 2), r"max_pool1d: the input must have 3 axes .* got shape \(2, 3, 5, 5\)"),
         (lambda: F.avg_pool2d(X, 2, divisor_override=0), "divisor_override must not be 0"),
         (lambda: F.adaptive_avg_pool2d(X, (1, 2, 3)), "output_size must be an integer or 2 of them"),
         (lambda: F.adaptive_avg_pool2d(X, -1), "output_size must be at least 0"),

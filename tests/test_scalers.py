@@ -341,7 +341,7 @@ def test_data_frames() -> None:
     assert z.dtype == np.float64 and np.isnan(z[0, 1])
     with pytest.raises(ValueError, match="fitted to the columns age, height, and given height, age"):
         scaler.transform(Frame(["height", "age"], values))
-    with pytest.raises(TypeError, match="no number"):
+    with pytest.raises(TypeError, match="not a number"):
         scaler.fit(Frame(["name", "age"], np.array([["Ada", 36]], dtype=object)))
 
 
