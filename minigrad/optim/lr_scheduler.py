@@ -94,7 +94,7 @@ class LRScheduler:
 
     def _check(self, where: str) -> None:
         """Raise ValueError for attributes that make no sense, given or loaded. The text begins with `where`."""
-        _check_numbers(where, self, "last_epoch", low=-1, high=2**53)
+        _check_numbers(where, self, "last_epoch", low=-(2**53), high=2**53)
         self._check_rates(where, "base_lrs")
 
     def _check_rates(self, where: str, name: str) -> None:
