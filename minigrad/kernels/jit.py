@@ -100,8 +100,8 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     def launch(work: int, *args: Any) -> Any:
         if work < PARALLEL_FROM or threads.number == 1 or _forked or parallel is serial:
             return serial(*args)
-        with _launch, threads.of_numba():  # some of Numba's threading layers crash if two threads launch at once
-            return parallel(*args)
+        with _launch:  # some of Numba's threading layers crash if two threads launch at once
+            return threads.launch(parallel, *args)
 
     if serial is function:  # with NUMBA_DISABLE_JIT=1, NumPy would warn of infinities; compiled code gives no warning
         plain = np.errstate(all="ignore")(function)
