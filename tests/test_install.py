@@ -48,7 +48,7 @@ def packages(extra: str, package: str = "") -> list[str]:
 
 def test_a_checkout_is_installed_in_place():
     assert packages("viz") == ["-e", f"{ROOT}[viz]"]
-    assert install.install_command("viz").startswith(shlex.quote(sys.executable))
+    assert shlex.quote(sys.executable) in install.install_command("viz")
 
 
 def test_a_checkout_in_a_folder_with_an_awkward_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
