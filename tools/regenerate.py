@@ -405,7 +405,7 @@ def compute_benchmark(item: Item, folder: Path) -> Values:
 def render_benchmark(values: Values) -> dict[str, str]:
     return {
         "table": table(["training step", "minigrad", "PyTorch", "times faster"], [values[start] for start in STEPS]),
-        "settings": f"PyTorch {values['torch']}; {values['threads']}",
+        "settings": f"PyTorch {values['torch'].partition('+')[0]}, {values['threads']} threads each",
         "norms": (
             f"{values['rows']} rows, and minigrad is at least as fast in {values['faster']} of them; nine in ten lie "
             f"at {values['range']} times. The closest: {', '.join(values['closest'])}"
